@@ -1,0 +1,60 @@
+# Needs Python 3.11 or newer and make. Everything is installed into .venv, at the versions of constraints.txt.
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PYTHON ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help:
+	@echo "make demo     run notebooks/flight_delay.ipynb end to end"
+	@echo "make test     run the test suite"
+	@echo "make lint     check style, types, layers and spelling"
+	@echo "make format   rewrite the code in the project's format"
+	@echo "make clean    remove .venv, build and the tools' caches; the store and the runs stay"
+
+# The stamp is written last, so an installation that broke off is done again.
+$(INSTALLED): pyproject.toml constraints.txt
+	@rm -f $(INSTALLED)
+	@set -e; \
+	if ! $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		for candidate in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14; do \
+			if $$candidate -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$candidate; break; fi; \
+		done; \
+		if [ -z "$${found:-}" ]; then \
+			echo "no Python 3.11 or newer with the module venv was found; install it, or run: make PYTHON=/path/to/python" >&2; exit 1; \
+		fi; \
+		rm -rf .venv; \
+		echo "creating .venv with $$($$found --version)"; \
+		$$found -m venv .venv; \
+	fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,test,dev]"
+	@touch $(INSTALLED)
+
+# The demo stays on this machine, whatever trackers your environment is set up for.
+demo: $(INSTALLED)
+	@mkdir -p build
+	@unset MLFLOW_TRACKING_URI; NBMLOPS_TRACKERS=mlflow,wandb WANDB_MODE=offline \
+		$(BIN)/nbmlops run notebooks/flight_delay.ipynb build/flight_delay.ipynb
+	@echo
+	@echo "The executed notebook:  build/flight_delay.ipynb"
+	@echo "The run in MLflow:      $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
+	@echo "                        then open the address that it prints, by default http://127.0.0.1:5000"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

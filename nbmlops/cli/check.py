@@ -1,0 +1,30 @@
+"""``nbmlops check``: every diagnostic, with its place and its fix."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from nbmlops.cli.parser import add_json, add_notebook, open_session, print_json
+from nbmlops.views.text import diagnostics_text
+
+__all__ = ["EXAMPLE", "add_arguments", "run"]
+
+EXAMPLE = "nbmlops check notebooks/flight_delay.ipynb"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    add_notebook(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb and return the exit code: 1 if a diagnostic is an error."""
+    session = open_session(options)
+    diagnostics = session.check()
+    if options.json:
+        print_json({"diagnostics": [item.to_json() for item in diagnostics]})
+    else:
+        sys.stdout.write(diagnostics_text(diagnostics, session.document.shown) + "\n")
+    return 1 if any(item.severity == "error" for item in diagnostics) else 0

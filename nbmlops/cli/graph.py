@@ -1,0 +1,36 @@
+"""``nbmlops graph``: the stages and what they read from each other."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from nbmlops.cli.parser import add_json, add_notebook, open_session, print_json
+from nbmlops.views.html import graph_html
+from nbmlops.views.mermaid import graph_mermaid
+from nbmlops.views.svg import graph_svg
+from nbmlops.views.text import graph_text
+
+__all__ = ["EXAMPLE", "add_arguments", "run"]
+
+EXAMPLE = "nbmlops graph notebooks/flight_delay.ipynb --format mermaid"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    add_notebook(parser)
+    parser.add_argument("--format", choices=("text", "json", "svg", "html", "mermaid"), default="text", help="what to print (default: text)")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb and return the exit code."""
+    pipeline = open_session(options).graph()
+    if options.json or options.format == "json":
+        print_json(pipeline.to_json())
+    elif options.format == "text":
+        sys.stdout.write(graph_text(pipeline) + "\n")
+    else:
+        draw = {"svg": lambda: graph_svg(pipeline, None), "html": lambda: graph_html(pipeline, {}, {}), "mermaid": lambda: graph_mermaid(pipeline)}
+        sys.stdout.write(draw[options.format]() + "\n")
+    return 1 if pipeline.errors else 0

@@ -1,0 +1,92 @@
+"""The entry point of the command line: find the verb, run it, turn what goes wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from types import FrameType
+from typing import NoReturn
+
+import nbmlops
+from nbmlops.cli.parser import Parser
+from nbmlops.errors import NbmlopsError, UsageError
+
+__all__ = ["VERBS", "main"]
+
+VERBS = {
+    "run": "run what is stale and write the executed notebook",
+    "graph": "show the stages and what they read from each other",
+    "check": "list every diagnostic",
+    "status": "show what a run would do, without running it",
+    "why": "say why a stage is stale, or fresh",
+    "stage": "run one stage: the command that every scheduler schedules",
+    "store": "list, show, get, collect and verify what is kept",
+    "track": "send what trackers have not got yet",
+    "doctor": "say what this environment can and cannot do",
+}
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _dispatch(words)
+    except NbmlopsError as error:
+        return _tell(error, words)
+    except KeyboardInterrupt:
+        print("interrupted: finished stages are kept; the same command continues", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a pager that has gone is nobody's error
+        return 0
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(_overview())
+        return 0 if words else 2
+    if words[0] in {"-V", "--version"}:
+        print(f"nbmlops {nbmlops.__version__}")
+        return 0
+    verb = words[0]
+    if verb not in VERBS:
+        near = get_close_matches(verb, VERBS, 1)
+        raise UsageError(f"there is no verb {verb!r}", code="NB002", fix=f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(VERBS)}")
+    module = importlib.import_module(f"nbmlops.cli.{verb}")
+    parser = Parser(prog=f"nbmlops {verb}", description=VERBS[verb], epilog=f"example: {module.EXAMPLE}")
+    module.add_arguments(parser)
+    try:
+        options = parser.parse_args(words[1:])
+    except SystemExit as end:  # --help
+        return int(end.code or 0)
+    code: int = module.run(options)
+    return code
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in VERBS.items()]
+    return "\n".join(["usage: nbmlops VERB ...", "", *lines, "", "nbmlops VERB --help shows the options of a verb"])
+
+
+def _tell(error: NbmlopsError, words: list[str]) -> int:
+    if "--json" in words:
+        fields = {"code": error.code, "message": error.message, "cell": error.cell, "fix": error.fix}
+        print(json.dumps({"error": fields, "diagnostics": getattr(error, "diagnostics", [])}))
+    print(f"{error.code}: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""``nbmlops why``: what decides about a stage."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from nbmlops.cli.parser import add_json, add_notebook, add_parameters, given_parameters, open_session, print_json
+
+__all__ = ["EXAMPLE", "add_arguments", "run"]
+
+EXAMPLE = "nbmlops why notebooks/flight_delay.ipynb train -p learning_rate 0.2"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    add_notebook(parser)
+    parser.add_argument("stage", metavar="STAGE", help="the stage to ask about")
+    add_parameters(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb and return the exit code."""
+    lines = open_session(options).why(options.stage, given_parameters(options))
+    if options.json:
+        print_json({"stage": options.stage, "reasons": list(lines)})
+    else:
+        sys.stdout.write("\n".join(lines) + "\n")
+    return 0

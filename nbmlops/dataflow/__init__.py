@@ -1,0 +1,1 @@
+"""What a cell defines and reads, and which definition reaches which read."""

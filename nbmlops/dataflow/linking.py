@@ -1,0 +1,347 @@
+"""Which definition reaches which read, over a whole document."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from nbmlops.dataflow.carrying import merge, settle
+from nbmlops.dataflow.flow import Carry, Flow  # noqa: TC001 - dataclasses show their fields' types
+from nbmlops.dataflow.hidden import HISTORY
+
+__all__ = ["BUILTINS", "Link", "Unit", "UnitLinks", "link"]
+
+BUILTINS = (
+    frozenset(vars(builtins))
+    | HISTORY
+    | {"get_ipython", "display", "exit", "quit", "__file__", "__builtins__", "__module__", "__qualname__", "__class__"}
+)
+"""Names that Python, IPython or a class body provides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A piece of the document that runs as one: a stage, a setup cell, the parameters, a report cell.
+
+    Parameters
+    ----------
+    key : str
+        The unit's name for its caller.
+    flow : Flow
+        What its code takes and gives.
+    extra_reads, extra_writes : tuple of str
+        Names learnt from running it.
+    reads_override : tuple of str or None
+        ``--in``: instead of what was inferred; names of `shared` units are taken all the same.
+    writes_override : tuple of str or None
+        ``--out``: instead of what was inferred; `extra_writes` are added all the same.
+    reports : bool
+        Whether its bindings reach other such units only.
+    shared : bool
+        Whether it is setup or parameters, which every unit sees whatever its ``--in`` says.
+    """
+
+    key: str
+    flow: Flow
+    extra_reads: tuple[str, ...] = ()
+    extra_writes: tuple[str, ...] = ()
+    reads_override: tuple[str, ...] | None = None
+    writes_override: tuple[str, ...] | None = None
+    reports: bool = False
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One name that a unit takes, and where from.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+    provider : int or None
+        Position of the unit that made the version; None if nothing defines it.
+    line : int
+        Where the unit first needs it, from 1; 0 if no line does.
+    how : str
+        Why: "name", "free name of clean", "kept version", "mutated here", "--in", "learnt".
+    soft : bool
+        Whether the unit may do without it: undefined is then no error.
+    hidden_by : int or None
+        Position of a later report unit that binds the name too, which does not count.
+    """
+
+    name: str
+    provider: int | None
+    line: int = 0
+    how: str = "name"
+    soft: bool = False
+    hidden_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitLinks:
+    """What one unit takes and gives.
+
+    Parameters
+    ----------
+    key : str
+        The unit's key.
+    links : tuple of Link
+        What it takes from outside, builtins left out, in order of name.
+    writes : tuple of str
+        Names of which it makes a version, sorted.
+    mutates : tuple of str
+        Those of `writes` whose older version it changes in place, sorted.
+    patches : tuple of (str, int)
+        Imported modules whose attributes it sets, with the line: process state.
+    """
+
+    key: str
+    links: tuple[Link, ...] = ()
+    writes: tuple[str, ...] = ()
+    mutates: tuple[str, ...] = ()
+    patches: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def providers(self) -> frozenset[int]:
+        """Positions of the units that must come before."""
+        return frozenset(link.provider for link in self.links if link.provider is not None)
+
+    @property
+    def undefined(self) -> tuple[Link, ...]:
+        """What it cannot do without and nothing defines."""
+        return tuple(link for link in self.links if link.provider is None and not link.soft)
+
+
+def link(units: Sequence[Unit]) -> tuple[UnitLinks, ...]:
+    """Link every unit's reads to the nearest earlier version of each name.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+        In document order.
+
+    Returns
+    -------
+    tuple of UnitLinks
+        One for each unit, in the same order.
+    """
+    document = _Document()
+    return tuple(document.add(position, unit) for position, unit in enumerate(units))
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """One version of a name: who made it (None if it was deleted) and what its object brings along."""
+
+    unit: int | None
+    carry: Carry | None = None
+    imported: bool = False
+
+
+_Table = dict[str, _Version]
+
+
+@dataclass(slots=True)
+class _Document:
+    """The versions that later units see; report units see those of other report units too."""
+
+    main: _Table = field(default_factory=dict)
+    view: _Table = field(default_factory=dict)
+    stars: list[tuple[int, bool]] = field(default_factory=list)
+    given: dict[str, Carry] = field(default_factory=dict)
+    shared: set[int] = field(default_factory=set)
+
+    def add(self, position: int, unit: Unit) -> UnitLinks:
+        """Link the next unit, then put its versions in place."""
+        linker = _Linker(self, unit)
+        linker.read_all()
+        patches = linker.changes()
+        self._update(position, unit, linker)
+        return UnitLinks(
+            key=unit.key,
+            links=tuple(sorted(linker.links.values(), key=lambda link: (link.name, link.how))),
+            writes=tuple(sorted(linker.writes | linker.mutates)),
+            mutates=tuple(sorted(linker.mutates)),
+            patches=tuple(patches),
+        )
+
+    def _update(self, position: int, unit: Unit, linker: _Linker) -> None:
+        flow = unit.flow
+        find = linker.carry_after
+        versions: _Table = {}
+        for name, carry in flow.carries.items():
+            if name not in flow.binds and name not in linker.mutates:
+                settled = merge(self.given.get(name), _settled(carry, find))
+                if settled is not None:
+                    self.given[name] = settled
+        for name in linker.writes | linker.mutates:
+            found = find(name)
+            carry_of = _settled(found, find) if found is not None else None
+            versions[name] = _Version(position, carry_of, name in flow.imports)
+        for name in flow.deleted:
+            versions[name] = _Version(None)
+        self.view.update(versions)
+        if not unit.reports:
+            self.main.update(versions)
+        if unit.shared:
+            self.shared.add(position)
+        if flow.star_imports:
+            self.stars.append((position, unit.reports))
+
+
+def _settled(carry: Carry, find: Callable[[str], Carry | None]) -> Carry | None:
+    """Follow everything that an object holds; None if there is no code in it."""
+    full = settle(carry, find)
+    holds = _definitions(full.loads, find, "function", "class") | _definitions(full.calls, find, "class")
+    if full.kind == "value" and not (full.reads or full.writes or holds or _has_code(full.returns, find)):
+        return None
+    return replace(full, loads=holds, calls=frozenset())
+
+
+def _definitions(names: frozenset[str], find: Callable[[str], Carry | None], *kinds: str) -> frozenset[str]:
+    # what merely holds such an object was followed to it: it need not be there by name
+    found = ((name, find(name)) for name in names)
+    return frozenset(name for name, carry in found if carry is not None and carry.kind in kinds)
+
+
+def _has_code(carry: Carry | None, find: Callable[[str], Carry | None]) -> bool:
+    return carry is not None and bool(carry.reads or carry.writes or _definitions(carry.loads | carry.calls, find, "function", "class"))
+
+
+class _Linker:
+    """Links one unit."""
+
+    def __init__(self, document: _Document, unit: Unit) -> None:
+        self.document = document
+        self.table = document.view if unit.reports else document.main
+        self.unit = unit
+        self.flow = unit.flow
+        self.links: dict[tuple[str, int | None], Link] = {}
+        self.called: dict[str, int] = {}
+        self.called_binds: set[str] = set()
+        self.mutates: set[str] = set()
+        self.writes: set[str] = set()
+
+    # -- reading
+
+    def read_all(self) -> None:
+        """Link what the unit reads, by itself and through the functions that it may call."""
+        flow, override = self.flow, self.unit.reads_override
+        for name, line in flow.reads.items():
+            if override is None or name in override or self._is_shared(name):
+                self._read(name, line, "mutated here" if name in flow.mutates else "name", soft=name in flow.soft)
+        for name in override or ():
+            if name not in flow.reads:
+                self._read(name, 0, "--in", soft=False)
+        for name in self.unit.extra_reads:
+            if name not in flow.reads:
+                self._read(name, 0, "learnt", soft=True)
+        for name, binding in flow.binds.items():
+            if binding.kind == "maybe" and name not in flow.reads:
+                self._take(name, binding.line, "kept version", soft=True)
+
+    def _is_shared(self, name: str) -> bool:
+        version = self.table.get(name)
+        return version is None or version.unit is None or version.unit in self.document.shared or name in self.flow.mutates
+
+    def _read(self, name: str, line: int, how: str, *, soft: bool) -> None:
+        self._take(name, line, how, soft=soft)
+        before = self.flow.before.get(name, frozenset())
+        carry = self._carry_before(name)
+        if carry is None:
+            return
+        seen = {name}
+        todo: list[tuple[str, Carry]] = [(name, carry)]
+        while todo:
+            owner, carry = todo.pop()
+            for mutated in carry.mutates:
+                self.called.setdefault(mutated, line)
+            self.called_binds |= carry.binds
+            for free in carry.reads | carry.loads | carry.binds:
+                if free in seen:
+                    continue
+                seen.add(free)
+                own = self.flow.carries.get(free)
+                if own is not None:
+                    todo.append((free, own))
+                if free in before:
+                    continue
+                self._take(free, line, f"free name of {owner}", soft=soft or free in self.flow.binds or free in carry.binds)
+                older = self._carry_before(free)
+                if older is not None:
+                    todo.append((free, older))
+
+    def _carry_before(self, name: str) -> Carry | None:
+        version = self.table.get(name)
+        return merge(version.carry if version else None, self.document.given.get(name))
+
+    def _take(self, name: str, line: int, how: str, *, soft: bool) -> None:
+        version = self.table.get(name)
+        provider = version.unit if version else None
+        hidden_by = self._hidden_by(name, provider)
+        star = next((unit for unit, reports in reversed(self.document.stars) if self.unit.reports or not reports), None)
+        if star is not None and (provider is None or star > provider):
+            # it may bind any name, builtins included
+            self._link(Link(name=name, provider=star, line=line, how="star import", soft=True))
+            soft = True
+        if provider is not None:
+            self._link(Link(name=name, provider=provider, line=line, how=how, soft=soft, hidden_by=hidden_by))
+        elif name not in BUILTINS and star is None and not _is_history(name):
+            soft = soft or bool(self.flow.star_imports)
+            if soft and hidden_by is None:
+                return
+            self._link(Link(name=name, provider=None, line=line, how=how, soft=soft, hidden_by=hidden_by))
+
+    def _link(self, link: Link) -> None:
+        known = self.links.get((link.name, link.provider))
+        if known is None or (known.soft and not link.soft):
+            self.links[link.name, link.provider] = link
+
+    def _hidden_by(self, name: str, provider: int | None) -> int | None:
+        if self.unit.reports:
+            return None
+        seen = self.document.view.get(name)
+        return (
+            seen.unit
+            if seen is not None and seen.unit is not None and seen.unit != provider and seen.unit > (-1 if provider is None else provider)
+            else None
+        )
+
+    # -- writing
+
+    def changes(self) -> list[tuple[str, int]]:
+        """Say which versions the unit makes; give the imported modules that it patches."""
+        flow, override = self.flow, self.unit.writes_override
+        patches: list[tuple[str, int]] = []
+        for name, line in (*self.called.items(), *flow.mutates.items()):
+            version = self.table.get(name)
+            if name in flow.binds:
+                continue
+            if version is not None and version.imported:
+                patches.append((name, line))
+            elif version is not None or name not in BUILTINS:
+                self.mutates.add(name)
+        self.writes = set(flow.binds) | self.called_binds
+        if override is not None:
+            self.writes, self.mutates = set(override), set()
+        extra = set(self.unit.extra_writes)
+        self.mutates |= {name for name in extra if name in self.table and name not in flow.binds}
+        self.writes |= extra
+        for name in sorted(self.mutates):
+            self._take(name, flow.mutates.get(name, 0), "mutated here", soft=name not in flow.mutates)
+        return patches
+
+    def carry_after(self, name: str) -> Carry | None:
+        """Give what the object called `name` brings along when the unit has run."""
+        binding = self.flow.binds.get(name)
+        own = merge(self.flow.carries.get(name), self.document.given.get(name))
+        if binding is not None and binding.kind == "definite":
+            return own
+        return merge(own, self._carry_before(name))
+
+
+def _is_history(name: str) -> bool:
+    return name[:1] == "_" and name[1:].lstrip("i").isdecimal()

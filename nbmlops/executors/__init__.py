@@ -1,0 +1,1 @@
+"""Where stages run: the scheduler and the executors that it drives."""

@@ -1,0 +1,132 @@
+"""What the scheduler tells whoever watches a run (DESIGN 8).
+
+An event is plain data: it is written to a durable outbox before anybody is told, and read back by another process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+__all__ = ["Event", "RunFinished", "RunStarted", "StageFinished", "event_from_json", "event_to_json"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """A run has begun.
+
+    Parameters
+    ----------
+    run_id : str
+        The run's id, unique for ever.
+    time_s : float
+        Unix time in seconds.
+    notebook : str
+        The notebook's path, relative to the project root where it lies inside it.
+    experiment : str
+        The MLflow experiment and W&B project.
+    parameters : dict
+        Every parameter's value, as JSON.
+    tags : dict of str to str
+        ``git_commit``, ``git_dirty``, ``notebook_digest``, ``user``, ``store`` and the like; absent where unknown.
+    environment : dict of str to str
+        Python and the versions of the distributions that the notebook imports.
+    seed : int
+    """
+
+    run_id: str
+    time_s: float
+    notebook: str
+    experiment: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFinished:
+    """A stage has its status.
+
+    Parameters
+    ----------
+    run_id, time_s
+        As in `RunStarted`.
+    stage : str
+    status : str
+        ``ran``, ``reused``, ``skipped``, ``failed``, ``refused``, ``timed-out``, ``cancelled`` or ``not-run``.
+    key : str or None
+        The stage key, where it could be computed.
+    seconds : float
+        What computing the stage took, 0.0 for one that did not run.
+    reason : str
+        Why it ran or was reused, one line.
+    metrics : dict of str to JSON
+        What ``--metrics`` named; numbers are metrics, the rest is kept as text.
+    gates : list of dict
+    artifacts : list of dict
+        ``name``, ``digest``, ``format``, ``size_bytes``, ``type``, ``summary`` of each output.
+    files : dict of str to str
+        Digest of each input file (a dataset), by path.
+    error : dict or None
+        As in the CLI contract.
+    """
+
+    run_id: str
+    time_s: float
+    stage: str
+    status: str
+    key: str | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    gates: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """A run has ended.
+
+    Parameters
+    ----------
+    run_id, time_s
+        As in `RunStarted`.
+    status : str
+        ``done``, ``failed``, ``refused`` or ``cancelled``.
+    seconds : float
+    output : str or None
+        Absolute path of the executed notebook.
+    output_digest : str or None
+        Digest of that notebook's snapshot in the store, for when the file has moved.
+    """
+
+    run_id: str
+    time_s: float
+    status: str
+    seconds: float
+    output: str | None = None
+    output_digest: str | None = None
+
+
+Event = RunStarted | StageFinished | RunFinished
+_KINDS: dict[str, type[Event]] = {
+    "run-started": RunStarted,
+    "stage-finished": StageFinished,
+    "run-finished": RunFinished,
+}
+
+
+def event_to_json(event: Event) -> dict[str, Any]:
+    """Return the event as JSON data, its kind included."""
+    kind = next(name for name, cls in _KINDS.items() if isinstance(event, cls))
+    return {"kind": kind, **asdict(event)}
+
+
+def event_from_json(data: dict[str, Any]) -> Event:
+    """Rebuild an event from `event_to_json`; fields of a newer version are ignored."""
+    cls = _KINDS[data["kind"]]
+    known = {item.name for item in fields(cls)}
+    return cls(**{name: value for name, value in data.items() if name in known})

@@ -1,0 +1,166 @@
+"""Stages in processes of this machine, forked from one server that has their imports loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from nbmlops.errors import StoreError
+from nbmlops.runner.task import StageError, StageOutcome, StageTask
+
+__all__ = ["LocalExecutor"]
+
+_MESSAGE_BYTES = 1 << 16
+_GRACE_S = 10.0
+
+
+class LocalExecutor:
+    """Run stages in processes of this machine.
+
+    Parameters
+    ----------
+    folder : Path
+        Where attempts keep their task, outputs and result while they run.
+    workers : int
+        How many stages may run at once, from 1.
+    preload : iterable of str
+        Modules that the server imports before it forks: the pipeline's, none of them project-local.
+    """
+
+    def __init__(self, folder: Path, workers: int, preload: Iterable[str] = ()) -> None:
+        self._folder = folder
+        self._workers = workers
+        self._preload = sorted(set(preload))
+        self._server: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._running: dict[str, StageTask] = {}
+
+    @property
+    def workers(self) -> int:
+        """How many stages may run at once."""
+        return self._workers
+
+    def start(self, task: StageTask) -> None:
+        """Begin a task and return at once."""
+        folder = self._attempt(task.attempt)
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+            (folder / "task.json").write_text(json.dumps(task.to_json()), encoding="utf-8")
+        except OSError as error:
+            raise StoreError(
+                f"stage {task.stage!r} cannot be started: {error.strerror}", code="NB601", fix=f"make {self._folder} writable, or free space on its disk"
+            ) from error
+        self._send({"start": task.attempt, "folder": str(folder)})
+        self._running[task.attempt] = task
+
+    def wait(self, timeout_s: float) -> list[StageOutcome]:
+        """Return the outcomes of tasks that have ended, waiting up to `timeout_s` seconds for the first."""
+        if self._channel is None:
+            return []
+        outcomes: list[StageOutcome] = []
+        poller = select.poll()
+        poller.register(self._channel, select.POLLIN)
+        left = timeout_s
+        while poller.poll(left * 1000):
+            left = 0.0
+            try:
+                data = self._channel.recv(_MESSAGE_BYTES, socket.MSG_DONTWAIT)
+            except OSError:
+                data = b""
+            if not data:
+                return [*outcomes, *self._lost()]
+            task = self._running.pop(json.loads(data)["ended"], None)
+            if task is not None:
+                outcomes.append(self._outcome(task))
+        return outcomes
+
+    def cancel(self, attempt: str) -> None:
+        """End a task and everything it has started."""
+        if attempt in self._running:
+            self._send({"cancel": attempt})
+
+    def close(self) -> None:
+        """End every task, and the server."""
+        if self._channel is not None:
+            self._channel.close()
+        if self._server is not None:
+            try:
+                self._server.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+        self._channel = self._server = None
+        for attempt in self._running:
+            shutil.rmtree(self._attempt(attempt), ignore_errors=True)
+        self._running.clear()
+
+    def _send(self, message: dict[str, object]) -> None:
+        if self._channel is None:
+            self._open()
+        assert self._channel is not None  # noqa: S101 - just opened
+        self._channel.send(json.dumps(message).encode())
+
+    def _open(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-P", "-m", "nbmlops.executors.zygote", str(theirs.fileno())]
+        self._server = subprocess.Popen(  # noqa: S603 - our own module
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=None,
+            env=_environment(self._workers, self._folder / "ipython"),
+            start_new_session=True,  # Ctrl-C is the scheduler's to handle
+        )
+        theirs.close()
+        self._channel = ours
+        if self._preload:
+            self._send({"preload": self._preload})
+
+    def _outcome(self, task: StageTask) -> StageOutcome:
+        """Read a result; only that file counts."""
+        folder = self._attempt(task.attempt)
+        try:
+            outcome = StageOutcome.from_json(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            outcome = _died(task, f"stage {task.stage!r} ended without a result")
+        shutil.rmtree(folder, ignore_errors=True)
+        return outcome
+
+    def _lost(self) -> list[StageOutcome]:
+        """Account for the tasks of a server that has died, and forget it; the next task gets a new one."""
+        lost = list(self._running.values())
+        self.close()
+        return [_died(task, "the server of the local workers was killed") for task in lost]
+
+    def _attempt(self, attempt: str) -> Path:
+        return self._folder / attempt
+
+
+def _died(task: StageTask, message: str) -> StageOutcome:
+    error = StageError(type="StageDied", message=message, cell=task.steps[-1].cell if task.steps else None)
+    return StageOutcome(attempt=task.attempt, status="failed", error=error, started_s=time.time())
+
+
+def _environment(workers: int, profile: Path) -> dict[str, str]:
+    """Return the environment of stage processes: the user's, a fixed hash seed, and threads that share the CPUs."""
+    threads = str(max(1, len(os.sched_getaffinity(0)) // max(1, workers)))
+    environment = dict(os.environ)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        environment.setdefault(name, threads)
+    environment.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    environment["PYTHONHASHSEED"] = "0"
+    with suppress(KeyError):
+        del environment["JPY_PARENT_PID"]  # a stage is no kernel of Jupyter's
+    # one throw-away profile for all stages: the user's start-up files are not part of a run
+    environment["IPYTHONDIR"] = str(profile)
+    return environment

@@ -1,0 +1,445 @@
+"""Run what is stale, in dependency order and in parallel, planning again as effects are learnt (DESIGN 4 and 7)."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nbmlops.errors import StoreError
+from nbmlops.executors.base import Executor
+from nbmlops.executors.events import Event, StageFinished
+from nbmlops.pipeline.effects import Effects
+from nbmlops.pipeline.model import Stage, Step
+from nbmlops.runner.gate import judge
+from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
+from nbmlops.runner.results import StageResult
+from nbmlops.runner.task import StageError, StageOutcome, StageTask
+from nbmlops.settings import Settings
+from nbmlops.store.records import Artifact, StageRecord
+from nbmlops.store.store import Store
+
+__all__ = ["Scheduler", "make_task"]
+
+_POLL_S = 0.2
+_BACKOFF_S = 1.0
+_SLOWEST_BACKOFF_S = 60.0
+_MOST_ATTEMPTS_LEARNING = 20
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A stage that is running."""
+
+    stage: str
+    token: str
+    planned: PlannedStage
+    reason: str
+    lock: ExitStack
+    stage_as_planned: Stage
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """Drives one run of one planner's pipeline.
+
+    Parameters
+    ----------
+    planner : Planner
+    executor : Executor
+    store : Store
+    settings : Settings
+    run_id : str
+    emit : callable
+        Gets each event, in order.
+    progress : callable
+        Gets each stage's name when it starts, with the reason.
+    fail_fast : bool
+        Whether the first failure stops independent branches too.
+    """
+
+    planner: Planner
+    executor: Executor
+    store: Store
+    settings: Settings
+    run_id: str
+    emit: Callable[[Event], None] = lambda _event: None
+    progress: Callable[[str, str], None] = lambda _stage, _reason: None
+    fail_fast: bool = False
+    results: dict[str, StageResult] = field(default_factory=dict)
+    finished: dict[str, StageRecord] = field(default_factory=dict)
+    _running: dict[str, _Attempt] = field(default_factory=dict)
+    _tries: dict[str, int] = field(default_factory=dict)
+    _not_before: dict[str, float] = field(default_factory=dict)
+    _discarded: dict[str, int] = field(default_factory=dict)
+    _reasons: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *, report: bool = True) -> Plan:
+        """Run until nothing more can run; the results stand in `results`.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After every running stage has been ended; finished ones keep their records.
+        """
+        plan = self.planner.plan(self.finished, report=report)
+        while True:
+            plan = self._settle(plan, report=report)
+            started = self._start_ready(plan)
+            if not self._running and not started and not self._waiting(plan):
+                break
+            for outcome in self.executor.wait(_POLL_S if self._running else 0.05):
+                self._conclude(outcome)
+            plan = self.planner.plan(self.finished, report=report)
+            self._discard_outdated(plan)
+        self._close(plan)
+        return plan
+
+    def cancel(self) -> None:
+        """Give up what is running, and say so in the results."""
+        for attempt in list(self._running.values()):
+            self._release(attempt)
+            self._set(StageResult(name=attempt.stage, status="cancelled", key=attempt.planned.key, reason="interrupted"))
+        self._close(self.planner.plan(self.finished, report=False))
+
+    def _settle(self, plan: Plan, *, report: bool) -> Plan:
+        """Take over what records serve, until nothing new is served."""
+        while True:
+            fresh = [item for item in plan.stages.values() if item.stage.name not in self.results and item.state in {"fresh", "skipped"}]
+            fresh = [item for item in fresh if item.stage.name not in self._running]
+            for item in fresh:
+                self.take_over(item)
+            # the report cells come when every stage has its status
+            planned = plan.report
+            if planned is not None and planned.state == "fresh" and REPORT not in self.results and self._stages_done(plan):
+                self.take_over(planned)
+            if not fresh:
+                return plan
+            plan = self.planner.plan(self.finished, report=report)
+
+    def take_over(self, item: PlannedStage) -> None:
+        """Take a stage's result from the record that serves it, its files put back and its gates judged again."""
+        name = item.stage.name
+        if item.state == "skipped" or item.record is None:
+            self._set(StageResult(name=name, status="skipped", reason=item.reason))
+            return
+        gates = judge(item.stage.directive.require, item.record.metrics)
+        self.restore_files(item.record)
+        result = StageResult.of_record(replace(item.record, stage=name), "reused", item.reason or "reused", gates)
+        self._accept(item.record, result)
+
+    def _accept(self, record: StageRecord, result: StageResult) -> None:
+        """Keep a result; one that a gate refuses is offered to nobody."""
+        refusals = [gate["name"] for gate in result.gates if not gate["passed"]]
+        if refusals:
+            self._set(replace(result, status="refused", reason=f"--require {refusals[0]} does not hold"))
+        else:
+            self.finished[result.name] = record
+            self._set(result)
+
+    def _start_ready(self, plan: Plan) -> bool:
+        started = False
+        if self.fail_fast and any(item.status in {"failed", "timed-out", "refused"} for item in self.results.values()):
+            return False
+        candidates = list(plan.stages.values())
+        if plan.report is not None and self._stages_done(plan):
+            candidates.append(plan.report)
+        for item in candidates:
+            if len(self._running) >= self.executor.workers:
+                break
+            if self._can_start(item) and self._start(item, plan):
+                started = True
+        return started
+
+    def _can_start(self, item: PlannedStage) -> bool:
+        name = item.stage.name
+        return item.state == "stale" and name not in self._running and name not in self.results and time.monotonic() >= self._not_before.get(name, 0.0)
+
+    def _start(self, item: PlannedStage, plan: Plan) -> bool:
+        """Start a stage, unless another process is computing it: then its record will come."""
+        name = item.stage.name
+        lock = ExitStack()
+        try:
+            lock.enter_context(self.store.claim(item.key or "", timeout_s=0))
+        except StoreError:
+            self._not_before[name] = time.monotonic() + _POLL_S
+            return False
+        token = f"{self.run_id[:8]}-{uuid.uuid4().hex[:12]}"
+        task = make_task(item, plan, self.finished, planner=self.planner, settings=self.settings, store=self.store, run_id=self.run_id, token=token)
+        self._reasons.setdefault(name, item.reason)
+        self._running[name] = _Attempt(name, token, item, self._reasons[name], lock, item.stage)
+        self.progress(name, self._reasons[name])
+        self.executor.start(task)
+        return True
+
+    def _conclude(self, outcome: StageOutcome) -> None:
+        attempt = next((item for item in self._running.values() if item.token == outcome.attempt), None)
+        if attempt is None:
+            return  # the late result of an attempt that was given up
+        try:
+            if outcome.status == "ran":
+                self._keep(attempt, outcome)
+            else:
+                self._give_up(attempt, outcome)
+        finally:
+            self._release(attempt)
+
+    def _keep(self, attempt: _Attempt, outcome: StageOutcome) -> None:
+        """Write the record of a stage that ran, under the key that its effects give it."""
+        name = attempt.stage
+        effects = self._merged(name, outcome.effects)
+        if name != REPORT:
+            self.planner.learn(name, effects)
+            now = self.planner.pipeline.stages[name]
+            if self._inputs_grew(attempt, now) or not set(now.wants) <= set(outcome.outputs):
+                self._repeat(attempt, "it read what was not foreseen")
+                return
+        key = self.planner.key_of(name, effects, self.finished, outcome.files)
+        if key is None:
+            self._repeat(attempt, "an input has changed meanwhile")
+            return
+        record = StageRecord(
+            key=key[0],
+            stage=name,
+            notebook=self.planner.notebook,
+            components=key[1],
+            code=attempt.stage_as_planned.code,
+            outputs=outcome.outputs,
+            cell_outputs=outcome.cell_outputs,
+            metrics=outcome.metrics,
+            effects=effects,
+            seconds=outcome.seconds,
+            started_s=outcome.started_s,
+            remarks=outcome.remarks,
+            environment=outcome.environment,
+            files_written=outcome.files_written,
+            attempt=outcome.attempt,
+            run_id=self.run_id,
+        )
+        gates = judge(attempt.stage_as_planned.directive.require, outcome.metrics)
+        self.store.put_record(replace(record, gates=gates))
+        self.planner.surroundings.refresh()
+        self._accept(record, StageResult.of_record(record, "ran", attempt.reason, gates))
+
+    def _give_up(self, attempt: _Attempt, outcome: StageOutcome) -> None:
+        name = attempt.stage
+        known = self.planner.effects.get(name)
+        if known is not None and set(outcome.effects.reads) - set(known.reads):
+            self.planner.learn(name, replace(known, reads=tuple(sorted({*known.reads, *outcome.effects.reads}))))
+            if self._inputs_grew(attempt, self.planner.pipeline.stages[name]):
+                self._repeat(attempt, "it read what was not foreseen")
+                return
+        if outcome.error is not None and outcome.error.type == "UpstreamMissing" and self._drop_damaged(attempt.stage_as_planned):
+            self._repeat(attempt, "an input was damaged in the store")
+            return
+        self._tries[name] = self._tries.get(name, 0) + 1
+        retries = attempt.stage_as_planned.directive.retries
+        if outcome.status in {"failed", "timed-out"} and self._tries[name] <= retries:
+            pause = min(_SLOWEST_BACKOFF_S, _BACKOFF_S * 2 ** (self._tries[name] - 1))
+            self._not_before[name] = time.monotonic() + pause
+            self._reasons[name] = f"try {self._tries[name] + 1} of {retries + 1}"
+            return
+        self._set(
+            StageResult(
+                name=name,
+                status=outcome.status,
+                key=attempt.planned.key,
+                seconds=outcome.seconds,
+                reason=attempt.reason,
+                error=outcome.error,
+                cell_outputs=outcome.cell_outputs,
+                run_id=self.run_id,
+            )
+        )
+
+    def _drop_damaged(self, stage: Stage) -> bool:
+        """Forget upstream results whose bytes the store has lost, so that they are computed again."""
+        lost = [name for name in stage.upstream if name in self.finished and not self.store.whole(self.finished[name])]
+        for name in lost:
+            del self.finished[name]
+            self.results.pop(name, None)
+        return bool(lost)
+
+    def _inputs_grew(self, attempt: _Attempt, now: Stage) -> bool:
+        return any(attempt.stage_as_planned.inputs.get(name) != provider for name, provider in now.inputs.items())
+
+    def _merged(self, name: str, seen: Effects) -> Effects:
+        """Add what was learnt before and is now foreseen, so that it is not seen again."""
+        known = self.planner.effects.get(name)
+        return seen if known is None else replace(seen, reads=tuple(sorted({*known.reads, *seen.reads})))
+
+    def _repeat(self, attempt: _Attempt, why: str) -> None:
+        """Let a stage run again: its attempt is out of date."""
+        name = attempt.stage
+        self._discarded[name] = self._discarded.get(name, 0) + 1
+        self._reasons[name] = f"{attempt.reason}; again, because {why}" if ("; again" not in attempt.reason) else attempt.reason
+        if self._discarded[name] > _MOST_ATTEMPTS_LEARNING:
+            error = StageError(type="Unsettled", message=f"stage {name!r} reads something else each time it runs; name it with --in and --out")
+            self._set(StageResult(name=name, status="failed", key=attempt.planned.key, reason=attempt.reason, error=error))
+
+    def _discard_outdated(self, plan: Plan) -> None:
+        """Give up attempts whose inputs are no longer what they were started on."""
+        for attempt in list(self._running.values()):
+            planned = plan.report if attempt.stage == REPORT else plan.stages.get(attempt.stage)
+            if planned is None or planned.state == "unknown" or (planned.key is not None and planned.key != attempt.planned.key):
+                self.executor.cancel(attempt.token)
+                self._release(attempt)
+                self._repeat(attempt, "an input has changed meanwhile")
+        for name, record in list(self.finished.items()):
+            planned = plan.report if name == REPORT else plan.stages.get(name)
+            stage = planned.stage if planned else None
+            if stage is not None and name != REPORT and not self._still_valid(stage, record):
+                del self.finished[name]
+                self.results.pop(name, None)
+
+    def _still_valid(self, stage: Stage, record: StageRecord) -> bool:
+        """Tell whether a finished stage ran on the versions that its reads now mean."""
+        if not set(stage.wants) <= set(record.outputs):
+            return False
+        identities = self.planner.identities(stage, self.finished)
+        return identities is None or all(record.components.get("inputs", {}).get(name) == value for name, value in identities.items())
+
+    def _stages_done(self, plan: Plan) -> bool:
+        return not self._running and all(name in self.results and self.results[name].status in {"ran", "reused", "skipped"} for name in plan.stages)
+
+    def _waiting(self, plan: Plan) -> bool:
+        """Tell whether a stage waits for its next try, or for another process."""
+        candidates = [*plan.stages.values(), *([plan.report] if plan.report is not None and self._stages_done(plan) else [])]
+        return any(item.state == "stale" and item.stage.name not in self.results and item.stage.name in self._not_before for item in candidates)
+
+    def _release(self, attempt: _Attempt) -> None:
+        self._running.pop(attempt.stage, None)
+        attempt.lock.close()
+
+    def _close(self, plan: Plan) -> None:
+        """Say of every other stage that it was not run."""
+        for name, item in plan.stages.items():
+            if name not in self.results:
+                blocker = next((other for other in item.stage.upstream if self.results.get(other, _GONE).status not in {"ran", "reused", "skipped"}), None)
+                why = f"stage {blocker} {_PAST.get(self.results.get(blocker, _GONE).status, 'did not run')}" if blocker else "the run was stopped"
+                self._set(StageResult(name=name, status="not-run", key=item.key, reason=why))
+        if plan.report is not None and REPORT not in self.results:
+            self._set(StageResult(name=REPORT, status="not-run", reason="not every stage is done"))
+
+    def _set(self, result: StageResult) -> None:
+        self.results[result.name] = result
+        if result.name != REPORT:
+            self.emit(_event(self.run_id, result, self.finished.get(result.name)))
+
+    def restore_files(self, record: StageRecord) -> None:
+        """Put back files that the stage wrote, where they are missing or hold something else."""
+        for path, digest in record.files_written.items():
+            if self.planner.surroundings.file(path) != digest:
+                full = self.planner.surroundings.folder / path
+                full.parent.mkdir(parents=True, exist_ok=True)
+                temporary = full.with_name(f".{full.name}.nbmlops")
+                temporary.write_bytes(self.store.objects.view(digest))
+                temporary.replace(full)
+                self.planner.surroundings.refresh()
+
+
+_GONE = StageResult(name="", status="not-run")
+_PAST = {"failed": "failed", "refused": "was refused", "timed-out": "ran out of time", "cancelled": "was cancelled", "not-run": "did not run"}
+
+
+def make_task(  # noqa: PLR0913 - a task draws on all of them
+    item: PlannedStage,
+    plan: Plan,
+    records: Mapping[str, StageRecord],
+    *,
+    planner: Planner,
+    settings: Settings,
+    store: Store,
+    run_id: str,
+    token: str,
+) -> StageTask:
+    """Return what a process needs to run a planned stage."""
+    stage, pipeline = item.stage, plan.pipeline
+    setup_names = {name for statement in pipeline.setup if statement.cell < stage.cells[-1] for name in statement.names}
+    expected = {name for position in stage.setup for name in pipeline.setup[position].names}
+    earlier = [other for other in pipeline.stages.values() if other.cells[0] < stage.cells[0]]
+    elsewhere = {name for other in earlier for name in other.binds} - set(stage.inputs) - set(stage.binds) - setup_names
+    return StageTask(
+        run_id=run_id,
+        attempt=token,
+        notebook=planner.source.document.shown,
+        folder=str(planner.surroundings.folder),
+        stage=stage.name,
+        steps=stage.steps,
+        parameters=planner.trial.parameters,
+        inputs=_inputs(stage, plan, records),
+        wants=stage.wants,
+        later=stage.later,
+        setup_names=tuple(sorted(setup_names)),
+        expected=tuple(sorted(expected if stage.name != REPORT else setup_names)),
+        by_reference=tuple(sorted({name for statement in pipeline.setup if statement.defines_code for name in statement.names})),
+        elsewhere=tuple(sorted(elsewhere)),
+        binds=stage.binds,
+        metrics=stage.directive.metrics,
+        secrets=tuple(sorted({name for other in pipeline.stages.values() for name in other.directive.secrets})),
+        store=settings.store,
+        project_root=str(settings.project_root),
+        trusted=store.trusted,
+        files=stage.files_read,
+        files_written=stage.files_written,
+        seed=planner.trial.seed if stage.directive.seed is None else stage.directive.seed,
+        draw=stage.code,
+        timeout_s=stage.directive.timeout_s,
+        memory_bytes=stage.directive.memory_bytes,
+        output_limit_bytes=settings.output_limit_bytes,
+    )
+
+
+def _inputs(stage: Stage, plan: Plan, records: Mapping[str, StageRecord]) -> tuple[tuple[int, Artifact], ...]:
+    """Return the artifacts to load, each with the step that needs it first."""
+    if stage.name != REPORT:
+        first = next(position for position, step in enumerate(stage.steps) if step.kind == "stage")
+        return tuple((first, records[provider].outputs[name]) for name, provider in stage.inputs.items())
+    found: list[tuple[int, Artifact]] = []
+    holds: dict[str, str] = {}
+    positions = {step.cell: position for position, step in enumerate(stage.steps)}
+    offered = {(read.provider, read.name) for read in stage.reads}
+    for report in plan.pipeline.reports:
+        for read in report.reads:
+            # the version that an earlier report cell uses is loaded already
+            if read.kind == "stage" and (read.provider, read.name) in offered and holds.get(read.name) != read.provider:
+                holds[read.name] = read.provider
+                found.append((positions[report.cell], records[read.provider].outputs[read.name]))
+    return tuple(found)
+
+
+def _event(run_id: str, result: StageResult, record: StageRecord | None) -> StageFinished:
+    files: dict[str, Any] = dict(record.components.get("files", {})) if record else {}
+    return StageFinished(
+        run_id=run_id,
+        time_s=time.time(),
+        stage=result.name,
+        status=result.status,
+        key=result.key,
+        seconds=result.seconds if result.status != "reused" else 0.0,
+        reason=result.reason,
+        metrics=dict(result.metrics),
+        gates=[dict(gate) for gate in result.gates],
+        artifacts=[
+            {"name": item.name, "digest": item.digest, "format": item.format, "size_bytes": item.size_bytes, "type": item.type, "summary": item.summary}
+            for item in result.outputs.values()
+        ],
+        files={path: digest for path, digest in files.items() if digest},
+        error=result.error.to_json() if result.error else None,
+    )
+
+
+def preload_modules(steps: tuple[Step, ...], modules: set[str]) -> tuple[str, ...]:
+    """Return the modules to import before stages fork: none where setup changes the environment first."""
+    if any("environ" in step.source for step in steps):
+        return ()  # os.environ["OMP_NUM_THREADS"] = "1" must come before numpy is imported
+    return tuple(sorted(modules))
+
+
+def attempts_folder(store: Store) -> Path:
+    """Return where attempts keep their files while they run."""
+    return store.local_path("attempts")

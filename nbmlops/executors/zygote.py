@@ -1,0 +1,157 @@
+"""The server that local stages are forked from: it imports, and never computes.
+
+``python -P -m nbmlops.executors.zygote DESCRIPTOR`` serves one scheduler over a socket, and ends with it. A fork of a process that has imported
+pandas and scikit-learn and made an IPython shell is ready in milliseconds. It must not compute: OpenMP's threads do not survive a fork
+(HistGradientBoosting before and after one hangs).
+
+It is not `multiprocessing`'s forkserver, because that imports the user's main module again, takes no ``PYTHONHASHSEED`` of its own, and makes
+no process that leads a session.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nbmlops.runner.namespace import Namespace
+from nbmlops.runner.outputs import OutputRecorder
+from nbmlops.runner.redaction import Redactor
+from nbmlops.runner.shell import StageShell, make_shell
+from nbmlops.runner.stage import execute
+from nbmlops.runner.supervisor import end_with_parent, supervise
+from nbmlops.runner.task import StageOutcome, StageTask
+
+__all__ = ["MESSAGE_BYTES", "NOT_BEFORE_FORK", "main"]
+
+MESSAGE_BYTES = 1 << 16
+# imports that start threads, which a fork loses: polars hangs, the others are documented not to support it
+NOT_BEFORE_FORK = frozenset({"polars", "grpc", "jax", "ray", "tensorflow", "torch"})
+
+
+def main() -> int:
+    """Serve until the scheduler closes its end of the socket."""
+    end_with_parent(signal.SIGTERM)
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    waker, wakes = _wake_on_child()
+    shell = make_shell(Namespace(), OutputRecorder(Redactor()))
+    running: dict[int, str] = {}
+    poller = select.poll()
+    poller.register(channel, select.POLLIN | select.POLLHUP)
+    poller.register(waker, select.POLLIN)
+    while True:
+        poller.poll()
+        with suppress(BlockingIOError):
+            os.read(waker, 1 << 12)
+        _reap(running, channel)
+        message = _receive(channel)
+        if message is None:
+            break
+        if message:
+            _obey(message, running, channel, shell, (waker, wakes))
+    return _end(running)
+
+
+def _obey(message: dict[str, Any], running: dict[int, str], channel: socket.socket, shell: StageShell, own: tuple[int, int]) -> None:
+    if "preload" in message:
+        _preload(message["preload"])
+    elif "start" in message:
+        pid = os.fork()
+        if pid:
+            running[pid] = message["start"]
+        else:
+            _be_supervisor(message, channel, shell, own)
+    elif "cancel" in message:
+        for pid, attempt in running.items():
+            if attempt == message["cancel"]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+
+
+def _be_supervisor(message: dict[str, Any], channel: socket.socket, shell: StageShell, own: tuple[int, int]) -> None:
+    """Be the forked supervisor: never return."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for descriptor in own:
+            os.close(descriptor)
+        folder = Path(message["folder"])
+        task = StageTask.from_json(json.loads((folder / "task.json").read_text(encoding="utf-8")))
+
+        def run(task: StageTask, journal: Any) -> StageOutcome:  # noqa: ANN401 - a text file
+            channel.close()
+            return execute(task, journal=journal, shell=shell)
+
+        supervise(task, folder / "result.json", folder / "outputs.jsonl", run, hangup=channel.fileno())
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _preload(names: list[str]) -> None:
+    for name in names:
+        if name.partition(".")[0] in NOT_BEFORE_FORK:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # whatever the import raises, the stage that wants it will raise and show
+            with suppress(BaseException):
+                importlib.import_module(name)
+
+
+def _receive(channel: socket.socket) -> dict[str, Any] | None:
+    """Return the next message, an empty one if there is none, or None once the scheduler has gone."""
+    try:
+        data = channel.recv(MESSAGE_BYTES, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return {}
+    except OSError:
+        return None
+    return dict(json.loads(data)) if data else None
+
+
+def _reap(running: dict[int, str], channel: socket.socket) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        attempt = running.pop(pid, None)
+        if attempt is not None:
+            with suppress(OSError):
+                channel.send(json.dumps({"ended": attempt, "status": status}).encode())
+
+
+def _end(running: dict[int, str]) -> int:
+    for pid in running:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    for pid in list(running):
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+    return 0
+
+
+def _wake_on_child() -> tuple[int, int]:
+    reader, writer = os.pipe()
+    for descriptor in (reader, writer):
+        os.set_blocking(descriptor, False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    return reader, writer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""What happens around the cells of a kernel: they are noticed, and tag-only stages become stage cells."""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
+
+    from nbmlops.session.kernel import KernelSession
+
+__all__ = ["Hooks"]
+
+_TAG = "stage:"
+_FROM_TAG = "--from-tag"
+
+
+class Hooks:
+    """The event handlers of one shell, and its session.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.busy = 0
+        self._session: KernelSession | None = None
+        self._before: dict[str, Any] = {}
+        self._metadata: dict[str, Any] = {}
+        self._pending: list[tuple[str, dict[str, Any], str | None]] = []
+        self.cell_id: str | None = None
+
+    @property
+    def session(self) -> KernelSession:
+        """The session of this kernel, made when it is first needed."""
+        if self._session is None:
+            from nbmlops.session.kernel import KernelSession  # noqa: PLC0415 - loading the extension stays light
+
+            self._session = KernelSession(self.shell)
+            for source, metadata, cell_id in self._pending:
+                self._session.cell_ran(source, metadata, cell_id, {})
+            self._pending.clear()
+        return self._session
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of the cell that runs, where the front end tells it (JupyterLab does, nbclient does not)."""
+        return self._metadata
+
+    def install(self) -> None:
+        """Register the handlers."""
+        self.shell.events.register("pre_run_cell", self.before_cell)
+        self.shell.events.register("post_run_cell", self.after_cell)
+        self.shell.input_transformers_cleanup.append(self.tag_to_magic)
+        from nbmlops.magics.completion import install_completion  # noqa: PLC0415 - beside its only use
+
+        install_completion(self.shell, self)
+
+    def remove(self) -> None:
+        """Unregister the handlers."""
+        self.shell.events.unregister("pre_run_cell", self.before_cell)
+        self.shell.events.unregister("post_run_cell", self.after_cell)
+        self.shell.input_transformers_cleanup.remove(self.tag_to_magic)
+
+    def before_cell(self, info: ExecutionInfo) -> None:
+        """Note the state of things before a cell; provide what a reused stage has not loaded."""
+        if self.busy:
+            return
+        self._metadata = dict(_parent(self.shell).get("metadata") or {})
+        self.cell_id = info.cell_id
+        self._before = {} if self._session is None else _random_states()
+        if self._session is not None and not _is_stage(info.raw_cell):
+            self._provide(info.raw_cell)
+
+    def after_cell(self, result: ExecutionResult) -> None:
+        """Tell the session about a cell that has run; stage cells have told it themselves."""
+        info = result.info
+        if self.busy or info is None or not result.success or _is_stage(info.raw_cell) or self._tagged_stage():
+            return
+        if self._session is None and info.raw_cell.strip() == "%load_ext nbmlops":
+            self._pending.append((info.raw_cell, self._metadata, info.cell_id))
+            return
+        if info.raw_cell.strip():
+            self.session.cell_ran(info.raw_cell, self._metadata, info.cell_id, self._before)
+
+    def tag_to_magic(self, lines: list[str]) -> list[str]:
+        """Put the magic line before a cell that is a stage by its tag alone."""
+        name = self._tagged_stage()
+        if self.busy or name is None or not lines or _is_stage("".join(lines)):
+            return lines
+        if "".join(lines).strip() != str((_parent(self.shell).get("content") or {}).get("code", "")).strip():
+            return lines  # a completion, or code that the cell runs itself
+        return [f"%%mlstage {name} {_FROM_TAG}\n", *lines]
+
+    def _tagged_stage(self) -> str | None:
+        tags = (_parent(self.shell).get("metadata") or {}).get("tags") or ()
+        return next((tag[len(_TAG) :] for tag in tags if isinstance(tag, str) and tag.startswith(_TAG)), None)
+
+    def _provide(self, source: str) -> None:
+        """Compute what a cell reads and a reused stage did not keep."""
+        missing = self.session.missing_for(source)
+        for stage in dict.fromkeys(missing.values()):
+            names = ", ".join(repr(name) for name, other in missing.items() if other == stage)
+            print(f"{names} of stage {stage} was not kept: the stage runs again")
+            self.busy += 1
+            try:
+                self.session.run_again(stage)
+            finally:
+                self.busy -= 1
+
+
+def split_tag_mark(line: str) -> tuple[str, bool]:
+    """Return a magic line without the mark that `tag_to_magic` puts there, and whether it stood there."""
+    words = line.split()
+    return (" ".join(word for word in words if word != _FROM_TAG), True) if _FROM_TAG in words else (line, False)
+
+
+def _is_stage(source: str) -> bool:
+    return source.lstrip().startswith("%%mlstage")
+
+
+def _parent(shell: InteractiveShell) -> dict[str, Any]:
+    """Return the request that runs the cell; empty in a terminal."""
+    get = getattr(shell, "get_parent", None)
+    try:
+        return dict(get() or {}) if get is not None else {}
+    except LookupError:
+        return {}
+
+
+def _random_states() -> dict[str, Any]:
+    states: dict[str, Any] = {"random": hash(random.getstate())}
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        name, keys, position, *rest = numpy_random.get_state()
+        states["numpy"] = (name, hash(keys.tobytes()), position, *rest)
+    return states

@@ -1,0 +1,277 @@
+"""The magics: each parses its line, calls the session, and shows what comes back."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+
+from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.magics.hooks import Hooks, split_tag_mark
+
+if TYPE_CHECKING:
+    import argparse
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["StageMagics"]
+
+
+@magics_class
+class StageMagics(Magics):
+    """`%%mlstage`, `%mlrun`, `%mlgraph`, `%mlstatus`, `%mlwhy`, `%mlload`, `%mlcheck` and `%mlpipeline`."""
+
+    def __init__(self, shell: InteractiveShell, hooks: Hooks) -> None:
+        super().__init__(shell)
+        self._hooks = hooks
+
+    @cell_magic
+    def mlstage(self, line: str, cell: str) -> None:
+        """Make this cell a stage of the pipeline: reuse what is computed, say why it ran.
+
+        ::
+
+            %%mlstage NAME [options]
+
+        --in a,b --out x,y   what it reads and hands on, instead of what is inferred
+        --after STAGE        wait for a stage without reading from it
+        --file PATH          a file or glob that it reads      --writes PATH   one that it writes
+        --env NAME           an environment variable that it depends on
+        --metrics NAME       a dict or number that holds its metrics
+        --require EXPR       a condition on its metrics, such as "roc_auc >= 0.7"
+        --if EXPR            run only if a parameter or an earlier metric says so
+        --retries N  --timeout 10m  --cpus N  --memory 4GiB  --gpus N  --image REF
+        --secret ENVVAR  --seed N  --no-cache
+
+        Example: ``%%mlstage train --metrics metrics --timeout 10m``
+        """
+        __tracebackhide__ = True
+        line, from_tag = split_tag_mark(line)
+        hooks = self._hooks
+        hooks.busy += 1
+        try:
+            outcome = hooks.session.run_stage(line, cell, hooks.metadata, hooks.cell_id, tagged=from_tag)
+        finally:
+            hooks.busy -= 1
+        if outcome.error is not None:
+            raise _shown(outcome.error, outcome.traceback) from None
+        from nbmlops.views.text import stage_line  # noqa: PLC0415 - loading the extension stays light
+
+        self._print(stage_line(outcome.result, remarks=outcome.remarks))
+        if outcome.result.status == "refused":
+            from nbmlops.errors import GateRefused  # noqa: PLC0415
+
+            raise GateRefused(f"stage {outcome.result.name!r} was refused: {outcome.result.reason}", code="NB701", fix="its outputs are there to look at")
+
+    @line_magic
+    def mlrun(self, line: str) -> Any:  # noqa: ANN401 - the Run, for the user to ask
+        """Run the notebook's file in batch: what is stale, in processes of its own. Returns the run.
+
+        ::
+
+            %mlrun [NOTEBOOK [OUTPUT.ipynb]] [-p NAME VALUE] [-f FILE.yaml] [--stage NAME] [--force | --force-stage NAME]
+                   [--workers N] [--no-track] [--fail-fast]
+
+        Stages that have run in this kernel are reused. Save the notebook first: the file is what runs.
+
+        Example: ``%mlrun -p learning_rate 0.2``
+        """
+        from nbmlops.cli import run as verb  # noqa: PLC0415
+        from nbmlops.cli.parser import given_parameters  # noqa: PLC0415
+        from nbmlops.views.html import run_html  # noqa: PLC0415
+        from nbmlops.views.text import run_text  # noqa: PLC0415
+
+        options = self._parse("mlrun", line, verb, notebook=True)
+        found = self._open(options).run(
+            given_parameters(options),
+            output=options.output,
+            stages=options.stage,
+            force=options.force,
+            force_stage=options.force_stage,
+            workers=options.workers,
+            executor=options.executor,
+            track=not options.no_track,
+            fail_fast=options.fail_fast,
+        )
+        self._show(run_text(found.result), run_html(found.result))
+        return None if found.status == "done" and line.rstrip().endswith(";") else found
+
+    @line_magic
+    def mlgraph(self, line: str) -> None:
+        """Show the stages, what each reads, and from where.
+
+        ::
+
+            %mlgraph [NOTEBOOK] [--format text|mermaid]
+
+        Without a file, of the cells that have run in this kernel.
+
+        Example: ``%mlgraph``
+        """
+        from nbmlops.cli import graph as verb  # noqa: PLC0415
+        from nbmlops.views.html import graph_html  # noqa: PLC0415
+        from nbmlops.views.mermaid import graph_mermaid  # noqa: PLC0415
+        from nbmlops.views.text import graph_text  # noqa: PLC0415
+
+        options = self._parse("mlgraph", line, verb, notebook=True)
+        if options.notebook is None and self._hooks.session.cells.path is None:
+            pipeline, states, reasons = self._hooks.session.known(), {}, {}
+        else:
+            session = self._open(options)
+            pipeline = session.graph()
+            plan = None if pipeline.errors else session.status()
+            states = {name: item.state for name, item in plan.stages.items()} if plan else {}
+            reasons = {name: item.reason for name, item in plan.stages.items()} if plan else {}
+        if options.format == "mermaid":
+            self._print(graph_mermaid(pipeline))
+        else:
+            self._show(graph_text(pipeline), None if options.format == "text" and "--format" in line else graph_html(pipeline, states, reasons))
+
+    @line_magic
+    def mlstatus(self, line: str) -> None:
+        """Show which stages are fresh and which stale, and why, without running anything.
+
+        ::
+
+            %mlstatus [NOTEBOOK] [-p NAME VALUE] [-f FILE.yaml]
+
+        Example: ``%mlstatus -p learning_rate 0.2``
+        """
+        from nbmlops.cli import status as verb  # noqa: PLC0415
+        from nbmlops.cli.parser import given_parameters  # noqa: PLC0415
+        from nbmlops.views.text import status_text  # noqa: PLC0415
+
+        options = self._parse("mlstatus", line, verb, notebook=True)
+        plan = self._open(options).status(given_parameters(options)) if self._has_file(options) else self._hooks.session.planner().plan(report=False)
+        self._print(status_text(plan))
+
+    @line_magic
+    def mlwhy(self, line: str) -> None:
+        """Say what decides about a stage, one line per difference from its nearest earlier record.
+
+        ::
+
+            %mlwhy STAGE [-p NAME VALUE] [-f FILE.yaml]
+
+        Example: ``%mlwhy train -p learning_rate 0.2``
+        """
+        from nbmlops.cli import why as verb  # noqa: PLC0415
+        from nbmlops.cli.parser import given_parameters  # noqa: PLC0415
+
+        options = self._parse("mlwhy", line, verb, notebook=False)
+        if self._has_file(options):
+            lines = self._open(options).why(options.stage, given_parameters(options))
+        else:
+            lines = self._hooks.session.why(options.stage)
+        self._print("\n".join(lines))
+
+    @line_magic
+    def mlload(self, line: str) -> None:
+        """Put a stage's stored outputs into this kernel; of a stage that failed, its inputs, and show the traceback.
+
+        ::
+
+            %mlload STAGE [--run RUN]
+
+        RUN is a run's id or the beginning of one; by default the last run of the notebook.
+
+        Example: ``%mlload train --run 8f3a``
+        """
+        words = _words(line)
+        run_id = None
+        if "--run" in words[:-1]:
+            position = words.index("--run")
+            run_id = words[position + 1]
+            del words[position : position + 2]
+        if len(words) != 1:
+            raise UsageError("%mlload takes one stage", code="NB004", fix="write %mlload STAGE [--run RUN]")
+        self._print(self._hooks.session.load(words[0], run_id))
+
+    @line_magic
+    def mlcheck(self, line: str) -> None:
+        """List every diagnostic of the notebook, and what makes this kernel differ from a run from top to bottom.
+
+        ::
+
+            %mlcheck [NOTEBOOK]
+
+        Example: ``%mlcheck``
+        """
+        from nbmlops.cli import check as verb  # noqa: PLC0415
+        from nbmlops.views.text import diagnostics_text  # noqa: PLC0415
+
+        options = self._parse("mlcheck", line, verb, notebook=True)
+        session = self._hooks.session
+        diagnostics = self._open(options).check() if self._has_file(options) else session.known().diagnostics
+        self._print(diagnostics_text((*diagnostics, *session.hidden_state()), options.notebook or "this kernel"))
+
+    @line_magic
+    def mlpipeline(self, line: str) -> None:
+        """Say which file this kernel's notebook is, where the front end does not tell.
+
+        ::
+
+            %mlpipeline use PATH
+
+        Example: ``%mlpipeline use notebooks/flight_delay.ipynb``
+        """
+        from pathlib import Path  # noqa: PLC0415
+
+        words = _words(line)
+        if len(words) != 2 or words[0] != "use":  # noqa: PLR2004
+            raise UsageError("%mlpipeline takes `use PATH`", code="NB004", fix="write %mlpipeline use notebook.ipynb")
+        self._hooks.session.use(Path(words[1]))
+
+    def _parse(self, name: str, line: str, verb: Any, *, notebook: bool) -> argparse.Namespace:  # noqa: ANN401 - a module of nbmlops.cli
+        """Parse a line with the arguments that the command of the same name has; NOTEBOOK may be left out."""
+        from nbmlops.cli.parser import Parser  # noqa: PLC0415
+
+        parser = Parser(prog=f"%{name}", add_help=False)
+        verb.add_arguments(parser)
+        for action in parser._actions:  # noqa: SLF001 - argparse has no other way to make a positional optional
+            if action.dest == "notebook":
+                action.nargs, action.required = "?", False
+        words = _words(line.rstrip().rstrip(";"))
+        if not notebook:
+            words = ["", *words]
+        options = parser.parse_args(words)
+        options.notebook = options.notebook or None
+        return options
+
+    def _has_file(self, options: argparse.Namespace) -> bool:
+        return options.notebook is not None or self._hooks.session.cells.path is not None
+
+    def _open(self, options: argparse.Namespace) -> Any:  # noqa: ANN401 - a Session
+        from nbmlops.session.batch import open_notebook  # noqa: PLC0415
+
+        path = options.notebook or self._hooks.session.cells.path
+        if path is None:
+            raise UsageError("this kernel does not know its notebook's file", code="NB401", fix="name it, or write %mlpipeline use PATH once")
+        return open_notebook(path, store=options.store)
+
+    def _print(self, text: str) -> None:
+        print(text)
+
+    def _show(self, text: str, html: str | None) -> None:
+        data = {"text/plain": text} if html is None else {"text/plain": text, "text/html": html}
+        self.shell.display_pub.publish(data)
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"the line cannot be read: {error}", code="NB004", fix="close the quotation mark") from error
+
+
+def _shown(error: BaseException, traceback: tuple[str, ...]) -> BaseException:
+    """Return the user's own exception, to be shown as the cell alone would have shown it.
+
+    Raised again as it is, IPython would print our frames and its own before the user's.
+    """
+    if isinstance(error, (NbmlopsError, KeyboardInterrupt)) or not traceback:
+        return error
+    kind = type(type(error).__name__, (Exception,), {"_render_traceback_": lambda _self: list(traceback)})
+    made: BaseException = kind(str(error))
+    return made.with_traceback(error.__traceback__)

@@ -1,0 +1,1 @@
+"""Read a notebook: cells, directives and roles."""

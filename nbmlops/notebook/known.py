@@ -1,0 +1,175 @@
+"""What setup cells define, by kind, as a document is read from top to bottom."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbmlops.notebook.purity import MUTATING_METHODS
+
+__all__ = ["Changes", "Known", "root_names"]
+
+
+@dataclass(slots=True)
+class Known:
+    """What the setup cells read so far give to later ones.
+
+    Parameters
+    ----------
+    imports : dict of str to str
+        Bound name to the dotted name that it stands for.
+    values : set of str
+        Names of constants and parameters.
+    code : set of str
+        Names of functions and classes.
+    foreign : set of str
+        Names that a stage or report cell binds or changes, which setup can therefore not use.
+    """
+
+    imports: dict[str, str] = field(default_factory=dict)
+    values: set[str] = field(default_factory=set)
+    code: set[str] = field(default_factory=set)
+    foreign: set[str] = field(default_factory=set)
+
+    def copy(self) -> Known:
+        """Return a copy, so that a cell that turns out to be no setup leaves no trace."""
+        return Known(dict(self.imports), set(self.values), set(self.code), set(self.foreign))
+
+    def learn(self, tree: ast.Module) -> None:
+        """Take what a cell that is tagged as setup or parameters binds as known, however it computes it."""
+        changes = Changes.of(tree)
+        for name in changes.bound | changes.imported:
+            self.bind(name, self.values)
+        for node in tree.body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                self.bind_imports(node)
+
+    def forget(self, tree: ast.Module) -> None:
+        """Take what a stage or report cell binds or changes as unknown."""
+        changes = Changes.of(tree)
+        # a module is the same wherever it is imported, and `pd.options.x = 1` leaves `pd` what it is
+        changed = changes.bound | (changes.imported | changes.mutated) & (self.values | self.code)
+        for name in changed:
+            self.drop(name)
+        self.foreign |= changed
+
+    def has(self, name: str) -> bool:
+        """Tell whether setup defines `name`."""
+        return name in self.values or name in self.code or name in self.imports
+
+    def bind(self, name: str, place: set[str]) -> None:
+        """Make `name` a member of `place` only."""
+        self.drop(name)
+        self.foreign.discard(name)
+        place.add(name)
+
+    def drop(self, name: str) -> None:
+        """Know nothing of `name`."""
+        self.imports.pop(name, None)
+        self.values.discard(name)
+        self.code.discard(name)
+
+    def bind_imports(self, node: ast.Import | ast.ImportFrom) -> None:
+        """Bind the names of an import statement."""
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            self.drop(name)
+            self.foreign.discard(name)
+            self.imports[name] = alias.name if alias.asname else name
+            if isinstance(node, ast.ImportFrom):
+                self.imports[name] = f"{node.module or ''}.{alias.name}"
+
+
+@dataclass(slots=True)
+class Changes:
+    """The names that code changes in its own scope.
+
+    Parameters
+    ----------
+    bound : set of str
+        Bound or deleted, those of `global` in functions included.
+    imported : set of str
+        Bound by an import.
+    mutated : set of str
+        Changed by attribute, by item, or by a method that changes its object, wherever in the code.
+    """
+
+    bound: set[str] = field(default_factory=set)
+    imported: set[str] = field(default_factory=set)
+    mutated: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, tree: ast.AST) -> Changes:
+        """Collect the changes of a piece of code."""
+        found = cls()
+        # one walk that dispatches on types: it runs over all cells, and `ast.walk` costs more than parsing did
+        waiting = [(tree, True)]
+        while waiting:
+            node, outer = waiting.pop()
+            found.see(node, outer=outer)
+            inner = outer and type(node) not in _SCOPES
+            for name in node._fields:
+                value = getattr(node, name, None)
+                if isinstance(value, list):
+                    waiting += [(item, inner) for item in value if isinstance(item, ast.AST)]
+                elif isinstance(value, (ast.expr, ast.pattern, ast.arguments)):
+                    waiting.append((value, inner))
+        return found
+
+    def see(self, node: Any, *, outer: bool) -> None:  # noqa: ANN401, C901 - any node, told apart by its exact type
+        """Take note of one node; `outer` says whether it stands in the code's own scope."""
+        kind = type(node)
+        if kind in _ASSIGNABLE:
+            if type(node.ctx) is ast.Load:
+                return
+            if kind is not ast.Name:
+                self.mutated.update(root_names(node))
+            elif outer:
+                self.bound.add(node.id)
+        elif kind is ast.Call:
+            if type(node.func) is ast.Attribute and node.func.attr in MUTATING_METHODS:
+                self.mutated.update(root_names(node.func))
+        elif kind is ast.Global:
+            self.bound.update(node.names)
+        elif kind is ast.NamedExpr:
+            # in a comprehension it binds outside; in a function it does not, but we rather know too little
+            self.bound.add(node.target.id)
+        elif outer and kind in _IMPORTS:
+            self.imported.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif outer and kind in _NAMED:
+            self.bound.update(filter(None, [getattr(node, _NAMED[kind])]))
+
+
+_ASSIGNABLE = frozenset({ast.Name, ast.Attribute, ast.Subscript})
+_IMPORTS = frozenset({ast.Import, ast.ImportFrom})
+_NAMED = {
+    ast.FunctionDef: "name",
+    ast.AsyncFunctionDef: "name",
+    ast.ClassDef: "name",
+    ast.ExceptHandler: "name",
+    ast.MatchAs: "name",
+    ast.MatchStar: "name",
+    ast.MatchMapping: "rest",
+}
+_SCOPES = frozenset(
+    {
+        ast.FunctionDef,
+        ast.AsyncFunctionDef,
+        ast.ClassDef,
+        ast.Lambda,
+        ast.ListComp,
+        ast.SetComp,
+        ast.DictComp,
+        ast.GeneratorExp,
+    }
+)
+
+
+def root_names(node: ast.expr) -> Iterator[str]:
+    """Yield the name that a chain of attributes and items begins with, if it begins with one."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    if isinstance(node, ast.Name):
+        yield node.id

@@ -1,0 +1,1 @@
+"""The pipeline that a notebook describes: stages, artifacts, parameters, edges, diagnostics."""

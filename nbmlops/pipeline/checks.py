@@ -1,0 +1,277 @@
+"""What `check` has to say: each function looks for one kind of trouble and gives the fix.
+
+``NB1xx`` reading a notebook, ``NB2xx`` linking its cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from nbmlops.dataflow.linking import UnitLinks
+from nbmlops.notebook.roles import Role
+from nbmlops.pipeline.model import Diagnostic, Pipeline
+
+if TYPE_CHECKING:
+    from nbmlops.dataflow.flow import Flow
+    from nbmlops.notebook.document import Document
+    from nbmlops.notebook.roles import RoledCell
+
+__all__ = ["Findings", "check_build", "check_document"]
+
+
+class _Piece(Protocol):
+    @property
+    def cell(self) -> int: ...
+    @property
+    def role(self) -> Role: ...
+    @property
+    def stage(self) -> str | None: ...
+    @property
+    def flow(self) -> Flow: ...
+
+
+class Findings:
+    """Diagnostics as they are found."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, int | None, str], Diagnostic] = {}
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Keep a diagnostic; the same one twice is one."""
+        self._found.setdefault((diagnostic.code, diagnostic.cell, diagnostic.message), diagnostic)
+
+    def sorted(self) -> tuple[Diagnostic, ...]:
+        """Return the diagnostics by cell, then line, then code."""
+        return tuple(sorted(self._found.values(), key=lambda item: (item.cell or 0, item.line or 0, item.code)))
+
+
+def check_document(findings: Findings, document: Document, cells: Sequence[RoledCell]) -> None:
+    """Look at the cells one by one."""
+    _unreadable_cells(findings, cells)
+    _duplicate_stages(findings, cells)
+    _similar_names(findings, cells)
+    _repaired_ids(findings, document)
+
+
+def check_build(findings: Findings, pipeline: Pipeline, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    """Look at how the cells hang together."""
+    _undefined_names(findings, links, pieces)
+    _hidden_by_reports(findings, links, pieces)
+    _setup_reads_artifacts(findings, links, pieces)
+    _missing_options(findings, pipeline)
+    _cycles(findings, pipeline)
+    _process_state(findings, pieces)
+    _dynamic_code(findings, pipeline, pieces)
+
+
+def _unreadable_cells(findings: Findings, cells: Sequence[RoledCell]) -> None:
+    for roled in cells:
+        if roled.error is not None:
+            findings.add(
+                Diagnostic(
+                    code=roled.error.code,
+                    severity="warning" if roled.role is Role.REPORT else "error",
+                    message=roled.error.message,
+                    fix=roled.error.fix or "mend the cell",
+                    cell=roled.cell.index,
+                    line=roled.error_line,
+                    stage=roled.stage,
+                )
+            )
+
+
+def _duplicate_stages(findings: Findings, cells: Sequence[RoledCell]) -> None:
+    first: dict[str, int] = {}
+    for roled in cells:
+        if roled.stage is None or not roled.magic:
+            continue
+        if roled.stage in first:
+            findings.add(
+                Diagnostic(
+                    code="NB106",
+                    severity="error",
+                    message=f"stage {roled.stage!r} is defined twice, first in cell {first[roled.stage]}",
+                    fix="rename one of them, or give both cells the tag stage:" + roled.stage + " to make them one stage",
+                    cell=roled.cell.index,
+                    line=1,
+                    stage=roled.stage,
+                )
+            )
+        first.setdefault(roled.stage, roled.cell.index)
+
+
+def _similar_names(findings: Findings, cells: Sequence[RoledCell]) -> None:
+    seen: dict[str, str] = {}
+    for roled in cells:
+        if roled.stage is None:
+            continue
+        other = seen.setdefault(roled.stage.lower(), roled.stage)
+        if other != roled.stage:
+            findings.add(
+                Diagnostic(
+                    code="NB107",
+                    severity="error",
+                    message=f"stages {other!r} and {roled.stage!r} differ in case only",
+                    fix="rename one of them",
+                    cell=roled.cell.index,
+                    line=1,
+                    stage=roled.stage,
+                )
+            )
+
+
+def _repaired_ids(findings: Findings, document: Document) -> None:
+    for index in document.repaired_ids:
+        findings.add(
+            Diagnostic(
+                code="NB108",
+                severity="warning",
+                message="the cell's id is missing, invalid or used twice; another one is used in its place",
+                fix="open and save the notebook in JupyterLab, which gives it a new id",
+                cell=index,
+            )
+        )
+
+
+def _undefined_names(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    cannot_know = False
+    for piece, unit in zip(pieces, links, strict=True):
+        cannot_know = cannot_know or bool(piece.flow.dynamic or piece.flow.star_imports)
+        for item in unit.undefined:
+            if item.hidden_by is not None:
+                continue  # NB203 says more
+            certain = item.how == "name" and not cannot_know and piece.role is not Role.REPORT
+            who = f"stage {piece.stage!r}" if piece.stage else "the cell"
+            findings.add(
+                Diagnostic(
+                    code="NB201",
+                    severity="error" if certain else "warning",
+                    message=f"{who} reads {item.name!r}, which no earlier cell defines" + ("" if item.how == "name" else f" ({item.how})"),
+                    fix="define it in an earlier cell or make it a parameter",
+                    cell=piece.cell,
+                    line=item.line or None,
+                    stage=piece.stage,
+                )
+            )
+
+
+def _hidden_by_reports(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    for piece, unit in zip(pieces, links, strict=True):
+        for item in unit.links:
+            if item.hidden_by is None or piece.role is Role.REPORT:
+                continue
+            who = f"stage {piece.stage!r}" if piece.stage else f"setup cell {piece.cell}"
+            findings.add(
+                Diagnostic(
+                    code="NB203",
+                    severity="error",
+                    message=f"{who} reads {item.name!r}, which cell {pieces[item.hidden_by].cell} defines; that cell belongs to no stage",
+                    fix=f"add the tag setup to cell {pieces[item.hidden_by].cell}, or begin it with %%mlstage",
+                    cell=pieces[item.hidden_by].cell,
+                    line=item.line or None,
+                    stage=piece.stage,
+                )
+            )
+
+
+def _setup_reads_artifacts(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    for piece, unit in zip(pieces, links, strict=True):
+        if piece.role not in {Role.SETUP, Role.PARAMETERS, Role.INJECTED}:
+            continue
+        for item in unit.links:
+            provider = pieces[item.provider].stage if item.provider is not None else None
+            if provider is not None and not item.how.startswith("free name"):
+                findings.add(
+                    Diagnostic(
+                        code="NB204",
+                        severity="error",
+                        message=f"the setup cell reads {item.name!r}, which stage {provider!r} makes; setup runs before every stage",
+                        fix="make the cell a stage, or move what it needs into one",
+                        cell=piece.cell,
+                        line=item.line or None,
+                    )
+                )
+
+
+def _missing_options(findings: Findings, pipeline: Pipeline) -> None:
+    for stage in pipeline.stages.values():
+        bound = set(stage.binds)
+        for name in stage.directive.after:
+            if name not in pipeline.stages or name == stage.name:
+                findings.add(_option(stage.name, stage.cells[0], f"--after names {name!r}, which is no other stage", "NB205", pipeline.stages))
+        for flag, names in (("--out", stage.directive.outs or ()), ("--metrics", stage.directive.metrics)):
+            for name in names:
+                if name not in bound:
+                    findings.add(_option(stage.name, stage.cells[0], f"{flag} names {name!r}, which the stage does not bind", "NB206", bound))
+
+
+def _option(stage: str, cell: int, what: str, code: str, choices: object) -> Diagnostic:
+    listed = ", ".join(sorted(map(str, choices))) if hasattr(choices, "__iter__") else ""
+    return Diagnostic(
+        code=code,
+        severity="error",
+        message=f"stage {stage!r}: {what}",
+        fix=f"choose from: {listed}" if listed else "remove the option",
+        cell=cell,
+        line=1,
+        stage=stage,
+    )
+
+
+def _cycles(findings: Findings, pipeline: Pipeline) -> None:
+    placed = {stage.name for stage in pipeline.topological()}
+    left = [stage for stage in pipeline.stages.values() if stage.name not in placed]
+    circle = [stage for stage in left if any(stage.name in other.upstream for other in left)]
+    if circle:
+        names = " -> ".join([stage.name for stage in circle] + [circle[0].name])
+        findings.add(
+            Diagnostic(
+                code="NB202",
+                severity="error",
+                message=f"the stages wait for each other: {names}",
+                fix="remove an --after, or split the stage whose cells stand on both sides of another",
+                cell=circle[0].cells[0],
+                line=1,
+                stage=circle[0].name,
+            )
+        )
+
+
+def _process_state(findings: Findings, pieces: Sequence[_Piece]) -> None:
+    for piece in pieces:
+        if piece.stage is None and piece.role is not Role.REPORT:
+            continue
+        for what, line in piece.flow.process_state:
+            findings.add(
+                Diagnostic(
+                    code="NB210",
+                    severity="warning",
+                    message=f"{what} changes the state of the process, which no other stage will see",
+                    fix="move it to a cell with the tag setup",
+                    cell=piece.cell,
+                    line=line,
+                    stage=piece.stage,
+                )
+            )
+
+
+def _dynamic_code(findings: Findings, pipeline: Pipeline, pieces: Sequence[_Piece]) -> None:
+    for piece in pieces:
+        if piece.stage is None:
+            continue
+        directive = pipeline.stages[piece.stage].directive
+        if directive.ins is not None and directive.outs is not None:
+            continue
+        for what, line in piece.flow.dynamic:
+            findings.add(
+                Diagnostic(
+                    code="NB211",
+                    severity="info",
+                    message=f"{what} can read and bind names that reading the cell does not show; they are observed when it runs",
+                    fix="name them with --in and --out",
+                    cell=piece.cell,
+                    line=line,
+                    stage=piece.stage,
+                )
+            )

@@ -1,0 +1,70 @@
+"""What running a stage taught that reading it could not tell (DESIGN 4)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+__all__ = ["NO_EFFECTS", "Effects"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """What one execution of a stage was seen to do.
+
+    Every field is sorted, so that equal effects are equal values and have equal JSON.
+
+    Parameters
+    ----------
+    reads : tuple of str
+        Names that the stage's code took from its namespace, beyond what reading the code found.
+    writes : tuple of str
+        Names that it bound beyond what reading found (``exec``, ``globals()["x"] = 1``).
+    mutated : tuple of str
+        Input names whose value was changed in place.
+    aliases : tuple of tuple of str
+        Sets of names that share mutable state once the stage has run.
+    files_read : tuple of str
+        Paths opened for reading inside the project, relative to the notebook's folder, or absolute.
+    files_absent : tuple of str
+        Paths whose opening failed because nothing was there.
+    files_written : tuple of str
+        Paths opened for writing.
+    environment : tuple of str
+        Names of the environment variables that were read.
+    modules : tuple of str
+        Project-local modules imported while the stage ran.
+    distributions : tuple of str
+        Distributions that the stage's own code imported.
+    random : tuple of str
+        Global random states that were drawn from: "random", "numpy".
+    """
+
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    mutated: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, ...], ...] = ()
+    files_read: tuple[str, ...] = ()
+    files_absent: tuple[str, ...] = ()
+    files_written: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the effects as JSON data; empty fields are left out."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Effects:
+        """Rebuild effects from `to_json`; fields of a newer version are ignored."""
+        known = {item.name for item in fields(cls)}
+        return cls(**{name: _tuples(value) for name, value in data.items() if name in known})
+
+
+def _tuples(value: object) -> Any:  # noqa: ANN401 - a tuple of str, or of tuples of str
+    return tuple(_tuples(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+NO_EFFECTS = Effects()

@@ -1,0 +1,322 @@
+"""The nouns of a pipeline as frozen data: what `graph` shows, what a target compiles, what a plan is made from."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from nbmlops.notebook.directive import Directive
+
+__all__ = [
+    "Diagnostic",
+    "Parameter",
+    "Pipeline",
+    "Read",
+    "Report",
+    "SetupStatement",
+    "Stage",
+    "Step",
+]
+
+Severity = Literal["error", "warning", "info"]
+ReadKind = Literal["stage", "parameter", "setup"]
+StepKind = Literal["setup", "parameters", "stage", "report"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """Something that `check` has to say about one place of the notebook."""
+
+    code: str
+    severity: Severity
+    message: str
+    fix: str
+    cell: int | None = None
+    line: int | None = None
+    stage: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the diagnostic as the CLI contract gives it."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "cell": self.cell,
+            "line": self.line,
+            "stage": self.stage,
+            "message": self.message,
+            "fix": self.fix,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A name assigned in the `parameters` cell.
+
+    Parameters
+    ----------
+    name : str
+    type : str
+        The type of the default, such as ``"float"``; ``"expression"`` where the default is no literal.
+    default : object
+        The default, or None where it is no literal (see `literal`).
+    literal : bool
+        Whether `default` is known without running anything.
+    help : str
+        The comment at the end of its line.
+    cell, line : int
+        Where it is assigned; the cell from 0, the line from 1.
+    """
+
+    name: str
+    type: str
+    default: Any
+    literal: bool
+    help: str
+    cell: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupStatement:
+    """One top-level statement of a setup or parameters cell, the grain in which stages use setup.
+
+    Parameters
+    ----------
+    cell, line : int
+    names : tuple of str
+        What it binds or changes.
+    fingerprint : str
+        Digest of its normalised source.
+    literals : mapping of str to object
+        The names whose value is a literal, with that value: they enter a key by value and type, not by source.
+    uses : tuple of int
+        Positions, in `Pipeline.setup`, of the statements whose names it reads.
+    configures : bool
+        Whether it is run for what it does to the process rather than for a name.
+    modules : tuple of str
+        Dotted names of the modules that it imports.
+    environment : tuple of str
+        Variables of the environment that it reads.
+    defines_code : bool
+        Whether it is a function or a class: then artifacts refer to it by name.
+    free : tuple of str
+        Global names that the code it defines reads when it runs, wherever that is.
+    """
+
+    cell: int
+    line: int
+    names: tuple[str, ...]
+    fingerprint: str
+    literals: Mapping[str, Any]
+    uses: tuple[int, ...]
+    configures: bool
+    modules: tuple[str, ...]
+    environment: tuple[str, ...] = ()
+    defines_code: bool = False
+    free: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """One name that a stage reads, and who provides it.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"stage", "parameter", "setup"}
+    provider : str
+        The stage's name, or ``"parameters"``, or ``"setup"``.
+    cell : int
+        The providing cell.
+    how : str
+        How it was inferred: ``"name"``, ``"free name of clean"``, ``"learnt"``, ``"--in"``.
+    """
+
+    name: str
+    kind: ReadKind
+    provider: str
+    cell: int
+    how: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the read as the CLI contract gives it."""
+        return {"name": self.name, "from": self.provider, "cell": self.cell, "how": self.how}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One cell that a process runs, in document order."""
+
+    kind: StepKind
+    cell: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One unit of work.
+
+    Parameters
+    ----------
+    name : str
+    cells : tuple of int
+        Its cells, in document order.
+    directive : Directive
+        Its options.
+    code : str
+        Digest of the normalised source of its cells and of the options that change the result.
+    fingerprints : tuple of str
+        Digest of the normalised source of each of its cells.
+    reads : tuple of Read
+        Inputs of every kind.
+    wants : tuple of str
+        The bound names that a later cell reads, or that ``--out`` and ``--metrics`` name: what a record must hold.
+    binds : tuple of str
+        Every name that it binds.
+    later : tuple of str
+        Names read by any later cell outside this stage: an input changed in place is handed on only if it is among them.
+    after : tuple of str
+        Stages that must run first without handing anything on.
+    setup : tuple of int
+        Positions in `Pipeline.setup` of the statements that it uses, transitively, and of those that configure the process before it.
+    steps : tuple of Step
+        The cells that its process runs: setup and parameters before it, and its own.
+    modules, environment : tuple of str
+        Imported modules and variables of the environment that its own code names.
+    files_read : tuple of str
+        Paths that its code names or its options declare, relative to the notebook's folder.
+    files_written : tuple of str
+        Likewise, and those that it was seen to write.
+    files_from : mapping of str to str
+        Of the files that it reads or was seen to read, those that an earlier stage writes, with that stage.
+    """
+
+    name: str
+    cells: tuple[int, ...]
+    directive: Directive
+    code: str
+    fingerprints: tuple[str, ...]
+    reads: tuple[Read, ...]
+    wants: tuple[str, ...]
+    binds: tuple[str, ...]
+    later: tuple[str, ...]
+    after: tuple[str, ...]
+    setup: tuple[int, ...]
+    steps: tuple[Step, ...]
+    modules: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    files_read: tuple[str, ...] = ()
+    files_written: tuple[str, ...] = ()
+    files_from: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Name of each input artifact, to the stage that provides it."""
+        return {read.name: read.provider for read in self.reads if read.kind == "stage"}
+
+    @property
+    def upstream(self) -> tuple[str, ...]:
+        """The stages that this one waits for, each once."""
+        return tuple(dict.fromkeys((*self.inputs.values(), *self.files_from.values(), *self.after)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stage as the CLI contract's `graph` gives it."""
+        return {
+            "name": self.name,
+            "cells": list(self.cells),
+            "reads": [read.to_json() for read in self.reads],
+            "writes": list(self.wants),
+            "after": list(self.after),
+            "options": self.directive.result_options(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A report cell: it shows things and feeds no stage."""
+
+    cell: int
+    source: str
+    code: str
+    reads: tuple[Read, ...]
+    setup: tuple[int, ...]
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """The DAG of stages that a notebook describes.
+
+    Parameters
+    ----------
+    stages : mapping of str to Stage
+        In document order.
+    parameters : mapping of str to Parameter
+    setup : tuple of SetupStatement
+        In document order, the parameters' included.
+    setup_steps : tuple of Step
+        Every setup and parameters cell.
+    reports : tuple of Report
+    diagnostics : tuple of Diagnostic
+    """
+
+    stages: Mapping[str, Stage]
+    parameters: Mapping[str, Parameter]
+    setup: tuple[SetupStatement, ...]
+    setup_steps: tuple[Step, ...] = ()
+    reports: tuple[Report, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def edges(self) -> tuple[tuple[str, str], ...]:
+        """Every pair (upstream, downstream), in document order of the downstream stage."""
+        return tuple((upstream, stage.name) for stage in self.stages.values() for upstream in stage.upstream)
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The diagnostics that stop a run before anything runs."""
+        return tuple(item for item in self.diagnostics if item.severity == "error")
+
+    def topological(self) -> tuple[Stage, ...]:
+        """The stages so that each stands after those it waits for; document order among equals.
+
+        Stages on a cycle are left out: a diagnostic of severity error names them.
+        """
+        names = list(self.stages)
+        waits = {stage.name: len(stage.upstream) for stage in self.stages.values()}
+        followers: dict[str, list[int]] = {name: [] for name in names}
+        for position, stage in enumerate(self.stages.values()):
+            for upstream in stage.upstream:
+                followers[upstream].append(position)
+        ready = [position for position, name in enumerate(names) if not waits[name]]
+        order: list[Stage] = []
+        while ready:
+            name = names[heapq.heappop(ready)]
+            order.append(self.stages[name])
+            for position in followers[name]:
+                waits[names[position]] -= 1
+                if not waits[names[position]]:
+                    heapq.heappush(ready, position)
+        return tuple(order)
+
+    def downstream(self, name: str) -> set[str]:
+        """Names of the stages that hang on `name`, directly or not."""
+        found: set[str] = set()
+        for stage in self.topological():
+            if any(upstream == name or upstream in found for upstream in stage.upstream):
+                found.add(stage.name)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the pipeline as the CLI contract's `graph` gives it."""
+        return {
+            "parameters": [
+                {"name": item.name, "type": item.type, "default": item.default, "help": item.help} for item in self.parameters.values()
+            ],
+            "stages": [stage.to_json() for stage in self.stages.values()],
+            "edges": [list(edge) for edge in self.edges],
+            "diagnostics": [item.to_json() for item in self.diagnostics],
+        }

@@ -1,0 +1,191 @@
+"""The executed notebook: the user's document with what every cell showed."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nbmlops.errors import StoreError
+from nbmlops.notebook.document import Document
+from nbmlops.notebook.roles import Role, RoledCell
+from nbmlops.pipeline.model import Pipeline
+from nbmlops.runner.plan import REPORT
+from nbmlops.runner.results import RunResult, StageResult
+
+__all__ = ["executed_notebook", "write_notebook"]
+
+# beside the user's own options, which the next run of this file reads; this key it ignores
+_RUN_KEY = "run"
+_INJECTED = "injected-parameters"
+Outputs = Callable[[str], list[list[dict[str, Any]]]]
+
+
+def executed_notebook(  # noqa: PLR0913 - a notebook is made of all of these
+    document: Document,
+    cells: tuple[RoledCell, ...],
+    pipeline: Pipeline,
+    result: RunResult,
+    *,
+    outputs: Outputs,
+    overrides: Mapping[str, Any],
+    report_cells: tuple[int, ...],
+    started_s: float,
+) -> dict[str, Any]:
+    """Return the notebook's JSON with the outputs and the status of every cell.
+
+    Parameters
+    ----------
+    document : Document
+    cells : tuple of RoledCell
+    pipeline : Pipeline
+    result : RunResult
+    outputs : callable
+        Takes the digest of stored cell outputs and returns them, cell by cell.
+    overrides : mapping of str to object
+        Parameters that were given; they are shown in a cell of papermill's kind.
+    report_cells : tuple of int
+        The cells that the report process ran.
+    started_s : float
+        Unix time in seconds.
+    """
+    notebook = copy.deepcopy(document.raw)
+    by_cell = _by_cell(pipeline, result, outputs, report_cells)
+    count = 0
+    for roled in cells:
+        data = notebook["cells"][roled.cell.index]
+        if data["cell_type"] != "code":
+            continue
+        shown, status = by_cell.get(roled.cell.index, ([], None))
+        ran = roled.cell.index in by_cell and (bool(shown) or (status is not None and status.status in {"ran", "reused"}))
+        count += ran
+        data["execution_count"] = count if ran else None
+        data["outputs"] = [_numbered(output, count) for output in _with_error(shown, status, roled.cell.index)]
+        _stamp(data, roled, status)
+    _inject(notebook, cells, overrides)
+    _metadata(notebook, document, result, overrides, started_s)
+    return notebook
+
+
+def write_notebook(path: Path, notebook: Mapping[str, Any]) -> bytes:
+    """Write a notebook whole or not at all: a full disk leaves the earlier file as it was.
+
+    Returns
+    -------
+    bytes
+        What was written.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    data = (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(
+            f"the executed notebook {path} cannot be written: {error.strerror}",
+            code="NB603",
+            fix="free space or choose another OUTPUT; the results are kept, and the next run writes it from them",
+        ) from error
+    return data
+
+
+def _by_cell(
+    pipeline: Pipeline, result: RunResult, outputs: Outputs, report_cells: tuple[int, ...]
+) -> dict[int, tuple[list[dict[str, Any]], StageResult | None]]:
+    found: dict[int, tuple[list[dict[str, Any]], StageResult | None]] = {}
+    for name, stage in pipeline.stages.items():
+        status = result.stages.get(name)
+        shown = outputs(status.cell_outputs) if status is not None and status.cell_outputs else []
+        for position, cell in enumerate(stage.cells):
+            found[cell] = (shown[position] if position < len(shown) else [], status)
+    report = result.report
+    if report is not None:
+        shown = outputs(report.cell_outputs) if report.cell_outputs else []
+        for position, cell in enumerate(report_cells):
+            status = report if position < max(len(shown), 1) or report.status in {"ran", "reused"} else None
+            found[cell] = (shown[position] if position < len(shown) else [], status)
+    return found
+
+
+def _with_error(shown: list[dict[str, Any]], status: StageResult | None, cell: int) -> list[dict[str, Any]]:
+    """Add the error of a stage that could not show it itself, such as one that was killed."""
+    error = status.error if status is not None else None
+    if error is None or error.cell not in {None, cell} or any(output["output_type"] == "error" for output in shown):
+        return shown
+    return [*shown, {"output_type": "error", "ename": error.type, "evalue": error.message, "traceback": [f"{error.type}: {error.message}"]}]
+
+
+def _numbered(output: dict[str, Any], count: int) -> dict[str, Any]:
+    return {**output, "execution_count": count} if output["output_type"] == "execute_result" else output
+
+
+def _stamp(data: dict[str, Any], roled: RoledCell, status: StageResult | None) -> None:
+    """Write the status of a stage cell where readers and papermill look for it."""
+    metadata = data.setdefault("metadata", {})
+    metadata.pop("papermill", None)
+    if roled.role is Role.STAGE and status is not None:
+        metadata.setdefault("nbmlops", {})[_RUN_KEY] = {
+            "stage": status.name,
+            "status": status.status,
+            "key": status.key,
+            "seconds": round(status.seconds, 3),
+            "reason": status.reason,
+            "run_id": status.run_id,
+        }
+    word = "completed" if status is not None and status.status in {"ran", "reused"} else "pending"
+    if status is not None and status.status in {"failed", "timed-out", "refused"}:
+        word = "failed"
+    if status is not None:
+        metadata["papermill"] = {"status": word, "exception": word == "failed", "duration": round(status.seconds, 3) if status.name != REPORT else None}
+
+
+def _inject(notebook: dict[str, Any], cells: tuple[RoledCell, ...], overrides: Mapping[str, Any]) -> None:
+    if not overrides or any(roled.role is Role.INJECTED for roled in cells):
+        return
+    place = next((roled.cell.index + 1 for roled in cells if roled.role is Role.PARAMETERS), 0)
+    source = "# Parameters\n" + "".join(f"{name} = {value!r}\n" for name, value in overrides.items())
+    cell: dict[str, Any] = {
+        "cell_type": "code",
+        "execution_count": None,
+        "metadata": {"tags": [_INJECTED]},
+        "outputs": [],
+        "source": source.rstrip("\n"),
+    }
+    if (notebook.get("nbformat", 4), notebook.get("nbformat_minor", 5)) >= (4, 5):
+        cell["id"] = "injected-parameters"
+    notebook["cells"].insert(place, cell)
+
+
+def _metadata(notebook: dict[str, Any], document: Document, result: RunResult, overrides: Mapping[str, Any], started_s: float) -> None:
+    metadata = notebook.setdefault("metadata", {})
+    metadata.pop("widgets", None)  # live widgets are dead in a saved notebook; their static twins are in the outputs
+    metadata.setdefault("nbmlops", {})[_RUN_KEY] = {
+        "run_id": result.run_id,
+        "status": result.status,
+        "parameters": dict(result.parameters),
+        "stages": {name: item.status for name, item in result.stages.items()},
+    }
+    metadata["papermill"] = {
+        **metadata.get("papermill", {}),
+        "input_path": document.shown,
+        "output_path": result.output,
+        "parameters": dict(overrides),
+        "start_time": dt.datetime.fromtimestamp(started_s, dt.UTC).isoformat(),
+        "end_time": dt.datetime.fromtimestamp(started_s + result.seconds, dt.UTC).isoformat(),
+        "duration": round(result.seconds, 3),
+        "exception": result.status != "done",
+    }

@@ -1,0 +1,65 @@
+"""The mapping that a stage's code runs in: it notices reads that nobody had foreseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["Namespace"]
+
+
+class Namespace(dict[str, Any]):
+    """A stage's global namespace.
+
+    Only `__missing__` is overridden: CPython calls it for a dict subclass without slowing down names that are there
+    (overriding `__getitem__` makes a loop at the top level of a cell five times slower). So whatever the stage is not known to read
+    is withheld: a lookup of a withheld name, through ``eval``, ``globals()["x"]`` or ``df.query("@x")`` too, comes here, is
+    noted in `observed`, and is answered.
+
+    Names that another stage provides and that were not foreseen cannot be answered; they are noted too, so that the
+    scheduler can add the edge and run the stage again.
+    """
+
+    __slots__ = ("elsewhere", "observed", "watching", "withheld")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - dict's own signature
+        super().__init__(*args, **kwargs)
+        self.withheld: dict[str, Any] = {}
+        self.elsewhere: frozenset[str] = frozenset()
+        self.observed: set[str] = set()
+        self.watching = False
+
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - a namespace holds anything
+        if name in self.withheld:
+            if self.watching:
+                self.observed.add(name)
+                # from here on it is an ordinary name: the code may rebind it, or change it in place
+                self[name] = self.withheld.pop(name)
+                return self[name]
+            return self.withheld[name]
+        if self.watching and name in self.elsewhere:
+            self.observed.add(name)
+        raise KeyError(name)
+
+    def withhold(self, names: Iterable[str]) -> None:
+        """Take `names` out, to be noticed when something looks for them."""
+        for name in names:
+            if name in self:
+                self.withheld[name] = self.pop(name)
+
+    @contextmanager
+    def watch(self, elsewhere: Iterable[str]) -> Iterator[None]:
+        """Note lookups of withheld names and of names that other stages provide.
+
+        Parameters
+        ----------
+        elsewhere : iterable of str
+            Names that stages before this one bind and that this one is not known to read.
+        """
+        self.elsewhere = frozenset(elsewhere)
+        self.watching = True
+        try:
+            yield
+        finally:
+            self.watching = False

@@ -1,0 +1,194 @@
+"""Watch what a stage does to the world outside its namespace: files, environment, modules, random state.
+
+An audit hook cannot be removed from a process, so there is one, and it is idle unless a stage is being watched.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nbmlops.runner.environment import file_digest, local_module_path
+
+__all__ = ["Observation", "observing"]
+
+# what the interpreter and libraries open for themselves: the versions of the distributions stand for these
+_CODE_SUFFIXES = (".py", ".pyc", ".pyi", ".so", ".pth", ".ttf", ".afm", ".otf", ".mplstyle", ".css", ".html", ".js", ".svg", ".typed", ".pem", ".egg-link")
+_SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo", "/usr/lib/", "/lib/")
+
+
+class Observation:
+    """What one execution was seen to do.
+
+    Parameters
+    ----------
+    folder : Path
+        The notebook's folder; paths below the project root are kept relative to it.
+    project_root : Path
+    private : tuple of str
+        Folders that are not the user's data: the store.
+    """
+
+    def __init__(self, folder: Path, project_root: Path, private: tuple[str, ...] = ()) -> None:
+        self._folder = folder
+        self._root = project_root
+        self._private = (*(str(Path(item).resolve()) + os.sep for item in private), *_SYSTEM)
+        self._temporary = str(Path(tempfile.gettempdir()).resolve()) + os.sep
+        self._libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
+        self._packages = tuple({sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib")})
+        self._digests: dict[str, str | None] = {}
+        self._read: dict[str, None] = {}
+        self._written: dict[str, None] = {}
+        self._modules_before = set(sys.modules)
+        self.environment: set[str] = set()
+        self.active = False
+
+    def opened(self, path: str, mode: str | None, flags: int) -> None:
+        """Note that a file is about to be opened."""
+        name = self._interesting(path)
+        if name is None:
+            return
+        writes = any(letter in mode for letter in "wax+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR))
+        reads = "r" in mode or "+" in mode or "a" in mode if mode else not flags & os.O_WRONLY
+        if reads and name not in self._written and not flags & os.O_TRUNC:
+            self._read.setdefault(name)
+        if writes:
+            if name in self._read and name not in self._digests:
+                self._digests[name] = file_digest(self._folder / name)  # before it changes under our hands
+            self._written.setdefault(name)
+
+    def environment_read(self, name: str) -> None:
+        """Note that a variable of the environment is looked up."""
+        self.environment.add(name)
+
+    def files_read(self) -> dict[str, str | None]:
+        """Return the digest of each file that was read as it was then; None where there was none."""
+        return {name: self._digests.get(name) if name in self._digests else file_digest(self._folder / name) for name in sorted(self._read)}
+
+    def files_written(self) -> tuple[str, ...]:
+        """Return the paths that were written and still exist."""
+        return tuple(sorted(name for name in self._written if (self._folder / name).is_file()))
+
+    def modules(self) -> tuple[str, ...]:
+        """Return the files of project-local modules that were imported meanwhile, relative to the notebook's folder."""
+        paths = {local_module_path(sys.modules.get(name), self._root) for name in set(sys.modules) - self._modules_before}
+        return tuple(sorted(os.path.relpath(path, self._folder) for path in paths if path))
+
+    def _interesting(self, path: str) -> str | None:
+        full = os.path.abspath(path)  # noqa: PTH100 - resolving links would lose the name that the code used
+        if full.startswith((*self._private, *self._libraries)) or full.endswith(("__pycache__", ".pyc")):
+            return None
+        inside = full.startswith(str(self._root) + os.sep)
+        if full.startswith(self._packages) and (full.endswith(_CODE_SUFFIXES) or ".dist-info" in full or os.path.isdir(full)):  # noqa: PTH112
+            return None
+        if full.endswith((".py", ".so")) or os.path.isdir(full):  # noqa: PTH112 - modules are followed by import, not by bytes
+            return None
+        if not inside and full.startswith(self._temporary):
+            return None
+        return os.path.relpath(full, self._folder) if inside else full
+
+
+_current: Observation | None = None
+_installed = False
+
+
+@contextmanager
+def observing(observation: Observation, namespace: dict[str, Any]) -> Iterator[Observation]:
+    """Watch files and environment while the body runs."""
+    global _current  # noqa: PLW0603 - an audit hook has no other way to know whether it is wanted
+    _install()
+    environ_class = os.environ.__class__
+    os.environ.__class__ = _environ_class(namespace)
+    _current = observation
+    try:
+        yield observation
+    finally:
+        _current = None
+        os.environ.__class__ = environ_class
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Let our own file accesses pass unnoticed."""
+    global _current  # noqa: PLW0603
+    held, _current = _current, None
+    try:
+        yield
+    finally:
+        _current = held
+
+
+def _install() -> None:
+    global _installed  # noqa: PLW0603 - a process has one audit hook of ours
+    if not _installed:
+        _installed = True
+        sys.addaudithook(_audit)
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    observation = _current
+    if observation is None or observation.active:
+        return
+    if event == "open":
+        path, mode, flags = args
+    elif event == "sqlite3.connect":
+        path, mode, flags = args[0], "r+", 0
+    else:
+        return
+    if isinstance(path, int) or path is None:
+        return
+    observation.active = True  # hashing opens files too
+    try:
+        observation.opened(os.fsdecode(path), mode, flags or 0)
+    except (OSError, ValueError, TypeError):
+        pass  # a path that cannot be looked at will fail in the user's own call, with its own message
+    finally:
+        observation.active = False
+
+
+def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[str]]:
+    class WatchedEnviron(os._Environ):  # type: ignore[type-arg]
+        """`os.environ` that notes which variables the notebook's own code looks up."""
+
+        def __getitem__(self, key: str) -> str:
+            if _current is not None and _called_from(namespace):
+                _current.environment_read(key)
+            return str(super().__getitem__(key))
+
+        def __contains__(self, key: object) -> bool:
+            if _current is not None and isinstance(key, str) and _called_from(namespace):
+                _current.environment_read(key)
+            return super().__contains__(key)
+
+    return WatchedEnviron
+
+
+def _called_from(namespace: dict[str, Any], depth: int = 4) -> bool:
+    """Tell whether the notebook's code is among the nearest callers: libraries read dozens of variables of their own."""
+    frame = sys._getframe(2)
+    for _ in range(depth):
+        if frame is None:
+            return False
+        if frame.f_globals is namespace:
+            return True
+        if frame.f_globals.get("__name__") not in {"os", "_collections_abc"}:
+            return False
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def random_states() -> dict[str, Any]:
+    """Return the global random states of `random` and, where it is loaded, of numpy, as comparable values."""
+    states: dict[str, Any] = {"random": hash(random.getstate())}
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        name, keys, position, *rest = numpy_random.get_state()
+        states["numpy"] = (name, hash(keys.tobytes()), position, *rest)
+    return states

@@ -1,0 +1,266 @@
+"""Capture what a cell shows, as a notebook would keep it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from nbmlops.runner.redaction import Redactor
+
+__all__ = ["OutputRecorder", "RecordedStream", "captured_descriptors"]
+
+Output = dict[str, Any]
+_TEXT_MIME = ("text/", "application/json", "application/javascript", "image/svg+xml")
+_HIDDEN_MIME = "application/vnd.jupyter.widget-view+json"
+
+
+class OutputRecorder:
+    """Collect nbformat outputs, one cell after the other.
+
+    Parameters
+    ----------
+    redactor : Redactor
+    limit_bytes : int
+        How much stream text one cell may keep; of more, the first and the last part are kept.
+    journal : TextIO or None
+        Gets every output as it comes, so that a process that is killed leaves what it had shown.
+
+    Notes
+    -----
+    Called by the stage's own thread and by the threads that read its descriptors; a lock orders them.
+    """
+
+    def __init__(self, redactor: Redactor, *, limit_bytes: int = 2 << 20, journal: TextIO | None = None) -> None:
+        self._redactor = redactor
+        self._limit = limit_bytes
+        self._journal = journal
+        self._lock = threading.RLock()
+        self._clear_pending = False
+        self.cell: int | None = None
+        self.outputs: list[Output] = []
+
+    def begin(self, cell: int) -> None:
+        """Start the outputs of a cell."""
+        with self._lock:
+            self.cell, self.outputs, self._clear_pending = cell, [], False
+
+    def take(self) -> list[Output]:
+        """Return the outputs of the cell that has ended, its text capped."""
+        with self._lock:
+            outputs, self.outputs = self.outputs, []
+        return [_cap(output, self._limit) for output in outputs]
+
+    def stream(self, name: str, text: str) -> None:
+        """Add text of stdout or stderr; text that follows text of the same stream joins it."""
+        if not text:
+            return
+        with self._lock:
+            self._apply_clear()
+            text = self._redactor.text(text)
+            last = self.outputs[-1] if self.outputs else None
+            if last is not None and last["output_type"] == "stream" and last["name"] == name:
+                last["text"] = _trim(last["text"] + text, self._limit)
+            else:
+                self.outputs.append({"output_type": "stream", "name": name, "text": text})
+            self._note({"output_type": "stream", "name": name, "text": text})
+
+    def display(self, data: dict[str, Any], metadata: dict[str, Any] | None = None, transient: dict[str, Any] | None = None) -> None:
+        """Add display data."""
+        self._add({"output_type": "display_data", "data": _mime(data), "metadata": metadata or {}}, transient)
+
+    def update(self, data: dict[str, Any], metadata: dict[str, Any] | None = None, transient: dict[str, Any] | None = None) -> None:
+        """Replace the display data of this cell that has the same display id."""
+        wanted = (transient or {}).get("display_id")
+        with self._lock:
+            for output in self.outputs:
+                if wanted is not None and output.get("_display_id") == wanted:
+                    output["data"] = self._redactor.data(_mime(data))
+                    output["metadata"] = metadata or {}
+
+    def result(self, count: int, data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
+        """Add the value of a cell's last expression."""
+        self._add({"output_type": "execute_result", "execution_count": count, "data": _mime(data), "metadata": metadata or {}})
+
+    def error(self, name: str, value: str, traceback: list[str]) -> None:
+        """Add an exception."""
+        self._add({"output_type": "error", "ename": name, "evalue": value, "traceback": traceback})
+
+    def clear(self, *, wait: bool = False) -> None:
+        """Drop what the cell has shown so far, now or when something new comes."""
+        with self._lock:
+            if wait:
+                self._clear_pending = True
+            else:
+                self.outputs = []
+
+    def _add(self, output: Output, transient: dict[str, Any] | None = None) -> None:
+        with self._lock:
+            self._apply_clear()
+            output = self._redactor.data(output)
+            if transient and "display_id" in transient:
+                output["_display_id"] = transient["display_id"]
+            self.outputs.append(output)
+            self._note(output)
+
+    def _apply_clear(self) -> None:
+        if self._clear_pending:
+            self.outputs, self._clear_pending = [], False
+
+    def _note(self, output: Output) -> None:
+        if self._journal is not None:
+            self._journal.write(json.dumps({"cell": self.cell, "output": output}, default=str) + "\n")
+            self._journal.flush()
+
+
+class RecordedStream(io.TextIOBase):
+    """A `sys.stdout` or `sys.stderr` that feeds a recorder.
+
+    Parameters
+    ----------
+    name : {"stdout", "stderr"}
+    write : callable
+        Takes the stream's name and the text.
+    descriptor : int
+        What `fileno` gives, for child processes.
+    """
+
+    encoding = "utf-8"
+    errors = "replace"
+
+    def __init__(self, name: str, write: Callable[[str, str], None], descriptor: int) -> None:
+        self._name = name
+        self._write = write
+        self._descriptor = descriptor
+        self.buffer: Any = _Bytes(self)
+
+    def write(self, text: str) -> int:
+        """Record `text`."""
+        if not isinstance(text, str):
+            msg = f"write() argument must be str, not {type(text).__name__}"
+            raise TypeError(msg)
+        self._write(self._name, text)
+        return len(text)
+
+    def writable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor that child processes inherit."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Say no: nobody is watching."""
+        return False
+
+
+class _Bytes(io.RawIOBase):
+    """The `buffer` of a `RecordedStream`, for code that writes bytes."""
+
+    def __init__(self, stream: RecordedStream) -> None:
+        self._stream = stream
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer
+        raw = bytes(data)
+        self._stream.write(raw.decode("utf-8", "replace"))
+        return len(raw)
+
+    def writable(self) -> bool:
+        return True
+
+
+@contextmanager
+def captured_descriptors(recorder: OutputRecorder) -> Iterator[Callable[[], None]]:
+    """Feed the recorder with what C code and child processes write to descriptors 1 and 2.
+
+    Yields
+    ------
+    callable
+        Waits until everything written so far has reached the recorder.
+    """
+    saved = {number: os.dup(number) for number in (1, 2)}
+    threads: list[threading.Thread] = []
+    markers: dict[int, threading.Event] = {1: threading.Event(), 2: threading.Event()}
+    token = os.urandom(16).hex().encode()
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        read_end, write_end = os.pipe()
+        os.dup2(write_end, number)
+        os.close(write_end)
+        thread = threading.Thread(target=_pump, args=(read_end, name, recorder, token, markers[number]), daemon=True)
+        thread.start()
+        threads.append(thread)
+    streams = sys.stdout, sys.stderr
+    sys.stdout = RecordedStream("stdout", recorder.stream, 1)
+    sys.stderr = RecordedStream("stderr", recorder.stream, 2)
+
+    def drain() -> None:
+        for number, marker in markers.items():
+            marker.clear()
+            os.write(number, token)
+            marker.wait(timeout=60)
+
+    try:
+        yield drain
+    finally:
+        sys.stdout, sys.stderr = streams
+        for number, copy in saved.items():
+            os.dup2(copy, number)
+            os.close(copy)
+        for thread in threads:
+            # a child process that outlives the stage keeps the pipe open: its supervisor ends it, we do not wait
+            thread.join(timeout=0.2)
+
+
+def _pump(descriptor: int, name: str, recorder: OutputRecorder, token: bytes, marker: threading.Event) -> None:
+    pending = b""
+    with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+        while chunk := pipe.read(1 << 16):
+            pending += chunk
+            while token in pending:
+                before, _, pending = pending.partition(token)
+                recorder.stream(name, before.decode("utf-8", "replace"))
+                marker.set()
+            # the tail may be the first part of the token or of a character: only a whole line is passed on at once
+            head, newline, tail = pending.rpartition(b"\n")
+            if newline:
+                recorder.stream(name, (head + newline).decode("utf-8", "replace"))
+                pending = tail
+    if pending:
+        recorder.stream(name, pending.decode("utf-8", "replace"))
+
+
+def _mime(data: dict[str, Any]) -> dict[str, Any]:
+    import base64  # noqa: PLC0415 - only where something is displayed
+
+    bundle: dict[str, Any] = {}
+    for kind, value in data.items():
+        if kind == _HIDDEN_MIME and len(data) > 1:
+            continue  # a live widget is dead in a saved notebook; its text or HTML twin is kept
+        if isinstance(value, bytes):
+            bundle[kind] = value.decode() if kind.startswith(_TEXT_MIME) else base64.b64encode(value).decode()
+        else:
+            bundle[kind] = value
+    return bundle
+
+
+def _trim(text: str, limit: int) -> str:
+    """Bound what is held in memory; the middle is dropped only when it is twice over the limit."""
+    return text if len(text) <= 4 * limit else text[:limit] + _gap(len(text) - 2 * limit) + text[-limit:]
+
+
+def _cap(output: Output, limit: int) -> Output:
+    output = {key: value for key, value in output.items() if key != "_display_id"}
+    if output["output_type"] == "stream" and len(output["text"]) > limit:
+        text, half = output["text"], limit // 2
+        output["text"] = text[:half] + _gap(len(text) - 2 * half) + text[-half:]
+    return output
+
+
+def _gap(count: int) -> str:
+    return f"\n... {count:,} characters are left out here ...\n"

@@ -1,0 +1,398 @@
+"""Which stages are stale, and why: a pure function of document, parameters, store and what has been learnt."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nbmlops.errors import UsageError
+from nbmlops.notebook.directive import Directive
+from nbmlops.notebook.expressions import parse_expression
+from nbmlops.pipeline.build import Source, build
+from nbmlops.pipeline.effects import NO_EFFECTS, Effects
+from nbmlops.pipeline.model import Pipeline, Read, Stage, Step
+from nbmlops.runner.stagekey import Components, Surroundings, components, differences, identity, stage_key
+from nbmlops.store.records import Artifact, StageRecord
+from nbmlops.store.store import Store
+
+__all__ = ["REPORT", "Plan", "PlannedStage", "Planner", "Trial"]
+
+REPORT = "@report"
+State = Literal["fresh", "stale", "unknown", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStage:
+    """What a plan says of one stage.
+
+    Parameters
+    ----------
+    stage : Stage
+    state : {"fresh", "stale", "unknown", "skipped"}
+        `unknown` where it hangs on a stage that is stale.
+    key : str or None
+        None where an input is not known yet.
+    parts : dict
+        The components of the key.
+    record : StageRecord or None
+        What serves a fresh stage.
+    reasons : tuple of str
+        Why it is stale, or what it hangs on; one line each.
+    """
+
+    stage: Stage
+    state: State
+    key: str | None = None
+    parts: Components = field(default_factory=dict)
+    record: StageRecord | None = None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """The reasons in one line."""
+        return "; ".join(self.reasons)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The plan of a run: every stage's state under one pipeline."""
+
+    pipeline: Pipeline
+    stages: Mapping[str, PlannedStage]
+    report: PlannedStage | None = None
+
+    @property
+    def all_fresh(self) -> bool:
+        """Whether there is nothing to run, report cells apart."""
+        return all(item.state in {"fresh", "skipped"} for item in self.stages.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What one run is to compute.
+
+    Parameters
+    ----------
+    parameters : mapping of str to object
+        Values that override the defaults.
+    seed : int
+    forced : frozenset of str
+        Stages that run even if a record serves them.
+    only : frozenset of str or None
+        The stages asked for, with all they need; None for every stage.
+    """
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    forced: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
+
+
+class Planner:
+    """Makes plans of one document for one trial, and learns between them.
+
+    Parameters
+    ----------
+    source : Source
+    trial : Trial
+    store : Store
+    surroundings : Surroundings
+    """
+
+    def __init__(self, source: Source, trial: Trial, store: Store, surroundings: Surroundings) -> None:
+        self.source = source
+        self.trial = trial
+        self.store = store
+        self.surroundings = surroundings
+        self._known: dict[str, tuple[StageRecord, ...]] = {}
+        self.effects: dict[str, Effects] = {name: self._last_effects(name) for name in source.stages}
+        self.pipeline = self._build()
+
+    @property
+    def notebook(self) -> str:
+        """The notebook's name in records: its path relative to the project root."""
+        return notebook_name(self.source, self.surroundings)
+
+    def learn(self, stage: str, effects: Effects) -> bool:
+        """Take over what running a stage has taught; tell whether the pipeline's links have changed by it."""
+        if self.effects.get(stage) == effects:
+            return False
+        relink = _structure(self.effects.get(stage, NO_EFFECTS)) != _structure(effects)
+        self.effects[stage] = effects
+        if relink:
+            self.pipeline = self._build()
+        return relink
+
+    def plan(self, finished: Mapping[str, StageRecord] | None = None, *, report: bool = True) -> Plan:
+        """Plan every stage.
+
+        Parameters
+        ----------
+        finished : mapping of str to StageRecord, optional
+            Stages that have run, or were found fresh, in this run already.
+        report : bool
+            Whether the report cells are planned too.
+        """
+        done = dict(finished or {})
+        for _ in range(len(self.source.stages) + 2):
+            stages = self._pass(done)
+            relinked = [
+                item
+                for item in stages.values()
+                if item.record is not None and item.stage.name not in done and self.learn(item.stage.name, item.record.effects)
+            ]
+            if not relinked:
+                break
+        planned_report = self._plan_report(stages) if report else None
+        return Plan(pipeline=self.pipeline, stages=stages, report=planned_report)
+
+    def key_of(self, stage: str, effects: Effects, records: Mapping[str, StageRecord], files: Mapping[str, str | None]) -> tuple[str, Components] | None:
+        """Return the key of a stage that has just run, with what it was seen to do; None if an input is missing.
+
+        Parameters
+        ----------
+        stage : str
+        effects : Effects
+        records : mapping of str to StageRecord
+            Of its upstream stages.
+        files : mapping of str to (str or None)
+            What the files that it read held when it read them.
+        """
+        now = self.report_stage() if stage == REPORT else self.pipeline.stages[stage]
+        inputs = self.identities(now, records) if now is not None else None
+        if now is None or inputs is None:
+            return None
+        parts = self._components(now, inputs, effects, files)
+        return stage_key(parts), parts
+
+    def look_up(self, stage: Stage, inputs: Mapping[str, str]) -> PlannedStage:
+        """Find a record that serves a stage on inputs of these identities, or say why there is none."""
+        return self._look_up(stage, inputs, {})
+
+    def parts(self, stage: Stage, inputs: Mapping[str, str], effects: Effects, files: Mapping[str, str | None]) -> Components:
+        """Return the components of a stage's key on inputs of these identities."""
+        return self._components(stage, inputs, effects, files)
+
+    def report_stage(self) -> Stage | None:
+        """Return the report cells, and every setup cell, as one unit that runs last."""
+        reports = self.pipeline.reports
+        if not reports and not self.pipeline.setup_steps:
+            return None
+        steps = sorted(
+            (*self.pipeline.setup_steps, *(Step(kind="report", cell=item.cell, source=item.source) for item in reports)),
+            key=lambda step: step.cell,
+        )
+        reads: dict[tuple[str, str], Read] = {}
+        for item in reports:
+            for read in item.reads:
+                if self._offered(read.provider if read.kind == "stage" else None):
+                    reads.setdefault((read.provider, read.name), read)
+        prints = tuple(item.code for item in reports)
+        return Stage(
+            name=REPORT,
+            cells=tuple(step.cell for step in steps),
+            directive=Directive(name=REPORT),
+            code=hashlib.blake2b(repr(prints).encode(), digest_size=16).hexdigest(),
+            fingerprints=prints,
+            reads=tuple(reads.values()),
+            wants=(),
+            binds=(),
+            later=(),
+            after=(),
+            setup=tuple(range(len(self.pipeline.setup))),
+            steps=tuple(steps),
+            modules=tuple(sorted({module for item in reports for module in item.modules})),
+        )
+
+    def _offered(self, provider: str | None) -> bool:
+        return provider is None or self.trial.only is None or provider in self._wanted()
+
+    def _wanted(self) -> frozenset[str]:
+        """Return the stages that the trial asks for, with all they need."""
+        if self.trial.only is None:
+            return frozenset(self.pipeline.stages)
+        found: set[str] = set()
+        queue = list(self.trial.only)
+        while queue:
+            name = queue.pop()
+            if name not in found:
+                found.add(name)
+                queue.extend(self.pipeline.stages[name].upstream)
+        return frozenset(found)
+
+    def _build(self) -> Pipeline:
+        return build(self.source, self.trial.parameters, self.effects)
+
+    def _pass(self, done: Mapping[str, StageRecord]) -> dict[str, PlannedStage]:
+        planned: dict[str, PlannedStage] = {}
+        wanted = self._wanted()
+        for stage in self.pipeline.topological():
+            if stage.name in wanted:
+                planned[stage.name] = self._plan_stage(stage, planned, done)
+        return {name: planned[name] for name in self.pipeline.stages if name in planned}
+
+    def _plan_stage(self, stage: Stage, planned: Mapping[str, PlannedStage], done: Mapping[str, StageRecord]) -> PlannedStage:
+        skipped = [name for name in stage.upstream if planned[name].state == "skipped"]
+        if skipped:
+            return PlannedStage(stage=stage, state="skipped", reasons=(f"stage {skipped[0]} is skipped",))
+        waiting = [name for name in stage.upstream if planned[name].record is None]
+        if waiting:
+            return PlannedStage(stage=stage, state="unknown", reasons=(f"hangs on stage {waiting[0]}, which is {planned[waiting[0]].state}",))
+        records = {name: record for name in stage.upstream if (record := planned[name].record) is not None}
+        verdict = self._condition(stage, planned)
+        if verdict is not None:
+            return verdict
+        if stage.name in done:
+            record = done[stage.name]
+            return PlannedStage(stage=stage, state="fresh", key=record.key, parts=dict(record.components), record=record)
+        inputs = self.identities(stage, records)
+        if inputs is None:
+            lacking = next(name for name, provider in stage.inputs.items() if name not in records[provider].outputs)
+            return PlannedStage(stage=stage, state="unknown", reasons=(f"hangs on {lacking!r} of stage {stage.inputs[lacking]}, which is not kept",))
+        return self._look_up(stage, inputs, self._files_from(stage, records))
+
+    def _look_up(self, stage: Stage, inputs: Mapping[str, str], files: Mapping[str, str | None]) -> PlannedStage:
+        """Find a record that serves the stage, under each set of effects that its code has been seen to have."""
+        parts = self._components(stage, inputs, self.effects.get(stage.name, NO_EFFECTS), files)
+        key = stage_key(parts)
+        if stage.name in self.trial.forced:
+            return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=("forced",))
+        if not stage.directive.cache:
+            return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=("--no-cache",))
+        lacking: str | None = None
+        for effects in dict.fromkeys((self.effects.get(stage.name, NO_EFFECTS), *(record.effects for record in self._records(stage.name)))):
+            tried = self._components(stage, inputs, effects, files)
+            record = self.store.record(stage_key(tried))
+            if record is None or not record.reproducible or not self.store.whole(record):
+                continue
+            missing = [name for name in stage.wants if name not in record.outputs]
+            if not missing:
+                return PlannedStage(stage=stage, state="fresh", key=record.key, parts=tried, record=record, reasons=(f"reused from run {record.run_id[:8]}",))
+            lacking = missing[0]
+        reasons = (f"its record does not hold {lacking!r}",) if lacking else self._why(stage, parts)
+        return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=reasons)
+
+    def _why(self, stage: Stage, parts: Components) -> tuple[str, ...]:
+        """Compare with the nearest earlier record: the one that differs in the fewest places."""
+        nearest: list[str] | None = None
+        for key in self.store.history(self.notebook, stage.name):
+            record = self.store.record(key)
+            if record is not None:
+                lines = differences(dict(record.components), parts, self.pipeline.parameters)
+                if lines and (nearest is None or len(lines) < len(nearest)):
+                    nearest = lines
+        return tuple(nearest) if nearest else ("it has no record yet",)
+
+    def _condition(self, stage: Stage, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:
+        """Evaluate ``--if`` over the parameters and the metrics of the stages before."""
+        if stage.directive.condition is None:
+            return None
+        values: dict[str, Any] = {name: item.default for name, item in self.pipeline.parameters.items() if item.literal}
+        values.update(self.trial.parameters)
+        for item in planned.values():
+            if item.record is not None:
+                values.update(item.record.metrics)
+        expression = parse_expression(stage.directive.condition)
+        unknown = [name for name in expression.names if name not in values]
+        if unknown:
+            raise UsageError(
+                f"stage {stage.name!r}: --if reads {unknown[0]!r}, which is neither a parameter nor a metric of an earlier stage",
+                code="NB207",
+                cell=stage.cells[0],
+                fix="use a parameter, or a metric that a stage before it logs with --metrics",
+            )
+        if expression.holds(values):
+            return None
+        return PlannedStage(stage=stage, state="skipped", reasons=(f"--if {stage.directive.condition} is false",))
+
+    def identities(self, stage: Stage, records: Mapping[str, StageRecord]) -> dict[str, str] | None:
+        """Return the identity of each input artifact, or None where a record does not hold one."""
+        found: dict[str, str] = {}
+        for read in stage.reads:
+            if read.kind != "stage":
+                continue
+            artifact = records[read.provider].outputs.get(read.name) if read.provider in records else None
+            if artifact is None:
+                return None
+            label = read.name if stage.name != REPORT else f"{read.provider}.{read.name}"
+            found[label] = self._identity(artifact, stage)
+        return found
+
+    def _identity(self, artifact: Artifact, stage: Stage) -> str:
+        before = stage.cells[-1] if stage.cells else 0
+        return identity(artifact, self.pipeline, before=before, surroundings=self.surroundings)
+
+    def _components(self, stage: Stage, inputs: Mapping[str, str], effects: Effects, files: Mapping[str, str | None]) -> Components:
+        return components(
+            stage,
+            self.pipeline,
+            parameters=self.trial.parameters,
+            inputs=inputs,
+            surroundings=self.surroundings,
+            effects=effects,
+            seed=self.trial.seed,
+            files=files,
+        )
+
+    @staticmethod
+    def _files_from(stage: Stage, records: Mapping[str, StageRecord]) -> dict[str, str | None]:
+        """Return the digest of each file that an upstream stage wrote: the folder may hold something else by now."""
+        return {path: records[writer].files_written.get(path) for path, writer in stage.files_from.items()}
+
+    def _plan_report(self, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:
+        stage = self.report_stage()
+        if stage is None:
+            return None
+        providers = {read.provider for read in stage.reads if read.kind == "stage"}
+        records = {name: record for name in providers if name in planned and (record := planned[name].record) is not None}
+        waiting = providers - set(records)
+        inputs = None if waiting else self.identities(stage, records)
+        if inputs is None:
+            return PlannedStage(stage=stage, state="unknown", reasons=("hangs on stages that are stale",))
+        return self._look_up(stage, inputs, {})
+
+    def _records(self, stage: str) -> tuple[StageRecord, ...]:
+        if stage not in self._known:
+            report = self.report_stage() if stage == REPORT else None
+            code = report.code if report else self.source.codes[stage][0]
+            self._known[stage] = self.store.records_of(code)
+        return self._known[stage]
+
+    def _last_effects(self, stage: str) -> Effects:
+        records = self._records(stage)
+        return records[0].effects if records else NO_EFFECTS
+
+
+def notebook_name(source: Source, surroundings: Surroundings) -> str:
+    """Return the notebook's path relative to the project root, or its name where it lies outside."""
+    path = source.document.path
+    if path is None:
+        return "(kernel)"
+    full = path.resolve()
+    root = surroundings.project_root.resolve()
+    return str(full.relative_to(root)) if full.is_relative_to(root) else str(full)
+
+
+def only_stages(pipeline: Pipeline, names: Iterable[str]) -> frozenset[str]:
+    """Check the names of stages that a user asks for.
+
+    Raises
+    ------
+    UsageError
+        If one is no stage of the pipeline.
+    """
+    for name in names:
+        if name not in pipeline.stages:
+            from difflib import get_close_matches  # noqa: PLC0415
+
+            near = get_close_matches(name, pipeline.stages, 1)
+            fix = f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(pipeline.stages) or '(the notebook has no stages)'}"
+            raise UsageError(f"no stage is called {name!r}", code="NB004", fix=fix)
+    return frozenset(names)
+
+
+def _structure(effects: Effects) -> tuple[object, ...]:
+    """Return the part of effects that changes how stages are linked."""
+    return effects.reads, effects.writes, effects.mutated, effects.aliases, effects.files_read, effects.files_absent, effects.files_written

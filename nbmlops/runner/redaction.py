@@ -1,0 +1,58 @@
+"""Keep secrets out of everything that is written for people to read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["MASK", "Redactor", "looks_secret", "secret_values"]
+
+MASK = "[secret]"
+_SHORTEST = 4
+_NAME = re.compile(r"(passw(or)?d|secret|token|api_?key|access_?key|private_?key|credential)", re.IGNORECASE)
+_VALUE = re.compile(
+    r"^(sk-[A-Za-z0-9_-]{8,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16}|xox[baprs]-[A-Za-z0-9-]{10,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$"
+)
+
+
+def looks_secret(name: str, value: object) -> bool:
+    """Tell whether a parameter's name or value looks like a credential."""
+    return isinstance(value, str) and bool(value) and bool(_NAME.search(name) or _VALUE.match(value))
+
+
+def secret_values(parameters: Mapping[str, Any], environment: Mapping[str, str], names: Iterable[str]) -> tuple[str, ...]:
+    """Collect the texts to hide: parameters that look secret, and the variables named by ``--secret``."""
+    values = [value for name, value in parameters.items() if looks_secret(name, value)]
+    values += [environment[name] for name in names if environment.get(name)]
+    return tuple(sorted({value for value in values if len(value) >= _SHORTEST}, key=len, reverse=True))
+
+
+class Redactor:
+    """Replace known secrets in text and in JSON data.
+
+    Parameters
+    ----------
+    values : iterable of str
+        The secrets; shorter ones than four characters would hide ordinary text and are left.
+    """
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        kept = [value for value in values if len(value) >= _SHORTEST]
+        self._pattern = re.compile("|".join(map(re.escape, sorted(kept, key=len, reverse=True)))) if kept else None
+
+    def text(self, text: str) -> str:
+        """Return `text` with every secret replaced."""
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+    def data(self, value: Any) -> Any:  # noqa: ANN401 - JSON data
+        """Return JSON data with every secret in its strings replaced."""
+        if self._pattern is None:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.data(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.data(item) for item in value]
+        return value

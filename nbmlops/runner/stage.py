@@ -1,0 +1,370 @@
+"""Run one stage in this process: load its inputs, run its cells, store what it hands on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import numbers
+import os
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from nbmlops.errors import NbmlopsError, NotStorable, UpstreamMissing
+from nbmlops.pipeline.effects import Effects
+from nbmlops.runner.environment import file_digest
+from nbmlops.runner.namespace import Namespace
+from nbmlops.runner.observe import Observation, observing, random_states
+from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
+from nbmlops.runner.redaction import Redactor, secret_values
+from nbmlops.runner.shell import StageShell, make_shell, run_cell, seed_random, seed_when_imported, untouched_since
+from nbmlops.runner.task import StageError, StageOutcome, StageTask
+from nbmlops.settings import load_settings
+from nbmlops.store.fingerprint import alias_sets, value_fingerprint
+from nbmlops.store.records import Artifact
+from nbmlops.store.serializers import Context, decode, encode
+from nbmlops.store.store import Store
+
+__all__ = ["keep_values", "derive_seed", "execute", "metrics_of"]
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of a stage while it runs."""
+
+    task: StageTask
+    store: Store
+    shell: StageShell
+    namespace: Namespace
+    recorder: OutputRecorder
+    context: Context
+    observation: Observation
+    outputs: list[list[dict[str, Any]]] = field(default_factory=list)
+    loaded: dict[str, str] = field(default_factory=dict)
+    before: dict[str, str | None] = field(default_factory=dict)
+    seconds: float = 0.0
+    failed_cell: int | None = None
+
+
+def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell | None = None) -> StageOutcome:
+    """Run a stage in this process, which is used up by it.
+
+    Parameters
+    ----------
+    task : StageTask
+    journal : TextIO or None
+        Gets the outputs as they come, for the supervisor of a process that dies.
+    shell : StageShell or None
+        A shell that a server made before it forked.
+
+    Returns
+    -------
+    StageOutcome
+        With status ``ran`` or ``failed``; nothing that the user's code raises escapes.
+    """
+    started_s = time.time()
+    folder = Path(task.folder)
+    os.chdir(folder)
+    os.environ.update(task.environment)
+    sys.path.insert(0, str(folder))
+    redactor = Redactor(secret_values(task.parameters, os.environ, task.secrets))
+    recorder = OutputRecorder(redactor, limit_bytes=task.output_limit_bytes, journal=journal)
+    if shell is None:
+        shell = make_shell(Namespace(), recorder)
+    shell.recorder = recorder
+    namespace = shell.user_ns
+    settings = load_settings(folder, store=task.store)
+    store = Store(task.store, settings=settings)
+    run = _Run(
+        task=task,
+        store=store,
+        shell=shell,
+        namespace=namespace,
+        recorder=recorder,
+        context=Context(namespace=namespace, by_reference=frozenset(task.by_reference), local_roots=(Path(task.project_root),), trusted=task.trusted),
+        observation=Observation(folder, Path(task.project_root), (str(store.local_path("")),)),
+    )
+    with ExitStack() as stack:
+        drain = stack.enter_context(captured_descriptors(recorder))
+        try:
+            return _execute(run, drain, started_s)
+        except NbmlopsError as error:
+            failure = StageError(type=type(error).__name__, message=redactor.text(str(error)), cell=run.failed_cell)
+            return _failed(run, failure, started_s)
+
+
+def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: ANN401 - a callable
+    task = run.task
+    first = next(position for position, step in enumerate(task.steps) if step.kind in {"stage", "report"} or position == len(task.steps) - 1)
+    seed_random(task.seed)
+    drawn: dict[str, Any] = {}
+    with seed_when_imported(task.seed):
+        for position, step in enumerate(task.steps):
+            own = step.kind in {"stage", "report"}
+            if position == first:
+                _prepare(run)
+                drawn = random_states()
+            _load_inputs(run, position)
+            error = _run_step(run, step.source, f"cell {step.cell}" + (f" ({task.stage})" if step.kind == "stage" else ""), step.cell, own=own)
+            drain()
+            outputs = run.recorder.take()
+            if own or task.stage.startswith("@") or error is not None:
+                run.outputs.append(outputs)
+            if step.kind == "parameters":
+                run.namespace.update(task.parameters)
+            if error is not None:
+                return _failed(run, _describe(error, step.cell, outputs), started_s)
+    return _finish(run, drawn, started_s)
+
+
+def _prepare(run: _Run) -> None:
+    """Get the namespace ready for the stage's own cells: setup has run."""
+    task = run.task
+    run.namespace.withhold(set(task.setup_names) - set(task.expected))
+    # setup that seeds for itself (np.random.seed(0)) keeps its state
+    seed_random(derive_seed(task.seed, task.draw), only=untouched_since(task.seed))
+
+
+def _load_inputs(run: _Run, position: int) -> None:
+    bundles: dict[str, dict[str, Any]] = {}
+    for place, artifact in run.task.inputs:
+        if place != position:
+            continue
+        if artifact.members:
+            if artifact.digest not in bundles:
+                bundles[artifact.digest] = _read(run, artifact)
+            run.namespace[artifact.name] = bundles[artifact.digest][artifact.name]
+        else:
+            run.namespace[artifact.name] = _read(run, artifact)
+        run.loaded[artifact.name] = artifact.digest
+    if run.before or run.task.stage.startswith("@"):
+        return
+    # what no later cell reads may change unnoticed
+    for name in _watched(run):
+        run.before[name] = value_fingerprint(run.namespace[name], run.context)
+
+
+def _watched(run: _Run) -> list[str]:
+    """Return the inputs and setup objects that later cells read, and that may be changed in place."""
+    names = {*run.loaded, *run.task.expected} & set(run.task.later) - set(run.task.by_reference)
+    return sorted(name for name in names if name in run.namespace and not isinstance(run.namespace[name], (type(os), type, type(len), type(_watched))))
+
+
+def _read(run: _Run, artifact: Artifact) -> Any:  # noqa: ANN401 - any value
+    try:
+        view = run.store.objects.view(artifact.digest)
+    except KeyError as error:
+        raise UpstreamMissing(
+            f"stage {run.task.stage!r} needs {artifact.name!r}, whose bytes are no longer in the store",
+            code="NB602",
+            notebook=run.task.notebook,
+            fix="run again: the stage that makes it will be computed",
+        ) from error
+    return decode(artifact.format, view, run.context)
+
+
+def _run_step(run: _Run, source: str, name: str, cell: int, *, own: bool) -> BaseException | None:
+    run.recorder.begin(cell)
+    run.failed_cell = cell
+    if not own:
+        return run_cell(run.shell, source, name, keep_history=False)
+    begun = time.perf_counter()
+    with observing(run.observation, run.namespace), run.namespace.watch(run.task.elsewhere):
+        error = run_cell(run.shell, source, name, keep_history=True)
+    run.seconds += time.perf_counter() - begun
+    return error
+
+
+def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
+    task = run.task
+    mutated = sorted(name for name, before in run.before.items() if name in run.namespace and value_fingerprint(run.namespace[name], run.context) != before)
+    writes = _unforeseen(run)
+    kept = sorted({*task.wants, *mutated, *writes})
+    aliases = _aliases(run, kept)
+    outputs = keep_values(
+        run.namespace,
+        sorted({*kept, *(name for names in aliases for name in names)}),
+        aliases,
+        store=run.store,
+        context=run.context,
+        stage=task.stage,
+        cell=task.steps[-1].cell,
+    )
+    states = random_states()
+    draws = tuple(sorted(name for name, state in states.items() if name in drawn and drawn[name] != state))
+    files = run.observation.files_read()
+    written = _keep_files(run, {*task.files_written, *run.observation.files_written()})
+    effects = Effects(
+        reads=tuple(sorted(run.namespace.observed)),
+        writes=writes,
+        mutated=tuple(name for name in mutated if name not in task.wants or name in run.loaded or name in task.expected),
+        aliases=aliases,
+        files_read=tuple(sorted(path for path, digest in files.items() if digest is not None and path not in task.files)),
+        files_absent=tuple(sorted(path for path, digest in files.items() if digest is None and path not in task.files and path not in written)),
+        files_written=tuple(sorted(set(run.observation.files_written()) - set(task.files_written))),
+        environment=tuple(sorted(run.observation.environment)),
+        modules=run.observation.modules(),
+        random=draws,
+    )
+    remarks = tuple(f"draws from the global random state of {name}" for name in draws)
+    return StageOutcome(
+        attempt=task.attempt,
+        status="ran",
+        seconds=run.seconds,
+        outputs=outputs,
+        cell_outputs=_keep_outputs(run),
+        metrics=metrics_of(run.namespace, task.metrics),
+        effects=effects,
+        files={path: digest for path, digest in files.items() if digest is not None or path not in written},
+        files_written=written,
+        remarks=remarks,
+        started_s=started_s,
+        environment={"threads": os.environ.get("OMP_NUM_THREADS", "")},
+    )
+
+
+def _unforeseen(run: _Run) -> tuple[str, ...]:
+    """Return the names read later that the stage has bound though reading it did not tell (``exec``)."""
+    task = run.task
+    foreseen = {*task.binds, *task.setup_names, *run.loaded}
+    return tuple(sorted(name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace))
+
+
+def _aliases(run: _Run, kept: list[str]) -> tuple[tuple[str, ...], ...]:
+    """Find the names, among those handed on and the inputs read later, that share mutable state."""
+    candidates = {*kept, *_watched(run)}
+    found = alias_sets({name: run.namespace[name] for name in sorted(candidates) if name in run.namespace})
+    return tuple(names for names in found if set(names) & set(kept))
+
+
+def keep_values(
+    namespace: dict[str, Any],
+    names: Iterable[str],
+    aliases: Iterable[tuple[str, ...]],
+    *,
+    store: Store,
+    context: Context,
+    stage: str,
+    cell: int,
+) -> dict[str, Artifact]:
+    """Store values as artifacts; names that share mutable state go into one object.
+
+    Raises
+    ------
+    NotStorable
+        If a value cannot be kept, or a name is not bound; the message names the stage and the remedy.
+    """
+    bundles = {name: members for members in aliases for name in members}
+    found: dict[str, Artifact] = {}
+    for name in names:
+        if name in found:
+            continue
+        if name not in namespace:
+            raise NotStorable(
+                f"stage {stage!r} did not bind {name!r}, which a later cell reads",
+                code="NB301",
+                cell=cell,
+                fix=f"bind {name!r} on every way through the stage",
+            )
+        members = bundles.get(name, ())
+        value = {member: namespace[member] for member in members} if members else namespace[name]
+        try:
+            encoded = encode(value, context)
+        except NotStorable as error:
+            raise NotStorable(
+                f"stage {stage!r} hands on {name!r}, which cannot be stored: {error.message}",
+                code="NB302",
+                cell=cell,
+                fix=error.fix or "make it where it is used, in a setup cell or in the stage that needs it",
+            ) from error
+        digest = store.objects.put(encoded.buffers)
+        for member in members or (name,):
+            found[member] = Artifact(
+                name=member,
+                digest=digest,
+                format=encoded.format,
+                size_bytes=encoded.size_bytes,
+                members=tuple(members),
+                refers=encoded.refers,
+                type=encoded.type,
+                summary=encoded.summary,
+            )
+    return found
+
+
+def metrics_of(namespace: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return what ``--metrics`` names, as JSON: the items of a mapping, or a number under its own name.
+
+    Raises
+    ------
+    NotStorable
+        If it is neither.
+    """
+    found: dict[str, Any] = {}
+    for name in names:
+        value = namespace.get(name)
+        items = value if isinstance(value, dict) else {name: value}
+        for key, item in items.items():
+            found[str(key)] = _plain_metric(name, str(key), item)
+    return found
+
+
+def derive_seed(seed: int, draw: str) -> int:
+    """Return the seed of a stage's own random state: different stages do not draw the same numbers."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{draw}".encode(), digest_size=4).digest(), "big")
+
+
+def _plain_metric(name: str, key: str, value: Any) -> Any:  # noqa: ANN401 - JSON data
+    if isinstance(value, (str, bool)) or value is None:
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real) or (hasattr(value, "item") and getattr(value, "shape", None) == ()):
+        return float(value)
+    label = name if name == key else f"{name}[{key!r}]"
+    raise NotStorable(
+        f"--metrics {name}: {label} is a {type(value).__name__}, no number",
+        code="NB303",
+        fix="give a number, or a dict of names to numbers",
+    )
+
+
+def _keep_files(run: _Run, paths: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in sorted(set(paths)):
+        full = Path(run.task.folder) / path
+        if full.is_file() and full.resolve().is_relative_to(Path(run.task.project_root).resolve()):
+            found[path] = run.store.objects.put([full.read_bytes()])
+    return found
+
+
+def _keep_outputs(run: _Run) -> str | None:
+    return run.store.objects.put([json.dumps(run.outputs).encode()]) if any(run.outputs) else None
+
+
+def _failed(run: _Run, error: StageError, started_s: float) -> StageOutcome:
+    return StageOutcome(
+        attempt=run.task.attempt,
+        status="failed",
+        seconds=run.seconds,
+        cell_outputs=_keep_outputs(run),
+        effects=Effects(reads=tuple(sorted(run.namespace.observed))),
+        error=error,
+        started_s=started_s,
+    )
+
+
+def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]]) -> StageError:
+    last = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
+    code = error.code if isinstance(error, SystemExit) else None
+    return StageError(
+        type=type(error).__name__,
+        message=last["evalue"] if last else str(error),
+        cell=cell,
+        traceback=tuple(last["traceback"]) if last else (),
+        exit_code=code if isinstance(code, int) else (None if code is None and not isinstance(error, SystemExit) else (0 if code is None else 1)),
+    )

@@ -1,0 +1,295 @@
+"""The stage key: the hash that decides reuse, and the parts that it is made of (DESIGN 5)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nbmlops.pipeline.effects import Effects
+from nbmlops.pipeline.model import Pipeline, SetupStatement, Stage
+from nbmlops.runner.environment import Distributions, LocalModules, file_digest, python_version
+from nbmlops.store.records import Artifact
+
+__all__ = ["Components", "Surroundings", "components", "differences", "identity", "stage_key", "type_exact"]
+
+Components = dict[str, Any]
+_SCHEMA = 1
+
+
+class Surroundings:
+    """What a notebook stands in, looked at once per plan: files, local modules, distributions, environment.
+
+    Parameters
+    ----------
+    folder : Path
+        The notebook's folder.
+    project_root : Path
+    cache : Path
+        A folder of ours for what is costly to find out again.
+    """
+
+    def __init__(self, folder: Path, project_root: Path, cache: Path) -> None:
+        self.folder = folder
+        self.project_root = project_root
+        self._cache = cache
+        self._distributions = Distributions(cache / "distributions.json")
+        self._modules = LocalModules(folder, project_root)
+        self._files: dict[str, str | None] = {}
+
+    def refresh(self) -> None:
+        """Forget what files and local modules held."""
+        self._modules = LocalModules(self.folder, self.project_root)
+        self._files.clear()
+
+    def file(self, path: str) -> str | None:
+        """Return the digest of a file, or None where it is absent."""
+        if path not in self._files:
+            self._files[path] = file_digest(self.folder / path)
+        return self._files[path]
+
+    def modules(self, names: Iterable[str], paths: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the fingerprints of local modules and the versions of the others' distributions."""
+        local, foreign = self._modules.fingerprints(names, paths)
+        return local, self._distributions.versions(foreign)
+
+    def version(self, distribution: str) -> str | None:
+        """Return the installed version of a distribution, or None."""
+        return self._distributions.version(distribution)
+
+
+def type_exact(value: object) -> str:
+    """Encode plain data so that values of different types never share a text.
+
+    Examples
+    --------
+    >>> type_exact(1), type_exact(1.0), type_exact(True), type_exact("1")
+    ('1', '1.0', 'True', "'1'")
+    >>> type_exact({"b", "a"})
+    "{'a', 'b'}"
+    """
+    if isinstance(value, (set, frozenset)):
+        inner = ", ".join(sorted(type_exact(item) for item in value))
+        return f"{{{inner}}}" if isinstance(value, set) else f"frozenset({{{inner}}})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{type_exact(key)}: {type_exact(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(type_exact(item) for item in value) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(type_exact(item) for item in value) + ",)"
+    return repr(value)
+
+
+def stage_key(parts: Components) -> str:
+    """Hash the components of a stage: 64 hexadecimal digits."""
+    from blake3 import blake3  # noqa: PLC0415 - magics load without it
+
+    return blake3(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def components(  # noqa: PLR0913 - the parts of a key are many, and each must be given
+    stage: Stage,
+    pipeline: Pipeline,
+    *,
+    parameters: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    surroundings: Surroundings,
+    effects: Effects,
+    seed: int,
+    files: Mapping[str, str | None] | None = None,
+) -> Components:
+    """Collect what a stage's result depends on.
+
+    Parameters
+    ----------
+    stage, pipeline
+        As built with the parameters and with what has been learnt so far.
+    parameters : mapping of str to object
+        The values that override the defaults.
+    inputs : mapping of str to str
+        Identity of each input artifact.
+    surroundings : Surroundings
+    effects : Effects
+        Files, variables and modules that the stage was seen to use.
+    seed : int
+        The run's seed; the stage's own wins.
+    files : mapping of str to (str or None), optional
+        Digests that are known already, such as those of files that were read while the stage ran.
+
+    Returns
+    -------
+    dict
+        JSON data; `stage_key` of it is the key, `differences` of two of them say why they differ.
+    """
+    used = [pipeline.setup[position] for position in stage.setup]
+    modules = {*stage.modules, *(module for statement in used for module in statement.modules)}
+    local, versions = surroundings.modules(modules, effects.modules)
+    paths = {*stage.files_read, *effects.files_read, *effects.files_absent}
+    known = files or {}
+    variables = {*stage.environment, *effects.environment, *(name for statement in used for name in statement.environment)}
+    secrets = set(stage.directive.secrets)
+    return {
+        "schema": _SCHEMA,
+        "code": list(stage.fingerprints),
+        "options": stage.directive.result_options(),
+        "values": _values(used, pipeline, parameters),
+        "setup": _definitions(used),
+        "configuration": [statement.fingerprint for statement in used if statement.configures],
+        "inputs": dict(sorted(inputs.items())),
+        "files": {path: known[path] if path in known else surroundings.file(path) for path in sorted(paths)},
+        "environment": {name: _variable(name) for name in sorted(variables - secrets)},
+        "modules": dict(sorted(local.items())),
+        "distributions": {**dict(sorted(versions.items())), **{name: surroundings.version(name) or "" for name in effects.distributions}},
+        "python": python_version(),
+        "seed": seed if stage.directive.seed is None else stage.directive.seed,
+    }
+
+
+def identity(artifact: Artifact, pipeline: Pipeline, *, before: int, surroundings: Surroundings) -> str:
+    """Return what an artifact is to its consumers: its bytes, and the code that its value refers to.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    pipeline : Pipeline
+    before : int
+        The consuming cell: of a setup definition that is repeated, the last one before it counts.
+    surroundings : Surroundings
+    """
+    if not artifact.refers:
+        return artifact.digest
+    code: dict[str, object] = {}
+    for reference in artifact.refers:
+        kind, _, name = reference.partition(":")
+        if kind == "name":
+            code[reference] = _closure(name, pipeline, before)
+        elif kind == "dist":
+            code[reference] = surroundings.version(name)
+        elif kind == "module":
+            code[reference] = sorted(surroundings.modules([name], ())[0].items())
+    if not code:
+        return artifact.digest
+    text = json.dumps([artifact.digest, code], sort_keys=True)
+    return f"{artifact.digest}+{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+
+def differences(old: Components, new: Components, parameters: Iterable[str] = ()) -> list[str]:
+    """Say what differs between the components of two runs of a stage, one line each, the most telling first.
+
+    Parameters
+    ----------
+    old, new : dict
+        From `components`.
+    parameters : iterable of str
+        Which of the values are parameters; the others are constants of setup cells.
+    """
+    lines: list[str] = []
+    declared = set(parameters)
+    for group, describe in _DESCRIBE.items():
+        before, after = old.get(group), new.get(group)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            for name in sorted({*before, *after}):
+                if before.get(name) != after.get(name):
+                    label = f"{'parameter' if name in declared else 'constant'} {name}" if group == "values" else name
+                    lines.append(describe(label, before.get(name), after.get(name)))
+        else:
+            lines.append(describe(group, before, after))
+    return lines
+
+
+def _values(used: list[SetupStatement], pipeline: Pipeline, parameters: Mapping[str, Any]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for statement in used:
+        for name in statement.names:
+            declared = name in parameters and name in pipeline.parameters and pipeline.parameters[name].cell == statement.cell
+            if declared:
+                values[name] = type_exact(parameters[name])
+            elif name in statement.literals:
+                label = name if name not in values else f"{name} (cell {statement.cell})"
+                values[label] = type_exact(statement.literals[name])
+    return values
+
+
+def _definitions(used: list[SetupStatement]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for statement in used:
+        if statement.configures or statement.literals:
+            continue
+        label = ", ".join(statement.names)
+        # a name that several statements make (bound, then changed) is the digest of all of them, in order
+        found[label] = hashlib.blake2b((found.get(label, "") + statement.fingerprint).encode(), digest_size=16).hexdigest()
+    return dict(sorted(found.items()))
+
+
+def _closure(name: str, pipeline: Pipeline, before: int) -> list[str]:
+    """Return the fingerprints of a setup definition and of the setup names that its code uses, transitively."""
+    found: dict[str, str] = {}
+    queue = [name]
+    seen: set[str] = set()
+    while queue:
+        wanted = queue.pop()
+        if wanted in seen:
+            continue
+        seen.add(wanted)
+        for position, statement in enumerate(pipeline.setup):
+            if wanted in statement.names and statement.cell < before:
+                found[f"{position:06}"] = statement.fingerprint
+                queue.extend(statement.free)
+                queue.extend(other for use in statement.uses for other in pipeline.setup[use].names)
+    return [found[position] for position in sorted(found)]
+
+
+def _variable(name: str) -> str | None:
+    value = os.environ.get(name)
+    # only a digest: variables hold credentials more often than not
+    return None if value is None else hashlib.blake2b(value.encode(), digest_size=16).hexdigest()
+
+
+def _changed(kind: str) -> Any:  # noqa: ANN401 - a describe function
+    def describe(name: str, before: object, after: object) -> str:
+        what = f"{kind} {name}".strip()
+        if before is None:
+            return f"{what} is new"
+        if after is None:
+            return f"{what} is gone"
+        return f"{what} changed"
+
+    return describe
+
+
+def _from_to(kind: str) -> Any:  # noqa: ANN401
+    def describe(name: str, before: object, after: object) -> str:
+        what = f"{kind} {name}".strip()
+        if before is None:
+            return f"{what} is now used ({after})"
+        if after is None:
+            return f"{what} is no longer used"
+        return f"{what} {before} -> {after}"
+
+    return describe
+
+
+def _whole(text: str) -> Any:  # noqa: ANN401
+    return lambda _name, _before, _after: text
+
+
+_DESCRIBE: dict[str, Any] = {
+    "code": _whole("the stage's code changed"),
+    "options": _from_to("option"),
+    "values": _from_to(""),
+    "setup": _changed("definition"),
+    "configuration": _whole("what setup configures changed"),
+    "inputs": _changed("input"),
+    "files": _changed("file"),
+    "environment": _changed("environment variable"),
+    "modules": _changed("module"),
+    "distributions": _from_to(""),
+    "python": _from_to(""),
+    "seed": _from_to(""),
+    "schema": _whole("nbmlops keeps records in another form"),
+}

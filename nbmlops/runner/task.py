@@ -1,0 +1,190 @@
+"""What a stage process is told, and what it answers: plain JSON, so that it crosses any process boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from nbmlops.pipeline.effects import NO_EFFECTS, Effects
+from nbmlops.pipeline.model import Step
+from nbmlops.store.records import Artifact
+
+__all__ = ["StageError", "StageOutcome", "StageTask"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTask:
+    """Everything that a process needs to run one stage, or the report cells.
+
+    Parameters
+    ----------
+    run_id, attempt : str
+        The attempt is the fencing token: an answer with another one is refused.
+    notebook : str
+        The notebook's path, as the user named it, for messages.
+    folder : str
+        The notebook's folder: working directory and first entry of ``sys.path``.
+    stage : str
+    steps : tuple of Step
+        Cells to run, in document order.
+    parameters : mapping of str to object
+        Values that override the parameters cell's.
+    inputs : tuple of (int, Artifact)
+        Artifacts to load, each before the step at that position.
+    wants : tuple of str
+        Bound names to keep.
+    later : tuple of str
+        Names read by later cells: of inputs that changed in place, these are kept.
+    setup_names, expected : tuple of str
+        What setup binds, and which of that the stage is known to read; the rest is withheld and noticed.
+    by_reference : tuple of str
+        Functions and classes of setup cells: artifacts refer to them by name.
+    elsewhere : tuple of str
+        Names that other stages bind and that this one is not known to read.
+    binds : tuple of str
+        Names that reading the stage says it binds.
+    metrics, secrets : tuple of str
+    store, project_root : str
+    trusted : bool
+        Whether artifacts that run code when read may be loaded.
+    files : tuple of str
+        Paths known to be read; the process looks out for others.
+    files_written : tuple of str
+        Paths known to be written.
+    seed : int
+    draw : str
+        What the stage's own random state is derived from, beside the seed: its code's digest.
+    timeout_s, memory_bytes : float, int or None
+    output_limit_bytes : int
+    environment : mapping of str to str
+        Variables added to the process's environment.
+    """
+
+    run_id: str
+    attempt: str
+    notebook: str
+    folder: str
+    stage: str
+    steps: tuple[Step, ...]
+    store: str
+    project_root: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[tuple[int, Artifact], ...] = ()
+    wants: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
+    setup_names: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
+    by_reference: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    binds: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    trusted: bool = True
+    files: tuple[str, ...] = ()
+    files_written: tuple[str, ...] = ()
+    seed: int = 0
+    draw: str = ""
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
+    output_limit_bytes: int = 2 << 20
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the task as JSON data."""
+        data = {item.name: getattr(self, item.name) for item in fields(self)}
+        data["steps"] = [asdict(step) for step in self.steps]
+        data["inputs"] = [[position, artifact.to_json()] for position, artifact in self.inputs]
+        data["parameters"] = dict(self.parameters)
+        data["environment"] = dict(self.environment)
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> StageTask:
+        """Rebuild a task from `to_json`."""
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+        values["steps"] = tuple(Step(**step) for step in data["steps"])
+        values["inputs"] = tuple((position, Artifact.from_json(artifact)) for position, artifact in data["inputs"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageError:
+    """Why a stage failed, as the CLI contract gives it."""
+
+    type: str
+    message: str
+    cell: int | None = None
+    traceback: tuple[str, ...] = ()
+    exit_code: int | None = None
+    signal: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as JSON data."""
+        return {**asdict(self), "traceback": list(self.traceback)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> StageError:
+        """Rebuild an error from `to_json`."""
+        return cls(**{**data, "traceback": tuple(data.get("traceback", ()))})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageOutcome:
+    """What became of one attempt.
+
+    Parameters
+    ----------
+    attempt : str
+    status : {"ran", "failed", "timed-out", "cancelled"}
+    seconds : float
+        Wall time of the stage's own cells.
+    outputs : mapping of str to Artifact
+        Stored artifacts by name.
+    cell_outputs : str or None
+        Digest of the stored outputs of its cells.
+    metrics : mapping of str to JSON
+    effects : Effects
+    files : mapping of str to (str or None)
+        Digest of each file that was read, at the time it was read; None where it was absent.
+    files_written : mapping of str to str
+        Digest of each file that was written; its bytes are in the store.
+    error : StageError or None
+    remarks : tuple of str
+        What keeps the result from being reproducible.
+    started_s : float
+    environment : mapping of str to str
+        Thread counts and the like.
+    """
+
+    attempt: str
+    status: str
+    seconds: float = 0.0
+    outputs: Mapping[str, Artifact] = field(default_factory=dict)
+    cell_outputs: str | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    effects: Effects = NO_EFFECTS
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    files_written: Mapping[str, str] = field(default_factory=dict)
+    error: StageError | None = None
+    remarks: tuple[str, ...] = ()
+    started_s: float = 0.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the outcome as JSON data."""
+        data = {item.name: getattr(self, item.name) for item in fields(self)}
+        data["outputs"] = {name: artifact.to_json() for name, artifact in self.outputs.items()}
+        data["effects"] = self.effects.to_json()
+        data["error"] = self.error.to_json() if self.error else None
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> StageOutcome:
+        """Rebuild an outcome from `to_json`."""
+        values = dict(data)
+        values["outputs"] = {name: Artifact.from_json(artifact) for name, artifact in data["outputs"].items()}
+        values["effects"] = Effects.from_json(data["effects"])
+        values["error"] = StageError.from_json(data["error"]) if data["error"] else None
+        values["remarks"] = tuple(data["remarks"])
+        return cls(**values)

@@ -1,0 +1,468 @@
+"""A notebook on disk: graph, check, status, why, run. The API behind the command line and `nbmlops.open`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nbmlops.errors import NotebookError, UsageError
+from nbmlops.executors.base import EXECUTORS, Executor
+from nbmlops.executors.events import Event, RunFinished, RunStarted
+from nbmlops.executors.scheduler import Scheduler, attempts_folder, preload_modules
+from nbmlops.notebook.document import Document, read_document
+from nbmlops.pipeline.build import Source, build, read_source
+from nbmlops.pipeline.model import Diagnostic, Pipeline
+from nbmlops.runner.environment import LocalModules
+from nbmlops.runner.executed import executed_notebook, write_notebook
+from nbmlops.runner.plan import REPORT, Plan, Planner, Trial, only_stages
+from nbmlops.runner.redaction import Redactor, secret_values
+from nbmlops.runner.results import RunResult, StageResult, run_status
+from nbmlops.runner.stagekey import Surroundings
+from nbmlops.session.origin import git_tags
+from nbmlops.session.parameters import all_parameters, check_parameters
+from nbmlops.session.run import Run
+from nbmlops.settings import Settings, load_settings
+from nbmlops.store.records import RunRecord
+from nbmlops.store.store import Store
+
+__all__ = ["Session", "open_notebook"]
+
+Progress = Callable[[str, str], None]
+
+
+def _silent(_stage: str, _reason: str) -> None:
+    """Show nothing."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One notebook with its settings and store.
+
+    Parameters
+    ----------
+    document : Document
+    settings : Settings
+
+    Examples
+    --------
+    >>> session = nbmlops.open("notebooks/flight_delay.ipynb")  # doctest: +SKIP
+    >>> session.run({"learning_rate": 0.2}).metrics["roc_auc"]  # doctest: +SKIP
+    """
+
+    document: Document
+    settings: Settings
+    _source: Source | None = None
+    _store: Store | None = None
+    _surroundings: Surroundings | None = field(default=None)
+
+    @property
+    def source(self) -> Source:
+        """What reading the notebook tells."""
+        if self._source is None:
+            self._source = read_source(self.document)
+        return self._source
+
+    @property
+    def store(self) -> Store:
+        """The store of artifacts, records and runs."""
+        if self._store is None:
+            self._store = Store(self.settings.store, settings=self.settings)
+        return self._store
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What the notebook stands in."""
+        if self._surroundings is None:
+            self._surroundings = Surroundings(self.folder, self.settings.project_root, self.store.local_path("cache"))
+        return self._surroundings
+
+    @property
+    def folder(self) -> Path:
+        """The notebook's folder, absolute."""
+        return self.document.path.resolve().parent if self.document.path else Path.cwd()
+
+    def graph(self) -> Pipeline:
+        """Return the pipeline that the notebook describes, with what its last runs have taught."""
+        try:
+            return self.planner().pipeline
+        except NotebookError:
+            return build(self.source)
+
+    def check(self) -> tuple[Diagnostic, ...]:
+        """Return every diagnostic."""
+        return self.graph().diagnostics
+
+    def status(self, parameters: Mapping[str, Any] | None = None) -> Plan:
+        """Return the plan of a run, without running it.
+
+        Raises
+        ------
+        NotebookError
+            If the notebook has errors.
+        UsageError
+            If a parameter cannot be meant.
+        """
+        planner = self.planner(parameters)
+        self.refuse_errors(planner.pipeline)
+        return planner.plan(report=False)
+
+    def why(self, stage: str, parameters: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+        """Return what decides about a stage, one line per difference from its nearest earlier record."""
+        plan = self.status(parameters)
+        only_stages(plan.pipeline, [stage])
+        planned = plan.stages[stage]
+        if planned.state == "fresh" and planned.record is not None:
+            return (f"fresh: nothing that it uses has changed since run {planned.record.run_id[:8]}",)
+        return planned.reasons
+
+    def planner(self, parameters: Mapping[str, Any] | None = None, trial: Trial | None = None) -> Planner:
+        """Return a planner for the given parameters."""
+        overrides = check_parameters(parameters or {}, self.source.parameters, self.document.shown)
+        wanted = replace(trial or Trial(seed=self.settings.seed), parameters=overrides)
+        return Planner(self.source, wanted, self.store, self.surroundings)
+
+    def runs(self) -> list[Run]:
+        """Return the runs of this notebook that the store holds, newest first."""
+        name = self.planner().notebook
+        return [Run.of_record(record, self) for record in self.store.runs(name)]
+
+    def run(  # noqa: PLR0913 - the options of the verb
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        output: Path | str | None = None,
+        stages: Iterable[str] = (),
+        force: bool = False,
+        force_stage: Iterable[str] = (),
+        workers: int | None = None,
+        executor: str = "local",
+        track: bool = True,
+        fail_fast: bool = False,
+        progress: Progress = _silent,
+    ) -> Run:
+        """Run what is stale and write the executed notebook.
+
+        Parameters
+        ----------
+        parameters : mapping of str to object, optional
+            Values that override the parameters cell's.
+        output : path, optional
+            Where the executed notebook goes; by default into the store.
+        stages : iterable of str
+            Run these, and what they need.
+        force, force_stage : bool, iterable of str
+            Run every stage, or these, even if a record serves them.
+        workers : int, optional
+            How many stages may run at once; by default one per CPU.
+        executor : str
+            Where stages run.
+        track : bool
+            Whether the trackers of the settings get the run.
+        fail_fast : bool
+            Whether the first failure stops independent branches too.
+        progress : callable
+            Gets each stage's name and reason as it starts.
+
+        Returns
+        -------
+        Run
+            Also where a stage failed: see its `status`.
+
+        Raises
+        ------
+        NotebookError
+            If the notebook has errors; nothing has run.
+        UsageError
+            If an option or a parameter cannot be meant.
+        KeyboardInterrupt
+            After all that ran has been ended; finished stages keep their records.
+        """
+        target = self._target(output)
+        planner = self.planner(parameters)
+        self.refuse_errors(planner.pipeline)
+        forced = frozenset(planner.pipeline.stages) if force else only_stages(planner.pipeline, force_stage)
+        asked = only_stages(planner.pipeline, stages)
+        planner.trial = replace(planner.trial, forced=forced | (frozenset({REPORT}) if force else frozenset()), only=asked or None)
+        plan = planner.plan()
+        earlier = self._equal_run(planner, plan)
+        if earlier is not None and (target is None or earlier.output is not None):
+            return self._nothing_to_do(planner, plan, earlier, target)
+        return _Execution(self, planner, target).run(
+            workers=workers or self.settings.worker_count, executor=executor, track=track, fail_fast=fail_fast, progress=progress
+        )
+
+    def _target(self, output: Path | str | None) -> Path | None:
+        if output is None:
+            return None
+        target = Path(output)
+        if self.document.path is not None and target.exists() and target.samefile(self.document.path):
+            raise UsageError(f"OUTPUT {target} is the notebook itself", code="NB009", fix="choose another file; the notebook stays as you wrote it")
+        if target.is_dir():
+            raise UsageError(f"OUTPUT {target} is a folder", code="NB009", fix="give the name of a file that ends in .ipynb")
+        return target
+
+    def refuse_errors(self, pipeline: Pipeline) -> None:
+        """Raise the first diagnostic of severity error, before anything runs."""
+        if pipeline.errors:
+            first = pipeline.errors[0]
+            error = NotebookError(first.message, code=first.code, notebook=self.document.shown, cell=first.cell, fix=first.fix)
+            error.diagnostics = [item.to_json() for item in pipeline.diagnostics]  # type: ignore[attr-defined]
+            raise error
+
+    def _equal_run(self, planner: Planner, plan: Plan) -> RunRecord | None:
+        """Return the last run that was done with the very records that this one would use, or None."""
+        if not plan.all_fresh or (plan.report is not None and plan.report.state != "fresh"):
+            return None
+        keys = {name: item.key for name, item in plan.stages.items()}
+        wanted = all_parameters(planner.pipeline.parameters, planner.trial.parameters)
+        for record in self.store.runs(planner.notebook):
+            same = record.status == "done" and {item["name"]: item["key"] for item in record.stages} == keys
+            if same and dict(record.parameters) == wanted and record.output and Path(record.output).exists():
+                return record
+        return None
+
+    def _nothing_to_do(self, planner: Planner, plan: Plan, earlier: RunRecord, target: Path | None) -> Run:
+        begun = time.time()
+        stages = {
+            name: StageResult.of_record(replace(item.record, stage=name), "reused", item.reason) if item.record else _skipped(name, item.reason)
+            for name, item in plan.stages.items()
+        }
+        report = StageResult.of_record(plan.report.record, "reused", plan.report.reason) if plan.report and plan.report.record else None
+        result = RunResult(
+            run_id=earlier.run_id,
+            status="done",
+            notebook=self.document.shown,
+            output=earlier.output,
+            parameters=dict(earlier.parameters),
+            seconds=0.0,
+            stages=stages,
+            diagnostics=planner.pipeline.diagnostics,
+            tracking=dict(earlier.tracking),
+            report=report,
+            nothing_to_do=True,
+        )
+        for name, item in plan.stages.items():
+            if item.record is not None:
+                gates = Scheduler(planner, _NoExecutor(), self.store, self.settings, earlier.run_id)
+                gates.take_over(item)
+                stages[name] = gates.results[name]
+        if target is not None:
+            result = replace(result, output=str(target.resolve()))
+            write_notebook(target, notebook_of(self, planner, result, begun))
+        status = run_status(stages, report, cancelled=False)
+        return Run(replace(result, stages=stages, status=status, seconds=time.time() - begun), self)
+
+
+def open_notebook(path: Path | str, **options: Any) -> Session:  # noqa: ANN401 - fields of Settings
+    """Open a notebook.
+
+    Parameters
+    ----------
+    path : path
+        An ``.ipynb``, or a ``.py`` in jupytext's percent format.
+    **options
+        Settings that win over the environment and the project's file, such as ``store="s3://bucket/store"``.
+
+    Raises
+    ------
+    NotebookError
+        If it is not a notebook that can be run here.
+    """
+    document = read_document(path)
+    folder = (document.path or Path(path)).resolve().parent
+    return Session(document, load_settings(folder, **options))
+
+
+class _NoExecutor:
+    workers = 1
+
+    def start(self, task: Any) -> None:  # noqa: ANN401
+        raise AssertionError(task)
+
+    def wait(self, _timeout_s: float) -> list[Any]:
+        return []
+
+    def cancel(self, _attempt: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Execution:
+    """One run in progress: its id, its events, its executor."""
+
+    def __init__(self, session: Session, planner: Planner, target: Path | None) -> None:
+        self._session = session
+        self._planner = planner
+        self._target = target
+        self.run_id = uuid.uuid4().hex[:16]
+        self._started_s = time.time()
+        self._tracking: Any = None
+        trial = planner.trial.parameters
+        secrets = secret_values(
+            all_parameters(planner.pipeline.parameters, trial),
+            os.environ,
+            [name for stage in planner.pipeline.stages.values() for name in stage.directive.secrets],
+        )
+        self._redactor = Redactor(secrets)
+
+    def run(self, *, workers: int, executor: str, track: bool, fail_fast: bool, progress: Progress) -> Run:
+        session, planner = self._session, self._planner
+        self._open_tracking(track=track)
+        scheduler = Scheduler(
+            planner,
+            self._executor(executor, workers),
+            session.store,
+            session.settings,
+            self.run_id,
+            emit=self._emit,
+            progress=progress,
+            fail_fast=fail_fast,
+        )
+        self._emit(self._started())
+        try:
+            with session.store.hold():
+                scheduler.run()
+        except KeyboardInterrupt:
+            scheduler.executor.close()
+            scheduler.cancel()
+            self._finish(scheduler, cancelled=True)
+            raise
+        finally:
+            scheduler.executor.close()
+        return self._finish(scheduler, cancelled=False)
+
+    def _executor(self, name: str, workers: int) -> Executor:
+        pipeline = self._planner.pipeline
+        modules = {module for stage in pipeline.stages.values() for module in stage.modules}
+        modules |= {module for statement in pipeline.setup for module in statement.modules}
+        local = LocalModules(self._session.folder, self._session.settings.project_root)
+        foreign = local.fingerprints(modules)[1]
+        steps = tuple(step for stage in pipeline.stages.values() for step in stage.steps) or pipeline.setup_steps
+        kind: Any = EXECUTORS.get(name)
+        made: Executor = kind(attempts_folder(self._session.store), workers, preload_modules(steps, foreign))
+        return made
+
+    def _open_tracking(self, *, track: bool) -> None:
+        settings = self._session.settings
+        if not track or not settings.trackers:
+            return
+        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415 - the core runs without trackers
+        from nbmlops.tracking.sender import Sender  # noqa: PLC0415
+
+        outbox = Outbox(self._session.store.local_path("outbox"), settings.trackers)
+        self._tracking = (outbox, Sender(outbox, settings.trackers, settings.project_root, self.run_id))
+
+    def _emit(self, event: Event) -> None:
+        if self._tracking is not None:
+            outbox, sender = self._tracking
+            outbox.append(_redacted(event, self._redactor))
+            if isinstance(event, RunStarted):
+                sender.start()
+
+    def _started(self) -> RunStarted:
+        session, planner = self._session, self._planner
+        pipeline = planner.pipeline
+        names = {module for statement in pipeline.setup for module in statement.modules}
+        names |= {module for stage in pipeline.stages.values() for module in stage.modules}
+        versions = session.surroundings.modules(names, ())[1]
+        return RunStarted(
+            run_id=self.run_id,
+            time_s=self._started_s,
+            notebook=planner.notebook,
+            experiment=session.settings.experiment or session.document.name,
+            parameters=all_parameters(pipeline.parameters, planner.trial.parameters),
+            tags={**git_tags(session.settings.project_root), "store": session.settings.store},
+            environment=versions,
+            seed=planner.trial.seed,
+        )
+
+    def _finish(self, scheduler: Scheduler, *, cancelled: bool) -> Run:
+        session, planner = self._session, self._planner
+        results = dict(scheduler.results)
+        report = results.pop(REPORT, None)
+        stages = {name: results[name] for name in planner.pipeline.stages if name in results}
+        target = self._target or session.store.local_path(f"runs/{session.document.name}-{self.run_id}.ipynb")
+        result = RunResult(
+            run_id=self.run_id,
+            status=run_status(stages, report, cancelled=cancelled),
+            notebook=session.document.shown,
+            output=str(target.resolve()),
+            parameters=self._redactor.data(all_parameters(planner.pipeline.parameters, planner.trial.parameters)),
+            seconds=time.time() - self._started_s,
+            stages=stages,
+            diagnostics=planner.pipeline.diagnostics,
+            report=report,
+        )
+        notebook = self._redactor.data(notebook_of(session, planner, result, self._started_s))
+        data = write_notebook(target, notebook)
+        digest = session.store.snapshot(data)
+        self._emit(
+            RunFinished(
+                run_id=self.run_id, time_s=time.time(), status=result.status, seconds=result.seconds, output=result.output, output_digest=digest
+            )
+        )
+        self._record(result, {})
+        if self._tracking is not None:
+            result = replace(result, tracking=self._tracking[1].wait())
+            self._record(result, result.tracking)
+        return Run(result, session)
+
+    def _record(self, result: RunResult, tracking: Mapping[str, Mapping[str, str]]) -> None:
+        session = self._session
+        source = json.dumps(session.document.raw, sort_keys=True).encode()
+        session.store.put_run(
+            RunRecord(
+                run_id=result.run_id,
+                notebook=self._planner.notebook,
+                notebook_digest=session.store.snapshot(source),
+                status=result.status,
+                started_s=self._started_s,
+                seconds=result.seconds,
+                parameters=dict(result.parameters),
+                stages=tuple(stage.to_json() for stage in result.stages.values()),
+                output=result.output,
+                tracking={name: dict(value) for name, value in tracking.items()},
+                diagnostics=tuple(item.to_json() for item in result.diagnostics),
+                seed=self._planner.trial.seed,
+                git_commit=git_tags(session.settings.project_root).get("git_commit"),
+            )
+        )
+
+
+def notebook_of(session: Session, planner: Planner, result: RunResult, started_s: float) -> dict[str, Any]:
+    """Return the executed notebook of a result."""
+    report = planner.report_stage()
+
+    def outputs(digest: str) -> list[list[dict[str, Any]]]:
+        try:
+            found: list[list[dict[str, Any]]] = json.loads(bytes(session.store.objects.view(digest)))
+        except KeyError:
+            return []
+        return found
+
+    return executed_notebook(
+        session.document,
+        session.source.cells,
+        planner.pipeline,
+        result,
+        outputs=outputs,
+        overrides=planner.trial.parameters,
+        report_cells=report.cells if report else (),
+        started_s=started_s,
+    )
+
+
+def _redacted(event: Event, redactor: Redactor) -> Event:
+    from nbmlops.executors.events import event_from_json, event_to_json  # noqa: PLC0415 - beside its only use
+
+    return event_from_json(redactor.data(event_to_json(event)))
+
+
+def _skipped(name: str, reason: str) -> StageResult:
+    return StageResult(name=name, status="skipped", reason=reason)

@@ -1,0 +1,71 @@
+"""Write a stored artifact to a file that other tools read."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+from nbmlops.errors import StoreError, UsageError
+from nbmlops.settings import Settings
+from nbmlops.store.records import Artifact
+from nbmlops.store.serializers import Context, decode
+from nbmlops.store.store import Store
+
+__all__ = ["FORMATS", "export_artifact"]
+
+FORMATS = ("json", "csv", "parquet", "npy", "pickle")
+
+
+def export_artifact(store: Store, settings: Settings, artifact: Artifact, target: Path, format: str | None) -> int:  # noqa: A002 - the option's word
+    """Write an artifact and return how many bytes were written.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    artifact : Artifact
+    target : Path
+    format : {"json", "csv", "parquet", "npy", "pickle"} or None
+        None writes the stored bytes.
+
+    Raises
+    ------
+    StoreError
+        If its bytes are no longer in the store.
+    UsageError
+        If the value cannot be written in that format.
+    """
+    try:
+        view = store.objects.view(artifact.digest)
+    except KeyError as error:
+        raise StoreError(f"the bytes of {artifact.name!r} are no longer in the store", code="NB602", fix="run the notebook again") from error
+    if format is None:
+        return target.write_bytes(view)
+    context = Context(local_roots=(settings.project_root,), trusted=store.trusted)
+    value = decode(artifact.format, view, context)
+    _write(value[artifact.name] if artifact.members else value, artifact, target, format)
+    return target.stat().st_size
+
+
+def _write(value: Any, artifact: Artifact, target: Path, format: str) -> None:  # noqa: A002, ANN401 - any value
+    try:
+        if format == "json":
+            target.write_text(value.to_json(orient="records", date_format="iso") if hasattr(value, "to_json") else json.dumps(value), encoding="utf-8")
+        elif format == "csv":
+            value.to_csv(target)
+        elif format == "parquet":
+            value.to_parquet(target)
+        elif format == "npy":
+            import numpy as np  # noqa: PLC0415 - only for this format
+
+            np.save(target, value, allow_pickle=False)
+        else:
+            target.write_bytes(pickle.dumps(value, protocol=5))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{artifact.name!r} is a {artifact.type or artifact.format} and cannot be written as {format}",
+            code="NB004",
+            fix="choose another --as, or leave it out for the stored bytes",
+        ) from error

@@ -1,0 +1,1 @@
+"""Artifacts by digest, records by stage key, runs: written once, verified on every read."""

@@ -1,0 +1,167 @@
+"""Whether a value changed, and which names share state that can change."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import fractions
+import gc
+import logging
+import pathlib
+import re
+import sys
+import types
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.errors import NotStorable
+from nbmlops.store.serializers import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nbmlops.store.serializers import Context
+
+__all__ = ["alias_sets", "mutable_ids", "value_fingerprint"]
+
+# never changed in place, and nothing below them is
+_ATOMS = (
+    str, bytes, int, float, complex, bool, type(None), type(Ellipsis), type(NotImplemented), range, re.Pattern, enum.Enum,
+    dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, fractions.Fraction, uuid.UUID,
+    pathlib.PurePath,
+)  # fmt: skip
+_COMMON = frozenset({str, bytes, int, float, bool, type(None)})
+# code and the process's own objects: every value may reach them, and none owns them
+_SHARED = (type, types.ModuleType, types.CodeType, types.FrameType, logging.Logger, logging.Handler, logging.Manager)
+_DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodDescriptorType, types.WrapperDescriptorType)
+_IGNORED = (*_ATOMS, *_SHARED, *_DESCRIPTORS)
+_SEQUENCES = frozenset({list, tuple})
+_WALKED = (tuple, frozenset, types.MethodType, types.BuiltinFunctionType, types.CellType, slice)
+_PANDAS_IMMUTABLE = ("Index", "Timestamp", "Timedelta", "Period", "Interval", "Dtype", "NAType", "NaTType")
+
+
+def value_fingerprint(value: Any, context: Context) -> str | None:  # noqa: ANN401 - any value at all
+    """Return the digest that the value's object would have in the store; None if it cannot be stored."""
+    from blake3 import blake3  # noqa: PLC0415
+
+    try:
+        encoded = encode(value, context)
+    except NotStorable:
+        return None
+    digest = blake3()
+    for buffer in encoded.buffers:
+        digest.update(buffer)
+    return str(digest.hexdigest())
+
+
+def mutable_ids(value: Any) -> set[int]:  # noqa: ANN401
+    """Return the ids of the objects that can be changed through `value`.
+
+    An array counts as the array that owns its memory, a pandas object as one, since pandas copies on write. The ids hold while `value` is
+    alive and unchanged.
+    """
+    found: set[int] = set()
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        kind = type(item)
+        if kind in _COMMON or id(item) in seen:
+            continue
+        seen.add(id(item))
+        if kind in _SEQUENCES:
+            if kind is list:
+                found.add(id(item))
+            stack.extend(item)
+            continue
+        if isinstance(item, _IGNORED):
+            continue
+        own, below = _owned(item)
+        if own is not None:
+            found.add(own)
+        stack.extend(below)
+    return found
+
+
+def alias_sets(named: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Return the sets of names that share state that can change, sorted; names that share none are left out."""
+    groups: list[tuple[set[str], set[int]]] = []
+    for name in sorted(named):
+        names, ids = {name}, mutable_ids(named[name])
+        apart = []
+        for group in groups:
+            if group[1].isdisjoint(ids):
+                apart.append(group)
+            else:
+                names |= group[0]
+                ids |= group[1]
+        groups = [*apart, (names, ids)]
+    return tuple(sorted(tuple(sorted(names)) for names, _ in groups if len(names) > 1))
+
+
+def _owned(item: Any) -> tuple[int | None, Iterable[Any]]:  # noqa: ANN401, PLR0911 - one return for each kind of object
+    if isinstance(item, dict):
+        return id(item), [*item.keys(), *item.values(), *vars(item).values()] if hasattr(item, "__dict__") else [*item.keys(), *item.values()]
+    if _is_importable(item):
+        return None, ()
+    if isinstance(item, types.FunctionType):
+        return id(item), [*(item.__closure__ or ()), *(item.__defaults__ or ()), *(item.__kwdefaults__ or {}).values(), *vars(item).values()]
+    if isinstance(item, _WALKED):
+        return None, gc.get_referents(item)
+    package = type(item).__module__.partition(".")[0]
+    if package == "numpy":
+        return _numpy(item)
+    if package == "pandas":
+        return _pandas(item)
+    if package == "pyarrow":
+        return None, ()
+    if _is_process_state(item):
+        return None, ()
+    frozen = getattr(getattr(type(item), "__dataclass_params__", None), "frozen", False)
+    # slots, instance dicts and what C types hold
+    return None if frozen else id(item), _values(item)
+
+
+def _is_importable(item: Any) -> bool:  # noqa: ANN401
+    if not callable(item):
+        return False
+    name, module = getattr(item, "__name__", None), getattr(item, "__module__", None)
+    if not isinstance(name, str) or not isinstance(module, str) or module == "__main__":
+        return False
+    return getattr(sys.modules.get(module), name, None) is item
+
+
+def _values(item: Any) -> list[Any]:  # noqa: ANN401
+    state = getattr(item, "__dict__", None)
+    # the instance's own dict is made on demand and means the instance: its values are what can be shared
+    held = list(state.values()) if isinstance(state, dict) else []
+    return [*held, *(child for child in gc.get_referents(item) if child is not state)]
+
+
+def _numpy(item: Any) -> tuple[int | None, Iterable[Any]]:  # noqa: ANN401
+    numpy = sys.modules["numpy"]
+    if isinstance(item, (numpy.generic, numpy.dtype, numpy.ufunc)) or _is_process_state(item):
+        return None, ()
+    if not isinstance(item, numpy.ndarray):
+        return id(item), _values(item)
+    below = list(item.flat) if item.dtype.kind == "O" else []
+    owner = item
+    while isinstance(owner.base, numpy.ndarray):
+        owner = owner.base
+    if owner.base is not None and not isinstance(owner.base, (bytes, memoryview)):
+        # memory that another object owns, such as a bytearray, an mmap or a C array
+        return id(owner), [*below, owner.base]
+    return id(owner), below
+
+
+def _pandas(item: Any) -> tuple[int | None, Iterable[Any]]:  # noqa: ANN401
+    if any(kind.__name__.endswith(_PANDAS_IMMUTABLE) for kind in type(item).__mro__):
+        return None, ()
+    return id(item), ()
+
+
+def _is_process_state(item: object) -> bool:
+    mtrand = sys.modules.get("numpy.random.mtrand")
+    random = sys.modules.get("random")
+    return item is getattr(mtrand, "_rand", mtrand) or item is getattr(random, "_inst", random)

@@ -1,0 +1,312 @@
+"""One store: objects by digest, records by stage key, runs by id, snapshots of notebooks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from blake3 import blake3
+
+from nbmlops.errors import StoreError, UsageError
+from nbmlops.store.leases import hold_lease
+from nbmlops.store.local import LocalBlobs
+from nbmlops.store.locks import file_lock
+from nbmlops.store.objects import Blobs, Objects, Planted, digest_of, quarantine_path, split_path
+from nbmlops.store.records import BadSeal, ForeignSeal, RunRecord, StageRecord, is_digest, is_name, seal, unseal
+from nbmlops.store.trust import judge_trust, local_root, store_key
+
+if TYPE_CHECKING:
+    from nbmlops.settings import Settings
+
+__all__ = ["Store", "index_path", "record_path", "run_path", "snapshot_path"]
+
+_EFFECTS_KEPT = 8
+_HISTORY_KEPT = 20
+_RECORD = "stage-record/1"
+_RUN = "run-record/1"
+_INDEX = "index/1"
+_Built = TypeVar("_Built")
+
+
+class Store:
+    """Where artifacts, records and runs are kept.
+
+    Nothing is made on disk before the first write. Any thread or process may use the same store.
+
+    Parameters
+    ----------
+    url : str
+        A path (a relative one is taken from the project root) or an fsspec URL.
+    settings : Settings
+
+    Attributes
+    ----------
+    objects : Objects
+        The bytes of artifacts, outputs and files.
+    trust : Trust
+        Whether formats that run code may be read from here, and why.
+
+    Raises
+    ------
+    UsageError
+        If nothing installed can open the URL.
+    """
+
+    def __init__(self, url: str, *, settings: Settings) -> None:
+        self.url = url
+        self.settings = settings
+        self.key = store_key()
+        self.trust = judge_trust(url, settings, key=self.key)
+        self._local = _open_local(url, settings)
+        self.blobs: Blobs = self._local or _open_remote(url)
+        self.objects = Objects(self.blobs)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether formats that run code may be read from here."""
+        return self.trust.trusted
+
+    def record(self, key: str) -> StageRecord | None:
+        """Return the record of a stage key, or None if there is none that can be relied on.
+
+        A record counts only if the objects that it names are there; none of them is read.
+        """
+        record = self.record_alone(key)
+        return record if record is not None and self.whole(record) else None
+
+    def record_alone(self, key: str) -> StageRecord | None:
+        """Return the record of a stage key although objects that it names may be gone: for what it tells, not what it gives."""
+        if not is_name(key):
+            return None
+        record = self._read(record_path(key), _RECORD, StageRecord.from_json)
+        return record if record is not None and record.key == key else None
+
+    def put_record(self, record: StageRecord) -> None:
+        """Store a record, once everything that it names is stored, and make it the newest of its code and its stage."""
+        self._write(record_path(record.key), _RECORD, record.to_json())
+        self._add(_code_index(record.code), record.key, _EFFECTS_KEPT)
+        self._add(_stage_index(record.notebook, record.stage), record.key, _HISTORY_KEPT)
+
+    def whole(self, record: StageRecord) -> bool:
+        """Tell whether every object that the record names seems to be there; none is read."""
+        return all(self.objects.exists(digest) for digest in record.digests())
+
+    def records_of(self, code: str) -> tuple[StageRecord, ...]:
+        """Return the last records of a stage's code, newest first, at most 8."""
+        found = (self.record_alone(key) for key in self._keys(_code_index(code)))
+        return tuple(record for record in found if record is not None and record.code == code)
+
+    def history(self, notebook: str, stage: str) -> tuple[str, ...]:
+        """Return the last keys of a stage, newest first, at most 20; the record of a key may be gone."""
+        return tuple(self._keys(_stage_index(notebook, stage)))
+
+    def put_run(self, run: RunRecord) -> None:
+        """Store a run, in place of what was stored under its id."""
+        self._write(run_path(run.run_id), _RUN, run.to_json())
+
+    def run(self, prefix: str) -> RunRecord | None:
+        """Return the run whose id is `prefix`, or the only one whose id begins so; None if there is none.
+
+        Raises
+        ------
+        UsageError
+            If several ids begin so.
+        """
+        exact = self._run(prefix)
+        if exact is not None or not is_name(prefix):
+            return exact
+        ids = [run_id for run_id in self.run_ids() if run_id.startswith(prefix)]
+        if len(ids) > 1:
+            raise UsageError(f"{len(ids)} runs begin with {prefix!r}: {', '.join(ids[:4])}", code="NB325", fix="give more of the id")
+        return self._run(ids[0]) if ids else None
+
+    def run_ids(self) -> list[str]:
+        """List the ids of all runs, sorted."""
+        names = (info.path.removeprefix("runs/") for info in self.blobs.list("runs"))
+        return [name[:-5] for name in names if name.endswith(".json") and is_name(name[:-5])]
+
+    def runs(self, notebook: str | None = None) -> tuple[RunRecord, ...]:
+        """Return the runs, of one notebook or of all, newest first."""
+        found = [run for run_id in self.run_ids() if (run := self._run(run_id)) is not None]
+        kept = [run for run in found if notebook is None or run.notebook == notebook]
+        return tuple(sorted(kept, key=lambda run: (run.started_s, run.run_id), reverse=True))
+
+    def snapshot(self, data: bytes, *, suffix: str = ".ipynb") -> str:
+        """Keep the source of a notebook and return its digest; `snapshot_path` tells where it is."""
+        view = memoryview(data)
+        digest = digest_of([view])
+        path = snapshot_path(digest, suffix)
+        self._drop_if(path, lambda: self._differs(path, digest))
+        self.blobs.write(path, [view], overwrite=False)
+        return digest
+
+    def read_snapshot(self, digest: str, *, suffix: str = ".ipynb") -> bytes:
+        """Return the source of a notebook, verified; KeyError if it is not there or was damaged."""
+        path = snapshot_path(digest, suffix)
+        try:
+            view = self.blobs.read(path)
+        except (FileNotFoundError, Planted):
+            raise KeyError(digest) from None
+        if digest_of([view]) != digest:
+            self._drop_if(path, lambda: self._differs(path, digest))
+            raise KeyError(digest)
+        return bytes(view)
+
+    def local_path(self, name: str) -> Path:
+        """Return a path on this machine for what is not shared, such as locks and the outbox; its folder is made.
+
+        Parameters
+        ----------
+        name : str
+            Parts with ``/``; "" is the folder itself. For a store elsewhere it lies in the project's `.nbmlops`.
+        """
+        blobs = self._local or LocalBlobs(self.settings.project_root / ".nbmlops")
+        blobs.prepare()
+        path = blobs.root.joinpath(*split_path(name)) if name else blobs.root
+        if name:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    def claim(
+        self,
+        key: str,
+        *,
+        timeout_s: float | None = None,
+        on_wait: Callable[[], None] | None = None,
+    ) -> AbstractContextManager[None]:
+        """Be the only one who computes the stage key, while in this context; look for the record again inside.
+
+        On one machine this is a lock that dies with its holder. Elsewhere it is a lease: two holders are possible where
+        a machine was cut off, and harmless, since both store the same.
+        """
+        if not is_name(key):
+            raise StoreError(f"{key!r} is no stage key", code="NB322", fix="names come from digests and ids only")
+        if self._local is None:
+            return hold_lease(self.blobs, f"leases/{key}.json", timeout_s=timeout_s, on_wait=on_wait)
+        return file_lock(self.local_path(f"locks/stage-{key}.lock"), timeout_s=timeout_s, on_wait=on_wait)
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep `gc` from deleting any record, while in this context: for the time of a run."""
+        if self._local is None:
+            return hold_lease(self.blobs, f"leases/run-{os.urandom(8).hex()}.json")
+        return file_lock(self.local_path("locks/run.lock"), shared=True)
+
+    def unsealed(self, path: str) -> dict[str, Any] | None:
+        """Return the data sealed at `path`, None if there is none that can be relied on; damaged, it goes to quarantine."""
+        try:
+            return unseal(self.blobs.read(path), key=self.key)
+        except (FileNotFoundError, ForeignSeal):
+            return None
+        except (BadSeal, Planted):
+            self._drop_if(path, lambda: self.damage(path) is not None)
+            return None
+
+    def damage(self, path: str) -> str | None:
+        """Tell what is wrong with the sealed file at `path`, None if nothing is; never moves it."""
+        try:
+            unseal(self.blobs.read(path), key=self.key)
+        except (FileNotFoundError, ForeignSeal):
+            return None
+        except Planted:
+            return "is no plain file"
+        except BadSeal as error:
+            return str(error)
+        return None
+
+    def quarantine(self, path: str) -> bool:
+        """Move a bad file out of the way and keep it for a look; return whether it was there."""
+        return self.blobs.remove(path, when=lambda: True, to=quarantine_path(path))
+
+    def _drop_if(self, path: str, bad: Callable[[], bool]) -> None:
+        if not bad():
+            return
+        try:
+            self.blobs.remove(path, when=bad, to=quarantine_path(path))
+        except StoreError:
+            # A reader without the right to write treats it as missing all the same.
+            return
+
+    def _differs(self, path: str, digest: str) -> bool:
+        try:
+            return digest_of([self.blobs.read(path)]) != digest
+        except FileNotFoundError:
+            return False
+        except Planted:
+            return True
+
+    def _read(self, path: str, kind: str, build: Callable[[dict[str, Any]], _Built]) -> _Built | None:
+        data = self.unsealed(path)
+        if data is None or data.pop("kind", None) != kind:
+            return None
+        try:
+            return build(data)
+        except (TypeError, ValueError, KeyError, AttributeError):
+            # Sealed by a version of nbmlops that writes other shapes: a miss, and not ours to move away.
+            return None
+
+    def _write(self, path: str, kind: str, data: dict[str, Any], *, durable: bool = True) -> None:
+        sealed = seal({"kind": kind, **data}, key=self.key)
+        self.blobs.write(path, [memoryview(sealed)], overwrite=True, durable=durable)
+
+    def _run(self, run_id: str) -> RunRecord | None:
+        if not is_name(run_id):
+            return None
+        run = self._read(run_path(run_id), _RUN, RunRecord.from_json)
+        return run if run is not None and run.run_id == run_id else None
+
+    def _keys(self, name: str) -> list[str]:
+        def keys(data: dict[str, Any]) -> list[str]:
+            return [key for key in data["keys"] if data["name"] == name and is_name(key)]
+
+        return self._read(index_path(name), _INDEX, keys) or []
+
+    def _add(self, name: str, key: str, kept: int) -> None:
+        # Not synced: what a power failure tears fails its seal, and a lost index costs a re-run at most.
+        with file_lock(self.local_path("locks/index.lock")):
+            keys = [key, *(other for other in self._keys(name) if other != key)][:kept]
+            self._write(index_path(name), _INDEX, {"name": name, "keys": keys}, durable=False)
+
+
+def record_path(key: str) -> str:
+    """Return where the record of a stage key lies."""
+    return f"records/{key}.json"
+
+
+def run_path(run_id: str) -> str:
+    """Return where a run lies."""
+    return f"runs/{run_id}.json"
+
+
+def snapshot_path(digest: str, suffix: str = ".ipynb") -> str:
+    """Return where the source of a notebook lies; KeyError for what is no digest, or a suffix of no notebook."""
+    if not is_digest(digest) or suffix not in {".ipynb", ".py"}:
+        raise KeyError(digest)
+    return f"notebooks/{digest}{suffix}"
+
+
+def index_path(name: str) -> str:
+    """Return where an index lies: its name is a notebook's path or the like, and never part of a path."""
+    return f"index/{name.partition(':')[0]}/{blake3(name.encode('utf-8', 'surrogatepass')).hexdigest()}.json"
+
+
+def _code_index(code: str) -> str:
+    return f"code:{code}"
+
+
+def _stage_index(notebook: str, stage: str) -> str:
+    return f"stage:{json.dumps([notebook, stage])}"
+
+
+def _open_local(url: str, settings: Settings) -> LocalBlobs | None:
+    root = local_root(url, settings)
+    return None if root is None else LocalBlobs(root)
+
+
+def _open_remote(url: str) -> Blobs:
+    from nbmlops.store.remote import RemoteBlobs  # noqa: PLC0415 - brings fsspec
+
+    return RemoteBlobs(url)

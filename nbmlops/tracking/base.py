@@ -1,0 +1,63 @@
+"""What a tracker is: it is told a run's events, as often as it takes, and shows each run once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from nbmlops.plugins import Family
+
+if TYPE_CHECKING:
+    from nbmlops.executors.events import Event
+
+__all__ = ["TRACKERS", "Tracker"]
+
+
+class Tracker(Protocol):
+    """A place that shows runs, such as MLflow.
+
+    It is made as ``TRACKERS.get(name)(project_root)``, which must neither reach a network nor import anything heavy.
+    One thread of one process uses it at a time, never the scheduler's.
+    `nbmlops.tracking.conformance` holds the tests that every tracker must pass.
+    """
+
+    def deliver(self, history: Sequence[Event], *, new: int, reference: Mapping[str, str]) -> dict[str, str] | None:
+        """Bring one run's page up to date.
+
+        The process may be killed at any place in here, and an answer may be lost: the same events then come again.
+        Sending them again must change nothing, so look for the run before making it.
+
+        Parameters
+        ----------
+        history : sequence of Event
+            All that is known of the run, from its `RunStarted` on.
+        new : int
+            Where in `history` the events begin that were never delivered, from 0.
+        reference : mapping of str to str
+            What an earlier delivery of this run returned; empty for the first one.
+
+        Returns
+        -------
+        dict of str to str, or None
+            Where the run is found, with the keys ``run_id`` and ``experiment`` at least. None keeps the events for later,
+            for trackers that take only whole runs.
+
+        Raises
+        ------
+        TrackerUnavailable
+            If the tracker cannot be reached now; other runs are not tried either.
+        NbmlopsError
+            If it refuses this run; other runs are tried.
+        """
+
+    def close(self) -> None:
+        """Let go of connections; the tracker is not used again."""
+
+
+TRACKERS = Family(
+    "nbmlops.trackers",
+    {
+        "mlflow": "nbmlops.tracking.mlflow:MlflowTracker",
+        "wandb": "nbmlops.tracking.wandb:WandbTracker",
+    },
+)

@@ -1,0 +1,162 @@
+"""Send what an outbox holds to its trackers, each run whole and once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbmlops.errors import NbmlopsError, StoreError, TrackerUnavailable
+from nbmlops.tracking.base import TRACKERS, Tracker
+
+if TYPE_CHECKING:
+    from nbmlops.tracking.outbox import Outbox
+
+__all__ = ["QUIET", "Delivery", "Report", "sync"]
+
+_SENDING_WAIT_S = 2.0
+# No network of the trackers' own, nothing on the console, no hanging longer than a command waits. What the user sets wins.
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "DO_NOT_TRACK": "true",
+    "WANDB_ERROR_REPORTING": "false",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What `sync` did.
+
+    Parameters
+    ----------
+    delivered : dict of str to list of str
+        By tracker, the runs of which something was sent.
+    left : dict of str to dict of str to str
+        By tracker, the runs that still wait, with the reason in one line.
+    closed : list of str
+        The runs that were ended as cancelled since their process had died.
+    """
+
+    delivered: dict[str, list[str]] = field(default_factory=dict)
+    left: dict[str, dict[str, str]] = field(default_factory=dict)
+    closed: list[str] = field(default_factory=list)
+
+
+def sync(outbox: Outbox, trackers: Sequence[str], project_root: Path) -> Report:
+    """Close the runs whose process died and send all that waits; never raise for a tracker.
+
+    It imports the trackers into this process: whatever must stay light starts a `nbmlops.tracking.sender.Sender` instead.
+
+    Parameters
+    ----------
+    outbox : Outbox
+    trackers : sequence of str
+        Names in `nbmlops.tracking.base.TRACKERS`.
+    project_root : Path
+        Where trackers keep what they keep locally.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    closed = outbox.close_dead()
+    delivery = Delivery(outbox, trackers, project_root)
+    try:
+        delivered = delivery.send_all()
+        left = {name: runs for name, runs in delivery.left.items() if runs}
+        return Report(delivered=delivered, left=left, closed=closed)
+    finally:
+        delivery.close()
+
+
+class Delivery:
+    """The trackers of one sending process, made on first use.
+
+    Parameters
+    ----------
+    outbox : Outbox
+    trackers : sequence of str
+    project_root : Path
+
+    Attributes
+    ----------
+    left : dict of str to dict of str to str
+        Why runs still wait, by tracker and run; kept up to date by every attempt.
+    """
+
+    def __init__(self, outbox: Outbox, trackers: Sequence[str], project_root: Path) -> None:
+        self.outbox = outbox
+        self.trackers = tuple(trackers)
+        self.project_root = project_root
+        self.left: dict[str, dict[str, str]] = {}
+        self._made: dict[str, Tracker] = {}
+
+    def send_all(self) -> dict[str, list[str]]:
+        """Try every run that waits; return by tracker those of which something was sent."""
+        return {name: sent for name in self.trackers if (sent := self._send_each(name, self.outbox.pending(name)))}
+
+    def send_run(self, run_id: str) -> bool:
+        """Try one run; return whether every tracker now has all of it that was written."""
+        for name in self.trackers:
+            if run_id in self.outbox.pending(name):
+                self._send_each(name, [run_id])
+        return not any(run_id in self.outbox.pending(name) for name in self.trackers)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the last attempt at some run failed."""
+        return any(self.left.values())
+
+    def close(self) -> None:
+        """Close the trackers."""
+        while self._made:
+            self._made.popitem()[1].close()
+
+    def _send_each(self, name: str, run_ids: Iterable[str]) -> list[str]:
+        sent = []
+        for run_id in run_ids:
+            self.left.get(name, {}).pop(run_id, None)
+            try:
+                if self._send(name, run_id):
+                    sent.append(run_id)
+            except TrackerUnavailable as error:
+                self._leave(name, run_id, error)
+                break
+            except Exception as error:  # noqa: BLE001 - a tracker's fault must reach neither the run nor the other trackers
+                self._leave(name, run_id, error)
+        return sent
+
+    def _leave(self, name: str, run_id: str, error: Exception) -> None:
+        text = str(error) if isinstance(error, NbmlopsError) else f"{type(error).__name__}: {error}"
+        self.left.setdefault(name, {})[run_id] = " ".join(text.split())
+
+    def _send(self, name: str, run_id: str) -> bool:
+        try:
+            with self.outbox.sending(name, timeout_s=_SENDING_WAIT_S):
+                sent = self._send_alone(name, run_id)
+        except StoreError as error:
+            raise TrackerUnavailable(f"another process sends to {name}", code="NB311", fix="it sends this run too") from error
+        self.outbox.settle(run_id, self.trackers)
+        return sent
+
+    def _send_alone(self, name: str, run_id: str) -> bool:
+        journal = self.outbox.journal(run_id)
+        progress = self.outbox.progress(name, run_id)
+        if not journal.started or progress.position >= journal.lines:
+            return False
+        # With a damaged line, places in the journal no longer count events: what was sent is sent again, which is harmless.
+        new = 0 if journal.damaged else progress.events
+        reference = self._tracker(name).deliver(journal.events, new=new, reference=progress.reference)
+        if reference is None:
+            return False
+        self.outbox.advance(name, run_id, journal, reference)
+        return True
+
+    def _tracker(self, name: str) -> Tracker:
+        if name not in self._made:
+            self._made[name] = TRACKERS.get(name)(self.project_root)
+        return self._made[name]
