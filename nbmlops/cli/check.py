@@ -5,18 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nbmlops.cli.parser import add_json, add_notebook, open_session, print_json
+from nbmlops.arguments import add_check as add_arguments
+from nbmlops.arguments import open_session, print_json
 from nbmlops.views.text import diagnostics_text
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = "nbmlops check notebooks/flight_delay.ipynb"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
-    add_notebook(parser)
-    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

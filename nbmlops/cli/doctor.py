@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nbmlops.cli.parser import add_json, print_json
+from nbmlops.arguments import add_json, print_json, store_url
 from nbmlops.settings import Settings, load_settings
 from nbmlops.store.store import Store
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb and return the exit code: 1 if something that is needed does not work."""
-    settings = load_settings(Path.cwd(), store=options.store)
+    settings = load_settings(Path.cwd(), store=store_url(options.store))
     found = list(examine(settings, Path.cwd()))
     if options.json:
         print_json({"checks": found})

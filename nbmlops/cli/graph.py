@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nbmlops.cli.parser import add_json, add_notebook, open_session, print_json
+from nbmlops.arguments import add_graph as add_arguments
+from nbmlops.arguments import open_session, print_json
 from nbmlops.views.html import graph_html
 from nbmlops.views.mermaid import graph_mermaid
 from nbmlops.views.svg import graph_svg
@@ -14,13 +15,6 @@ from nbmlops.views.text import graph_text
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = "nbmlops graph notebooks/flight_delay.ipynb --format mermaid"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
-    add_notebook(parser)
-    parser.add_argument("--format", choices=("text", "json", "svg", "html", "mermaid"), default="text", help="what to print (default: text)")
-    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

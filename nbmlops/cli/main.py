@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 import nbmlops
-from nbmlops.cli.parser import Parser
+from nbmlops.arguments import Parser
 from nbmlops.errors import NbmlopsError, UsageError
 
 __all__ = ["VERBS", "main"]

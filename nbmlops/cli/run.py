@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nbmlops.cli.parser import add_json, add_notebook, add_parameters, given_parameters, open_session, print_json
+from nbmlops.arguments import add_run as add_arguments
+from nbmlops.arguments import given_parameters, open_session, print_json
 from nbmlops.errors import UsageError
 from nbmlops.session.run import Run
 from nbmlops.views.text import run_text
@@ -13,22 +14,6 @@ from nbmlops.views.text import run_text
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = "nbmlops run notebooks/flight_delay.ipynb out.ipynb -p learning_rate 0.2"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
-    add_notebook(parser)
-    parser.add_argument("output", metavar="OUTPUT.ipynb", nargs="?", help="where the executed notebook goes (default: under the store)")
-    add_parameters(parser)
-    parser.add_argument("--stage", action="append", default=[], metavar="NAME", help="run this stage and what it needs; repeatable")
-    forced = parser.add_mutually_exclusive_group()
-    forced.add_argument("--force", action="store_true", help="run every stage again and replace its record")
-    forced.add_argument("--force-stage", action="append", default=[], metavar="NAME", help="run this stage again; repeatable")
-    parser.add_argument("--workers", type=int, metavar="N", help="stages that may run at once (default: one per CPU)")
-    parser.add_argument("--executor", default="local", metavar="NAME", help="where stages run (default: local)")
-    parser.add_argument("--fail-fast", action="store_true", help="let the first failure stop independent stages too")
-    parser.add_argument("--no-track", action="store_true", help="tell no tracker about this run")
-    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

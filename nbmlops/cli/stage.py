@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nbmlops.cli.parser import add_notebook, open_session, print_json
+from nbmlops.arguments import add_notebook, open_session, print_json
 from nbmlops.errors import UsageError
 from nbmlops.session.single import run_stage
 

@@ -5,19 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nbmlops.cli.parser import add_json, add_notebook, add_parameters, given_parameters, open_session, print_json
+from nbmlops.arguments import add_status as add_arguments
+from nbmlops.arguments import given_parameters, open_session, print_json
 from nbmlops.views.text import status_text
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = "nbmlops status notebooks/flight_delay.ipynb -p learning_rate 0.2"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
-    add_notebook(parser)
-    add_parameters(parser)
-    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

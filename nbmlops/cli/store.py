@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nbmlops.cli.parser import add_json, print_json
+from nbmlops.arguments import add_json, print_json, store_url
 from nbmlops.errors import StoreError, UsageError
 from nbmlops.session.export import FORMATS, export_artifact
 from nbmlops.settings import Settings, load_settings
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb and return the exit code: 1 if `verify` found damage."""
-    settings = load_settings(Path.cwd(), store=options.store)
+    settings = load_settings(Path.cwd(), store=store_url(options.store))
     store = Store(settings.store, settings=settings)
     acts = {"ls": _list, "show": _show, "get": _get, "gc": _collect, "verify": _verify}
     return acts[options.act](store, settings, options)

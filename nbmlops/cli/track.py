@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbmlops.cli.parser import add_json, print_json
+from nbmlops.arguments import add_json, print_json, store_url
 from nbmlops.settings import load_settings
 from nbmlops.store.store import Store
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from nbmlops.tracking.delivery import sync  # noqa: PLC0415 - trackers are heavy
     from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415
 
-    settings = load_settings(Path.cwd(), store=options.store)
+    settings = load_settings(Path.cwd(), store=store_url(options.store))
     store = Store(settings.store, settings=settings)
     outbox = Outbox(store.local_path("outbox"), settings.trackers)
     report = sync(outbox, settings.trackers, settings.project_root)

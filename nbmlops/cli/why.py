@@ -5,19 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nbmlops.cli.parser import add_json, add_notebook, add_parameters, given_parameters, open_session, print_json
+from nbmlops.arguments import add_why as add_arguments
+from nbmlops.arguments import given_parameters, open_session, print_json
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = "nbmlops why notebooks/flight_delay.ipynb train -p learning_rate 0.2"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
-    add_notebook(parser)
-    parser.add_argument("stage", metavar="STAGE", help="the stage to ask about")
-    add_parameters(parser)
-    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

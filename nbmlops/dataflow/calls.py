@@ -100,7 +100,7 @@ class CallReader(ExpressionReader):
         self.visit_all(node.keywords)
         held, self.held, self.in_call = self.held, outer, in_call
         if keeps:
-            outer.add(held.carry())
+            outer.add(held)
             if into is not None and held:
                 self.frame.give(into, held.carry(), node.lineno, sure=False, replace=False)
 

@@ -26,7 +26,7 @@ class Held:
         """Tell whether anything is held."""
         return bool(self.reads or self.loads or self.calls or self.binds or self.mutates)
 
-    def add(self, carry: Carry) -> None:
+    def add(self, carry: Carry | Held) -> None:
         """Hold an object that brings `carry` along."""
         self.reads |= carry.reads
         self.binds |= carry.binds
@@ -37,6 +37,8 @@ class Held:
 
     def carry(self, kind: Literal["function", "class", "value"] = "value", *, without: Iterable[str] = ()) -> Carry:
         """Give what the value brings along, less the names in `without`."""
+        if kind == "value" and self.returns is None and not self:
+            return NO_CARRY
         return Carry(
             kind=kind,
             reads=frozenset(self.reads.difference(without)),

@@ -117,7 +117,7 @@ class DefinitionReader(CallReader):
         else:
             self.change(target)
 
-    # -- imports
+    # -- modules
 
     def visit_Import(self, node: ast.Import) -> None:
         """Read an import."""

@@ -89,7 +89,7 @@ class ExpressionReader(Reader):
         outer, self.held = self.held, Held()
         self.visit(node.value)
         held, self.held = self.held, outer
-        outer.add(held.carry())
+        outer.add(held)
         frame = self.frame
         sure = not self.unsure
         hidden: set[str] = set()

@@ -178,7 +178,7 @@ class ModuleFrame(Frame):
                 self._take(other, line, soft=False)
             other = self.state.aliases.get(other)
 
-    def give(self, name: str, carry: Carry, line: int, *, sure: bool, replace: bool) -> None:
+    def give(self, name: str, carry: Carry, line: int, *, sure: bool, replace: bool) -> None:  # noqa: ARG002
         """Follow what the object holds as far as it is known here."""
         carries = self.state.carries
         settled = settle(carry, carries.get)

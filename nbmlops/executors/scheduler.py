@@ -95,7 +95,8 @@ class Scheduler:
             for outcome in self.executor.wait(_POLL_S if self._running else 0.05):
                 self._conclude(outcome)
             plan = self.planner.plan(self.finished, report=report)
-            self._discard_outdated(plan)
+            while self._discard_outdated(plan):
+                plan = self.planner.plan(self.finished, report=report)
         self._close(plan)
         return plan
 
@@ -281,20 +282,24 @@ class Scheduler:
             error = StageError(type="Unsettled", message=f"stage {name!r} reads something else each time it runs; name it with --in and --out")
             self._set(StageResult(name=name, status="failed", key=attempt.planned.key, reason=attempt.reason, error=error))
 
-    def _discard_outdated(self, plan: Plan) -> None:
-        """Give up attempts whose inputs are no longer what they were started on."""
+    def _discard_outdated(self, plan: Plan) -> bool:
+        """Give up attempts and results whose inputs are no longer what they were made from; tell whether there were any."""
+        found = False
         for attempt in list(self._running.values()):
             planned = plan.report if attempt.stage == REPORT else plan.stages.get(attempt.stage)
             if planned is None or planned.state == "unknown" or (planned.key is not None and planned.key != attempt.planned.key):
                 self.executor.cancel(attempt.token)
                 self._release(attempt)
                 self._repeat(attempt, "an input has changed meanwhile")
+                found = True
         for name, record in list(self.finished.items()):
             planned = plan.report if name == REPORT else plan.stages.get(name)
             stage = planned.stage if planned else None
             if stage is not None and name != REPORT and not self._still_valid(stage, record):
                 del self.finished[name]
                 self.results.pop(name, None)
+                found = True
+        return found
 
     def _still_valid(self, stage: Stage, record: StageRecord) -> bool:
         """Tell whether a finished stage ran on the versions that its reads now mean."""

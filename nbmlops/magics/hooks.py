@@ -32,6 +32,8 @@ class Hooks:
         self._before: dict[str, Any] = {}
         self._metadata: dict[str, Any] = {}
         self._pending: list[tuple[str, dict[str, Any], str | None]] = []
+        # the last one is the cell that loads the extension
+        self._earlier = [source for source in shell.history_manager.input_hist_raw[1:-1] if source.strip() and not _is_stage(source)]
         self.cell_id: str | None = None
 
     @property
@@ -40,7 +42,7 @@ class Hooks:
         if self._session is None:
             from nbmlops.session.kernel import KernelSession  # noqa: PLC0415 - loading the extension stays light
 
-            self._session = KernelSession(self.shell)
+            self._session = KernelSession(self.shell, self._earlier)
             for source, metadata, cell_id in self._pending:
                 self._session.cell_ran(source, metadata, cell_id, {})
             self._pending.clear()

@@ -12,8 +12,11 @@ from nbmlops.magics.hooks import Hooks, split_tag_mark
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from IPython.core.interactiveshell import InteractiveShell
+
+    from nbmlops.arguments import Parser
 
 __all__ = ["StageMagics"]
 
@@ -77,12 +80,12 @@ class StageMagics(Magics):
 
         Example: ``%mlrun -p learning_rate 0.2``
         """
-        from nbmlops.cli import run as verb  # noqa: PLC0415
-        from nbmlops.cli.parser import given_parameters  # noqa: PLC0415
+        from nbmlops.arguments import add_run  # noqa: PLC0415
+        from nbmlops.arguments import given_parameters  # noqa: PLC0415
         from nbmlops.views.html import run_html  # noqa: PLC0415
         from nbmlops.views.text import run_text  # noqa: PLC0415
 
-        options = self._parse("mlrun", line, verb, notebook=True)
+        options = self._parse("mlrun", line, add_run, notebook=True)
         found = self._open(options).run(
             given_parameters(options),
             output=options.output,
@@ -109,12 +112,12 @@ class StageMagics(Magics):
 
         Example: ``%mlgraph``
         """
-        from nbmlops.cli import graph as verb  # noqa: PLC0415
+        from nbmlops.arguments import add_graph  # noqa: PLC0415
         from nbmlops.views.html import graph_html  # noqa: PLC0415
         from nbmlops.views.mermaid import graph_mermaid  # noqa: PLC0415
         from nbmlops.views.text import graph_text  # noqa: PLC0415
 
-        options = self._parse("mlgraph", line, verb, notebook=True)
+        options = self._parse("mlgraph", line, add_graph, notebook=True)
         if options.notebook is None and self._hooks.session.cells.path is None:
             pipeline, states, reasons = self._hooks.session.known(), {}, {}
         else:
@@ -138,11 +141,11 @@ class StageMagics(Magics):
 
         Example: ``%mlstatus -p learning_rate 0.2``
         """
-        from nbmlops.cli import status as verb  # noqa: PLC0415
-        from nbmlops.cli.parser import given_parameters  # noqa: PLC0415
+        from nbmlops.arguments import add_status  # noqa: PLC0415
+        from nbmlops.arguments import given_parameters  # noqa: PLC0415
         from nbmlops.views.text import status_text  # noqa: PLC0415
 
-        options = self._parse("mlstatus", line, verb, notebook=True)
+        options = self._parse("mlstatus", line, add_status, notebook=True)
         plan = self._open(options).status(given_parameters(options)) if self._has_file(options) else self._hooks.session.planner().plan(report=False)
         self._print(status_text(plan))
 
@@ -156,10 +159,10 @@ class StageMagics(Magics):
 
         Example: ``%mlwhy train -p learning_rate 0.2``
         """
-        from nbmlops.cli import why as verb  # noqa: PLC0415
-        from nbmlops.cli.parser import given_parameters  # noqa: PLC0415
+        from nbmlops.arguments import add_why  # noqa: PLC0415
+        from nbmlops.arguments import given_parameters  # noqa: PLC0415
 
-        options = self._parse("mlwhy", line, verb, notebook=False)
+        options = self._parse("mlwhy", line, add_why, notebook=False)
         if self._has_file(options):
             lines = self._open(options).why(options.stage, given_parameters(options))
         else:
@@ -198,10 +201,10 @@ class StageMagics(Magics):
 
         Example: ``%mlcheck``
         """
-        from nbmlops.cli import check as verb  # noqa: PLC0415
+        from nbmlops.arguments import add_check  # noqa: PLC0415
         from nbmlops.views.text import diagnostics_text  # noqa: PLC0415
 
-        options = self._parse("mlcheck", line, verb, notebook=True)
+        options = self._parse("mlcheck", line, add_check, notebook=True)
         session = self._hooks.session
         diagnostics = self._open(options).check() if self._has_file(options) else session.known().diagnostics
         self._print(diagnostics_text((*diagnostics, *session.hidden_state()), options.notebook or "this kernel"))
@@ -223,12 +226,12 @@ class StageMagics(Magics):
             raise UsageError("%mlpipeline takes `use PATH`", code="NB004", fix="write %mlpipeline use notebook.ipynb")
         self._hooks.session.use(Path(words[1]))
 
-    def _parse(self, name: str, line: str, verb: Any, *, notebook: bool) -> argparse.Namespace:  # noqa: ANN401 - a module of nbmlops.cli
+    def _parse(self, name: str, line: str, add_arguments: Callable[[Parser], None], *, notebook: bool) -> argparse.Namespace:
         """Parse a line with the arguments that the command of the same name has; NOTEBOOK may be left out."""
-        from nbmlops.cli.parser import Parser  # noqa: PLC0415
+        from nbmlops.arguments import Parser  # noqa: PLC0415
 
         parser = Parser(prog=f"%{name}", add_help=False)
-        verb.add_arguments(parser)
+        add_arguments(parser)
         for action in parser._actions:  # noqa: SLF001 - argparse has no other way to make a positional optional
             if action.dest == "notebook":
                 action.nargs, action.required = "?", False
@@ -243,12 +246,13 @@ class StageMagics(Magics):
         return options.notebook is not None or self._hooks.session.cells.path is not None
 
     def _open(self, options: argparse.Namespace) -> Any:  # noqa: ANN401 - a Session
+        from nbmlops.arguments import store_url  # noqa: PLC0415
         from nbmlops.session.batch import open_notebook  # noqa: PLC0415
 
         path = options.notebook or self._hooks.session.cells.path
         if path is None:
             raise UsageError("this kernel does not know its notebook's file", code="NB401", fix="name it, or write %mlpipeline use PATH once")
-        return open_notebook(path, store=options.store)
+        return open_notebook(path, store=store_url(options.store))
 
     def _print(self, text: str) -> None:
         print(text)

@@ -171,6 +171,7 @@ class _Linked:
             wants=self._wants(positions, name, directive),
             binds=binds,
             later=tuple(sorted(self._read_later.get(positions[-1], frozenset()))),
+            unprovided=tuple(sorted({item.name for position in positions for item in self.unit_links[position].links if item.provider is None or item.hidden_by is not None})),
             after=tuple(other for other in directive.after if other in self.source.stages and other != name),
             setup=self._setup_closure(positions),
             steps=self._steps(members),

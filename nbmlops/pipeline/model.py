@@ -178,6 +178,8 @@ class Stage:
         Every name that it binds.
     later : tuple of str
         Names read by any later cell outside this stage: an input changed in place is handed on only if it is among them.
+    unprovided : tuple of str
+        Names that it reads and that no setup cell and no stage provides: errors in batch, unknown values in a kernel.
     after : tuple of str
         Stages that must run first without handing anything on.
     setup : tuple of int
@@ -211,6 +213,7 @@ class Stage:
     files_read: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()
     files_from: Mapping[str, str] = field(default_factory=dict)
+    unprovided: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> dict[str, str]:

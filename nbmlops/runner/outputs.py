@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from nbmlops.runner.redaction import Redactor
 
-__all__ = ["OutputRecorder", "RecordedStream", "captured_descriptors"]
+__all__ = ["OutputRecorder", "RecordedStream", "captured_descriptors", "read_journal"]
 
 Output = dict[str, Any]
 _TEXT_MIME = ("text/", "application/json", "application/javascript", "image/svg+xml")
@@ -173,6 +173,23 @@ class _Bytes(io.RawIOBase):
 
     def writable(self) -> bool:
         return True
+
+
+def read_journal(lines: list[str], *, limit_bytes: int) -> dict[int, list[Output]]:
+    """Return the outputs of each cell from a recorder's journal; a line that was cut off by the end of the process is left out."""
+    recorders: dict[int, OutputRecorder] = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        output = entry["output"]
+        recorder = recorders.setdefault(entry["cell"], OutputRecorder(Redactor(), limit_bytes=limit_bytes))
+        if output["output_type"] == "stream":
+            recorder.stream(output["name"], output["text"])
+        else:
+            recorder.outputs.append(output)
+    return {cell: recorder.take() for cell, recorder in recorders.items()}
 
 
 @contextmanager

@@ -88,6 +88,9 @@ class StageShell(InteractiveShell):
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
         self.recorder.error(etype.__name__, str(evalue), list(stb))
 
+    def enable_gui(self, gui: str | None = None) -> None:
+        """Enable none: ``%matplotlib inline`` needs no event loop, and a stage has no screen."""
+
     def ask_exit(self) -> None:
         """End the stage as ``sys.exit(0)`` would: `exit` and `quit` come here."""
         raise SystemExit(0)

@@ -93,7 +93,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         try:
             return _execute(run, drain, started_s)
         except NbmlopsError as error:
-            failure = StageError(type=type(error).__name__, message=redactor.text(str(error)), cell=run.failed_cell)
+            failure = StageError(type=type(error).__name__, message=redactor.text("; ".join(filter(None, (error.message, error.fix)))), cell=run.failed_cell)
             return _failed(run, failure, started_s)
 
 

@@ -16,10 +16,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nbmlops.runner.outputs import read_journal
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
+from nbmlops.settings import load_settings
+from nbmlops.store.store import Store
 
 __all__ = ["end_with_parent", "supervise"]
 
@@ -61,7 +65,8 @@ def supervise(task: StageTask, result: Path, journal: Path, run: Callable[[Stage
     if end is None and result.exists():
         return
     result.unlink(missing_ok=True)
-    _write(result, _account(task, status, end, time.monotonic() - begun, started_s))
+    outcome = _account(task, status, end, time.monotonic() - begun, started_s)
+    _write(result, replace(outcome, cell_outputs=_keep_journal(task, journal)))
 
 
 def _lead_session() -> None:
@@ -155,6 +160,19 @@ def _account(task: StageTask, status: int, end: str | None, seconds: float, star
         code = os.WEXITSTATUS(status)
         error = StageError(type="StageDied", message=f"the process of stage {task.stage!r} ended by itself with exit code {code}", cell=cell, exit_code=code)
     return StageOutcome(attempt=task.attempt, status=end or "failed", seconds=seconds, error=error, started_s=started_s)
+
+
+def _keep_journal(task: StageTask, journal: Path) -> str | None:
+    """Store what the stage had shown before it died; None if nothing, or if the store cannot be written."""
+    cells = [step.cell for step in task.steps if step.kind in {"stage", "report"} or task.stage.startswith("@")]
+    try:
+        lines = journal.read_text(encoding="utf-8").splitlines()
+        shown = read_journal(lines, limit_bytes=task.output_limit_bytes)
+        outputs = [shown.get(cell, []) for cell in cells]
+        store = Store(task.store, settings=load_settings(Path(task.folder), store=task.store))
+        return store.objects.put([json.dumps(outputs).encode()]) if any(outputs) else None
+    except (OSError, ValueError, KeyError):
+        return None  # how the stage ended is told all the same
 
 
 def _write(path: Path, outcome: StageOutcome) -> None:

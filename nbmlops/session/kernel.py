@@ -8,7 +8,7 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,9 +76,11 @@ class KernelSession:
     Parameters
     ----------
     shell : InteractiveShell
+    earlier : sequence of str
+        Cells that ran before the extension was loaded.
     """
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, shell: InteractiveShell, earlier: Sequence[str] = ()) -> None:
         self.shell = shell
         self.run_id = uuid.uuid4().hex[:16]
         self.cells = SeenCells(_notebook_path())
@@ -87,6 +89,8 @@ class KernelSession:
         self._settings: Settings | None = None
         self._store: Store | None = None
         self._seeded: dict[str, Any] = {}
+        for source in earlier:
+            self.cell_ran(source, {}, None, {})
 
     @property
     def folder(self) -> Path:
@@ -324,11 +328,12 @@ class _StageCell:
                 return self._reuse(planned.record)
             reason = planned.reason
         else:
-            reason = "forced" if force else "; ".join(self.remarks) or "--no-cache"
+            reason = "forced" if force else ("" if self.remarks else "--no-cache")
         return self._execute(identities, reason)
 
     def _trust_inputs(self) -> None:
-        """Compare each input with what its stage made."""
+        """Compare each input with what its stage made; what nobody vouches for is no ground for reuse."""
+        self.remarks += [f"{name!r} was made by a cell that is no stage and no setup" for name in self.stage.unprovided if name in self.namespace]
         for name, stage in self.stage.inputs.items():
             if name not in self.namespace:
                 continue

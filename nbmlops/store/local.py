@@ -73,7 +73,7 @@ class LocalBlobs:
         """Write to a temporary file in the same folder, sync, link or rename, sync the folder."""
         *folders, name = split_path(path)
         with _explained(path, "write"):
-            self.prepare()
+            self._prepare()
             with self._folder(folders, create=True) as folder:
                 if overwrite or not self._refresh(folder, name):
                     self._place(folder, name, buffers, overwrite=overwrite, durable=durable)
@@ -125,7 +125,14 @@ class LocalBlobs:
                 return False
         return True
 
-    def prepare(self) -> None:
+    def folder(self, *parts: str) -> Path:
+        """Return a folder of the store, made like every other one."""
+        with _explained("/".join(parts), "write"):
+            self._prepare()
+            with self._folder(parts, create=True):
+                return self.root.joinpath(*parts)
+
+    def _prepare(self) -> None:
         """Make the root, with a `.gitignore` that keeps it out of git, unless both are there."""
         with _explained(self.root.name, "write"):
             if not self.root.is_dir():

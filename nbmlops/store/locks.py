@@ -64,11 +64,12 @@ def file_lock(
     mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     descriptor = _acquire(path, mode, deadline, on_wait)
+    owner = os.getpid()
     try:
         yield
     finally:
-        # In a forked child the descriptor is already closed, and its number may be somebody else's.
-        if descriptor in _held:
+        # In a forked child the descriptor is already closed, and its number may be that of a lock of the child's own.
+        if os.getpid() == owner:
             _held.discard(descriptor)
             os.close(descriptor)
 

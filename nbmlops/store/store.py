@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -165,11 +165,10 @@ class Store:
             Parts with ``/``; "" is the folder itself. For a store elsewhere it lies in the project's `.nbmlops`.
         """
         blobs = self._local or LocalBlobs(self.settings.project_root / ".nbmlops")
-        blobs.prepare()
-        path = blobs.root.joinpath(*split_path(name)) if name else blobs.root
-        if name:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return path
+        if not name:
+            return blobs.folder()
+        *folders, last = split_path(name)
+        return blobs.folder(*folders) / last
 
     def claim(
         self,
@@ -189,11 +188,23 @@ class Store:
             return hold_lease(self.blobs, f"leases/{key}.json", timeout_s=timeout_s, on_wait=on_wait)
         return file_lock(self.local_path(f"locks/stage-{key}.lock"), timeout_s=timeout_s, on_wait=on_wait)
 
-    def hold(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def hold(self) -> Iterator[None]:
         """Keep `gc` from deleting any record, while in this context: for the time of a run."""
-        if self._local is None:
-            return hold_lease(self.blobs, f"leases/run-{os.urandom(8).hex()}.json")
-        return file_lock(self.local_path("locks/run.lock"), shared=True)
+        with ExitStack() as stack:
+            # A store that this user cannot write to still serves what it holds.
+            with suppress(StoreError):
+                if self._local is None:
+                    stack.enter_context(hold_lease(self.blobs, f"leases/run-{os.urandom(8).hex()}.json"))
+                else:
+                    stack.enter_context(file_lock(self.local_path("locks/run.lock"), shared=True))
+            yield
+
+    def check_writable(self) -> None:
+        """Raise the StoreError that a later write would, before anything is computed in vain."""
+        path = f"locks/check-{os.urandom(8).hex()}"
+        self.blobs.write(path, [memoryview(b"?")], overwrite=True, durable=False)
+        self.blobs.remove(path, when=lambda: True)
 
     def unsealed(self, path: str) -> dict[str, Any] | None:
         """Return the data sealed at `path`, None if there is none that can be relied on; damaged, it goes to quarantine."""

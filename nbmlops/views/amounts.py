@@ -1,13 +1,15 @@
-"""Bytes and seconds as people read them."""
+"""Bytes, seconds and other values as people read them."""
 
 from __future__ import annotations
 
+import json
 import math
 
-__all__ = ["human_bytes", "human_seconds"]
+from nbmlops.views.escape import cut
+
+__all__ = ["human_bytes", "human_seconds", "human_value"]
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def human_bytes(size_bytes: float) -> str:
@@ -18,16 +20,14 @@ def human_bytes(size_bytes: float) -> str:
     >>> human_bytes(512), human_bytes(1_300_000), human_bytes(42_000_000)
     ('512 B', '1.3 MB', '42 MB')
     """
-    if not math.isfinite(size_bytes) or size_bytes < 0:
+    if not 0 <= size_bytes < math.inf:
         return "?"
-    if size_bytes < 1000:
-        return f"{int(size_bytes)} B"
-    value, unit = float(size_bytes), ""
-    for unit in _UNITS:
-        value /= 1000
-        if value < 999.5:
+    value, unit = float(size_bytes), "B"
+    for larger in _UNITS:
+        if value < 999.5:  # noqa: PLR2004 - from here it is rounded to 1000
             break
-    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+        value, unit = value / 1000, larger
+    return f"{value:.1f} {unit}" if unit != "B" and value < 9.95 else f"{value:.0f} {unit}"  # noqa: PLR2004 - from here it is rounded to 10
 
 
 def human_seconds(seconds: float) -> str:
@@ -38,21 +38,27 @@ def human_seconds(seconds: float) -> str:
     >>> human_seconds(0.0123), human_seconds(4.2), human_seconds(75), human_seconds(7300)
     ('12 ms', '4.2 s', '1 min 15 s', '2 h 1 min')
     """
-    if not math.isfinite(seconds) or seconds < 0:
+    if not 0 <= seconds < math.inf:
         return "?"
-    if seconds < 0.0995:
+    if seconds < 0.0995:  # noqa: PLR2004 - from here it is rounded to 0.1 s
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.95:
+    if seconds < 9.95:  # noqa: PLR2004 - from here it is rounded to 10 s
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{whole} s"
-    for large, small, names in ((_HOUR, 1, ("min", "s")), (_DAY, _MINUTE, ("h", "min"))):
-        if whole < large:
-            return _two(whole, large // (60 if large == _HOUR else 24), small, names)
-    return _two(whole, _DAY, _HOUR, ("d", "h"))
+    minutes, rest_s = divmod(round(seconds), 60)
+    hours, rest_min = divmod(minutes, 60)
+    days, rest_h = divmod(hours, 24)
+    parts = [(days, "d"), (rest_h, "h"), (rest_min, "min"), (rest_s, "s")]
+    first = next((number for number, (value, _) in enumerate(parts) if value), len(parts) - 1)
+    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value)
 
 
-def _two(whole: int, unit: int, part: int, names: tuple[str, str]) -> str:
-    first, rest = divmod(whole, unit)
-    return f"{first} {names[0]} {rest // part} {names[1]}" if rest // part else f"{first} {names[0]}"
+def human_value(value: object, limit: int = 40) -> str:
+    """Return a metric or parameter: floats to four digits, strings bare, the rest as JSON, cut to `limit` columns."""
+    if isinstance(value, str):
+        return cut(value, limit)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    try:
+        return cut(json.dumps(value, ensure_ascii=False, default=str), limit)
+    except (TypeError, ValueError, RecursionError):  # a key that is no string, a value that holds itself
+        return cut(type(value).__name__, limit)

@@ -46,7 +46,8 @@ def cut(text: object, limit: int) -> str:
     line = clean(str(text)[: 20 * limit + 200])
     if columns(line) <= limit:
         return line
-    kept, used = [], 0
+    kept: list[str] = []
+    used = 0
     for character in line:
         used += _columns_of(character)
         if used > limit - 1 or len(kept) >= 4 * limit:  # marks take no column but may be thousands

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from nbmlops.views.layers import Graph
+if TYPE_CHECKING:
+    from nbmlops.views.layers import Graph
 
 __all__ = ["place"]
 
 _BETWEEN_BENDS = 14.0
 _STRAIGHT, _BENT, _FREE = 8.0, 2.0, 1.0  # how much a line resists bending: between two bend points, at one, at none
 _ROUNDS = 3
-_NEARLY = 24.0  # a line that is this little aslant is made straight if that costs nothing
+_NEARLY = 14.0, 0.2  # a line that is no more aslant than this, plus this part of a box, is made straight if that costs nothing
 
 
 def place(graph: Graph, size: float, gap: float) -> list[float]:
@@ -33,6 +35,7 @@ class _Placement:
         self.graph = graph
         self.size, self.gap = size, gap
         self.places = [0.0] * len(graph.up)
+        self.neighbours = {vertex: (row, position) for row in graph.rows for position, vertex in enumerate(row)}
         self.offsets = [self._packed(row) for row in graph.rows]
         for row, packed in zip(graph.rows, self.offsets, strict=True):
             for vertex, offset in zip(row, packed, strict=True):
@@ -122,7 +125,6 @@ class _Placement:
 
     def _chains(self) -> list[list[int]]:
         """Join vertices by the lines that should be straight, each to one before and one after: trunks first, then what is nearly straight."""
-        self.neighbours = {vertex: (row, position) for row in self.graph.rows for position, vertex in enumerate(row)}
         links = sorted(link for a in range(len(self.places)) for b in self.graph.down[a] if (link := self._link(a, b)) is not None)
         after: dict[int, int] = {}
         before: dict[int, int] = {}
@@ -141,6 +143,6 @@ class _Placement:
         aslant = abs(self.places[a] - self.places[b])
         bends = (a >= self.graph.count) + (b >= self.graph.count)
         only = len(self.graph.down[a]) == 1 and len(self.graph.up[b]) == 1
-        if bends == 2 or only or aslant < _NEARLY:  # noqa: PLR2004 - both ends
+        if bends == 2 or only or aslant < _NEARLY[0] + _NEARLY[1] * self.size:  # noqa: PLR2004 - both ends
             return (-bends, aslant, a, b)
         return None

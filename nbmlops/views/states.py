@@ -40,43 +40,40 @@ class Look:
     dashed: bool = False
 
 
-def _stroke(path: str, *, width: float = 1.75) -> str:
-    return f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="{width}" stroke-linecap="round" stroke-linejoin="round"/>'
+_ROUND = 'fill="none" stroke-linecap="round" stroke-linejoin="round"'
 
 
-def _on_disc(path: str) -> str:
-    return f'<circle cx="8" cy="8" r="7.5" fill="currentColor"/><path class="ink" d="{path}" fill="none" stroke="#fff" stroke-width="1.9" stroke-linecap="round" stroke-linejoin="round"/>'
+def _stroke(path: str) -> str:
+    return f'<path d="{path}" {_ROUND} stroke="currentColor" stroke-width="1.75"/>'
 
 
+def _ink(path: str) -> str:
+    """Draw on a filled shape, in the colour of the card."""
+    return f'<path class="ink" d="{path}" {_ROUND} stroke="#fff" stroke-width="1.9"/>'
+
+
+def _filled(path: str) -> str:
+    return f'<path d="{path}" fill="currentColor"/>'
+
+
+_DISC = '<circle cx="8" cy="8" r="7.5" fill="currentColor"/>'
 _RING = '<circle cx="8" cy="8" r="6.75" fill="none" stroke="currentColor" stroke-width="1.5"/>'
 _CHECK = "M4.8 8.3l2.2 2.2 4.2-4.6"
-_CROSS = "M5.4 5.4l5.2 5.2M10.6 5.4l-5.2 5.2"
+_DOTTED_RING = _RING.replace("/>", ' stroke-dasharray="2.2 2.04"/>')
 
 _LOOKS = {
-    "ran": Look("✓", "green", _on_disc(_CHECK)),
+    "ran": Look("✓", "green", _DISC + _ink(_CHECK)),
     "fresh": Look("✓", "green", _RING + _stroke(_CHECK)),
-    "reused": Look("↺", "violet", _stroke("M3.2 4.2A6.2 6.2 0 1 1 1.8 8.6") + _stroke("M3 1.2v3.4h3.4")),
-    "stale": Look("◐", "amber", _RING + '<path d="M8 1.25a6.75 6.75 0 0 1 0 13.5z" fill="currentColor"/>', dashed=True),
+    "reused": Look("↺", "violet", _stroke("M3.2 4.2A6.2 6.2 0 1 1 1.8 8.6M3 1.2v3.4h3.4")),
+    "stale": Look("◐", "amber", _RING + _filled("M8 1.25a6.75 6.75 0 0 1 0 13.5z"), dashed=True),
     "unknown": Look("?", "grey", _RING + _stroke("M6.1 6.4a1.95 1.95 0 1 1 2.6 1.9c-.5.2-.7.5-.7 1M8 11.6v.1"), dashed=True),
     "skipped": Look("»", "grey", _stroke("M3 3.5L7.5 8 3 12.5M8.5 3.5L13 8l-4.5 4.5")),
-    "failed": Look(
-        "✗",
-        "red",
-        '<path d="M5 .6h6l4.4 4.4v6L11 15.4H5L.6 11V5z" fill="currentColor"/>'
-        f'<path class="ink" d="{_CROSS}" fill="none" stroke="#fff" stroke-width="1.9" stroke-linecap="round"/>',
-    ),
-    "refused": Look(
-        "!",
-        "orange",
-        '<path d="M8 .4L15.6 8 8 15.6.4 8z" fill="currentColor" stroke="currentColor" stroke-width=".8" stroke-linejoin="round"/>'
-        '<path class="ink" d="M8 4.5v4.200M8 11.300v.1" fill="none" stroke="#fff" stroke-width="1.9" stroke-linecap="round"/>',
-    ),
-    "timed-out": Look("◷", "orange", _RING + _stroke("M8 4v4.200l2.8 1.7")),
+    "failed": Look("✗", "red", _filled("M5 .6h6l4.4 4.4v6L11 15.4H5L.6 11V5z") + _ink("M5.4 5.4l5.2 5.2M10.6 5.4l-5.2 5.2")),
+    "refused": Look("!", "orange", _filled("M8 0L16 8 8 16 0 8z") + _ink("M8 4.5v4.2M8 11.3v.1")),
+    "timed-out": Look("◷", "orange", _RING + _stroke("M8 4v4.2l2.8 1.7")),
     "cancelled": Look("■", "grey", '<rect x="2" y="2" width="12" height="12" rx="2.5" fill="currentColor"/>'),
-    "not-run": Look(
-        "○", "grey", '<circle cx="8" cy="8" r="6.75" fill="none" stroke="currentColor" stroke-width="1.5" stroke-dasharray="2.2 2.04"/>', dashed=True
-    ),
-    "running": Look("▶", "blue", '<path d="M4 1.9v12.200a.6.6 0 0 0 .9.5l9.7-6.1a.6.6 0 0 0 0-1L4.9 1.4a.6.6 0 0 0-.9.5z" fill="currentColor"/>'),
+    "not-run": Look("○", "grey", _DOTTED_RING, dashed=True),
+    "running": Look("▶", "blue", _filled("M4 1.9v12.2a.6.6 0 0 0 .9.5l9.7-6.1a.6.6 0 0 0 0-1L4.9 1.4a.6.6 0 0 0-.9.5z")),
     "pending": Look("·", "grey", "".join(f'<circle cx="{x}" cy="8" r="1.6" fill="currentColor"/>' for x in (3, 8, 13)), dashed=True),
 }
 _OTHER = Look("?", "grey", _RING, dashed=True)

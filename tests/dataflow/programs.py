@@ -31,6 +31,7 @@ class Thing:
         return self._step().random() < 0.5
 
     def __call__(self, *args: object, **_: object) -> object:
+        """Perhaps call what is given, perhaps fail, perhaps hand it back."""
         chance = self._step()
         for argument in args:
             if callable(argument) and not isinstance(argument, Thing) and chance.random() < 0.7:
@@ -160,24 +161,27 @@ class Writer:
 
 
 EXPRESSIONS = [
-    "E + E", "N(E)", "N()", "N(N, lambda: E)", "N.m(E)", "N.apply(lambda: E)", "(lambda N=E: E)", "[E for N in E]", "{E for N in E if E for N in E}",
-    "list(E for N in E)", "(E for N in E)", "(E if E else E)", "(E and E)", "(N := E)", "N[E]", "f'{E}'", "eval('N')", "globals()['N']", "[N, E]",
-    "[(N := E) for N in E]", "list(map(N, [E]))",
+    "E + E", "N(E)", "N()", "N(N, lambda: E)", "N.m(E)", "N.apply(lambda: E)", "(lambda N=E: E)", "[E for N in E]",
+    "{E for N in E if E for N in E}", "list(E for N in E)", "(E for N in E)", "(E if E else E)", "(E and E)", "(N := E)", "N[E]", "f'{E}'",
+    "eval('N')", "globals()['N']", "[N, E]", "[(N := E) for N in E]", "list(map(N, [E]))",
 ]  # fmt: skip
 SIMPLE = [
-    "N = E", "N = E", "N = E", "N = N", "N = lambda: E", "N += E", "N.x = E", "N[0] = E", "N, *N = E, E", "N: N = E", "del N", "E", "N()", "N()", "N()",
-    "raise ValueError", "raise NameError", "import math as N", "exec('N = N')", "assert E or 1", "N[0] += E", "N(N)", "pass",
+    "N = E", "N = E", "N = E", "N = N", "N = lambda: E", "N += E", "N.x = E", "N[0] = E", "N, *N = E, E", "N: N = E", "del N", "E", "N()",
+    "N()", "N()", "raise ValueError", "raise NameError", "import math as N", "exec('N = N')", "assert E or 1", "N[0] += E", "N(N)", "pass",
 ]  # fmt: skip
 COMPOUND = [
     "if E:\nB    \n", "if E:\nB    \nelse:\nB    \n", "for N in E:\nB    \n", "for N in E:\nB    \n    if E: break\nB    \n",
-    "for N in E:\n    if E: continue\nB    \nelse:\nB    \n", "while tick() and E:\nB    \n", "try:\nB    \nexcept ValueError as N:\nB    \n",
-    "try:\nB    \nexcept Exception:\nB    \n", "try:\nB    \nexcept NameError:\nB    \nelse:\nB    \nfinally:\nB    \n",
-    "try:\nB    \nexcept: pass\n", "try:\nB    \nfinally:\nB    \n", "with E as N:\nB    \n",
-    "def N(N=N):\nB    \n", "def N():\nB    \n", "def N():\n    global N\nB    \n", "def N():\nB    \n    return E\n", "def N():\n    return lambda: E\n",
-    "def N():\n    z = 1\n    def N():\n        nonlocal z\n        z = E\n        return E\n    return N\n", "def N():\nB    \n    yield E\n",
-    "@N\ndef N():\nB    \n", "class N:\nB    \n", "class N:\nB    \n    def __init__(self, x=N):\nB        \n    def m(self):\nB        \n",
+    "for N in E:\n    if E: continue\nB    \nelse:\nB    \n", "while tick() and E:\nB    \n",
+    "try:\nB    \nexcept ValueError as N:\nB    \n", "try:\nB    \nexcept Exception:\nB    \n",
+    "try:\nB    \nexcept NameError:\nB    \nelse:\nB    \nfinally:\nB    \n", "try:\nB    \nexcept: pass\n",
+    "try:\nB    \nfinally:\nB    \n", "with E as N:\nB    \n", "def N(N=N):\nB    \n", "def N():\nB    \n",
+    "def N():\n    global N\nB    \n", "def N():\nB    \n    return E\n", "def N():\n    return lambda: E\n",
+    "def N():\n    z = 1\n    def N():\n        nonlocal z\n        z = E\n        return E\n    return N\n",
+    "def N():\nB    \n    yield E\n", "@N\ndef N():\nB    \n", "class N:\nB    \n",
+    "class N:\nB    \n    def __init__(self, x=N):\nB        \n    def m(self):\nB        \n",
     "class N(N):\n    def __init__(self):\nB        \n", "class N:\n    x = N\n    N = E\n    def __call__(self):\n        return E\n",
-    "match E:\n    case [N, *N] if N:\nB        \n    case N:\nB        \n", "def N():\n    def N():\nB        \n    return N\n", "async def N():\nB    \n",
+    "match E:\n    case [N, *N] if N:\nB        \n    case N:\nB        \n", "def N():\n    def N():\nB        \n    return N\n",
+    "async def N():\nB    \n",
 ]  # fmt: skip
 
 cell = st.integers(0, 2**32).map(lambda seed: Writer(seed).cell())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
 
 import pytest
 
 from nbmlops.dataflow.linking import Unit, UnitLinks, link
-from nbmlops.dataflow.scopes import analyse
+from nbmlops.dataflow.scopes import Flow, analyse
 
 CLASS = "class C:\n  def m(self): return K"
 
@@ -60,7 +59,7 @@ CASES = [
     (["def f():\n  global n\n  n = 1", "f()", "print(n)"], "n:1"),
     (["log = {}", "def f(): log['a'] = 1", "f()", "print(log)"], "log:2"),
     (["log = {}", "def f(): log['a'] = 1", "print(log)"], "log:0"),
-    # imports
+    # names that modules bring
     (["import numpy as np", "np.x = 1", "print(np)"], "np:0"),
     (["from m import *", "print(x)"], "~print:0 ~x:0"),
     (["x = 1", "from m import *", "x"], "~x:1 ~x:0"),
@@ -68,7 +67,7 @@ CASES = [
 ]
 
 
-def _flow(code: str) -> Any:
+def _flow(code: str) -> Flow:
     return analyse(ast.parse(code))
 
 

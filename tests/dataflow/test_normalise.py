@@ -10,7 +10,8 @@ from nbmlops.dataflow.normalise import fingerprint, normalise
 
 SAME = [("x = 1", "x=1  # one"), ("f('a', 'b')", 'f(\n  "a",\n  "b",\n)'), ("x = (1)", "x = 1"), ("x = u'a'", "x = 'a'"), ("'a' 'b'", "'ab'")]
 DIFFERENT = [
-    ("x = 1", "x = True"), ("x = 1", "x = 1.0"), ("x = 'a'", "x = b'a'"), ("x = 0.0", "x = -0.0"), ("f(a, b)", "f([a, b])"), ("x = 'None'", "x = None"),
+    ("x = 1", "x = True"),
+    ("x = 1", "x = 1.0"), ("x = 'a'", "x = b'a'"), ("x = 0.0", "x = -0.0"), ("f(a, b)", "f([a, b])"), ("x = 'None'", "x = None"),
     ("def f(): 'a'", "def f(): 'b'"), ("a, b = c", "a = b = c"), ("f(')')", "f('(')"), ("x: int", "x: int = None"), ("del x", "x"),
 ]  # fmt: skip
 

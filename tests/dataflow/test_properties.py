@@ -24,6 +24,8 @@ programs: Any = importlib.util.module_from_spec(_SPEC)
 sys.modules[_SPEC.name] = programs
 _SPEC.loader.exec_module(programs)
 
+World = programs.World
+
 _LIMITS = settings(
     max_examples=int(os.environ.get("NBMLOPS_TEST_EXAMPLES", "200")),
     deadline=None,
@@ -32,7 +34,7 @@ _LIMITS = settings(
 )
 
 
-def _quiet(world: Any, source: str) -> bool:
+def _quiet(world: World, source: str) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return bool(world.run(source))

@@ -36,6 +36,7 @@ CASES = [
     ("df['a'] = b", "df b", "", "df"),
     ("df.loc[m, 'a'] += k", "df m k", "", "df"),
     ("del d[k]", "d k", "", "d"),
+    ("d[0] += (d := k)", "d k", "d", "d"),
     ("x.y.z = 1", "x", "", "x"),
     ("x: int = v", "v", "x", ""),
     ("x: T", "T", "", ""),
@@ -104,7 +105,7 @@ CASES = [
     ("class C:\n  xs = [q for i in s]\n  q = 1", "s q", "C", ""),
     ("async def f():\n  async for i in a: await b\nawait f()", "a b", "f", ""),
     ("def f():\n  del x\n  x = 1\nf()", "", "f", ""),
-    # deletion and imports
+    # names that end, and names of modules
     ("x = 1\ndel x", "", "", ""),
     ("del x\nx = 1", "x", "x", ""),
     ("x = 1\nif c: del x", "c", "x?", ""),

@@ -162,6 +162,7 @@ def test_a_full_disk(tiny: Path, project: Settings, put_stage: Callable[..., Sta
     assert verify_store(store, repair=False).ok
     assert store.record("small") is not None
     assert not list(tiny.rglob(".tmp-*"))
+    store.check_writable()
     put_stage(store, "after", b"room again")
 
 
@@ -223,3 +224,5 @@ def test_a_read_only_store_still_serves(tiny: Path, project: Settings, put_stage
         again.objects.view(bad)
     with pytest.raises(StoreError, match=r"does not let this user write|cannot be opened"):
         again.objects.put([b"new"])
+    with pytest.raises(StoreError), again.hold():
+        again.check_writable()

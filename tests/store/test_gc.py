@@ -17,6 +17,8 @@ from nbmlops.store.store import Store
 from nbmlops.store.verify import verify_store
 
 if TYPE_CHECKING:
+    import pytest
+
     from nbmlops.settings import Settings
 
 PutStage = Callable[..., StageRecord]

@@ -49,7 +49,7 @@ def test_arrays_of_any_order_are_buffers(store: Store) -> None:
 
     table = np.asfortranarray(np.arange(6.0).reshape(2, 3))
     table.flags.writeable = False
-    digest = store.objects.put([table, np.zeros((0, 4))])  # type: ignore[list-item]  # buffers only since Python 3.12's annotations
+    digest = store.objects.put([table, np.zeros((0, 4))])  # type: ignore[list-item]  # numpy says that arrays are buffers from Python 3.12 on
     assert bytes(store.objects.view(digest)) == table.tobytes(order="F")
 
 
@@ -160,6 +160,8 @@ def test_a_shared_folder_stays_shared(store: Store, root: Path) -> None:
     """A store that its group may write to is open to the group throughout."""
     root.mkdir(mode=0o700)
     root.chmod(0o770)
+    with store.claim("stage"):
+        pass
     store.objects.put([b"ours"])
     assert all(path.stat().st_mode & 0o060 == 0o060 for path in root.rglob("*"))
 

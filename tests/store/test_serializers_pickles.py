@@ -144,6 +144,12 @@ def test_the_order_of_axes_is_kept() -> None:
     assert again.sum(axis=0).tobytes() == value.sum(axis=0).tobytes()
 
 
+def test_arrays_of_objects_are_stored_again_with_equal_bytes() -> None:
+    """The dtype of objects counts as one, whether an array was loaded or made."""
+    value = [np.array([1, "a"], object), np.array([None], object)]
+    assert join(encode(load(value), Context())) == join(encode(value, Context()))
+
+
 def test_dtypes_come_back_as_the_singletons() -> None:
     """A builtin dtype is the process's own."""
     assert load([np.dtype("float64")])[0] is np.dtype("float64")

@@ -77,9 +77,9 @@ class Canonical:
         return None if key is None else self._tuples.setdefault(key, value)
 
     def _dtype(self, value: Any) -> Any:  # noqa: ANN401
-        from nbmlops.store.serializers.layout import is_simple  # noqa: PLC0415
+        from nbmlops.store.serializers.layout import has_one_form  # noqa: PLC0415
 
-        return self._dtypes.setdefault(value.str, value) if is_simple(value) else None
+        return self._dtypes.setdefault(value.str, value) if has_one_form(value) else None
 
     def _set(self, value: set[Any] | frozenset[Any]) -> OrderedSet | None:
         if not value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["SIMPLE_KINDS", "compact", "is_simple"]
+__all__ = ["SIMPLE_KINDS", "compact", "has_one_form", "is_simple"]
 
 SIMPLE_KINDS = frozenset("biufcmMSUV")
 
@@ -12,6 +12,11 @@ SIMPLE_KINDS = frozenset("biufcmMSUV")
 def is_simple(dtype: Any) -> bool:  # noqa: ANN401 - numpy.dtype, imported late
     """Say whether a dtype is wholly described by its `str`, without fields, subarrays, objects or metadata."""
     return dtype.kind in SIMPLE_KINDS and dtype.fields is None and dtype.subdtype is None and dtype.metadata is None
+
+
+def has_one_form(dtype: Any) -> bool:  # noqa: ANN401 - numpy.dtype, imported late
+    """Say whether all dtypes with this `str` mean the same; so do those of objects, whose arrays are not simple."""
+    return is_simple(dtype) or (dtype.str == "|O" and dtype.metadata is None)
 
 
 def compact(array: Any) -> Any:  # noqa: ANN401 - numpy.ndarray, imported late

@@ -271,11 +271,11 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _pack(data: bytes, buffers: list[memoryview]) -> tuple[bytes | memoryview, ...]:
-    head = json.dumps({"pickle": len(data), "buffers": [[item.nbytes, item.readonly] for item in buffers]}, separators=(",", ":")).encode()
+    head = json.dumps({"pickle": len(data), "buffers": [item.nbytes for item in buffers]}, separators=(",", ":")).encode()
     parts: list[bytes | memoryview] = []
     size = 0
-    item: bytes | memoryview
-    for item in (_MAGIC + len(head).to_bytes(_LENGTH_BYTES, "little") + head, data, *buffers):
+    items: list[bytes | memoryview] = [_MAGIC + len(head).to_bytes(_LENGTH_BYTES, "little") + head, data, *buffers]
+    for item in items:
         padding = -size % _ALIGNMENT
         if padding:
             parts.append(bytes(padding))
@@ -291,10 +291,11 @@ def _unpack(view: memoryview) -> tuple[memoryview, list[memoryview]]:
     end = start + int.from_bytes(view[len(_MAGIC) : start], "little")
     head = json.loads(bytes(view[start:end]))
     parts: list[memoryview] = []
-    for length, readonly in ([head["pickle"], True], *head["buffers"]):
+    # pickle itself makes those read-only again that were
+    for length in (head["pickle"], *head["buffers"]):
         begin = end + -end % _ALIGNMENT
         end = begin + length
-        parts.append(view[begin:end].toreadonly() if readonly else view[begin:end])
+        parts.append(view[begin:end])
     if end != len(view):
         raise ValueError("a pickle container of the wrong length")
     return parts[0], parts[1:]
@@ -317,10 +318,10 @@ def _numpy_singletons() -> tuple[tuple[Any, str, str], ...]:
 
 
 def _dtype(value: Any) -> Any:  # noqa: ANN401
-    from nbmlops.store.serializers.layout import is_simple  # noqa: PLC0415
+    from nbmlops.store.serializers.layout import has_one_form  # noqa: PLC0415
 
     # its own reduction makes a copy of what is a singleton
-    return (sys.modules["numpy"].dtype, (value.str,)) if is_simple(value) else NotImplemented
+    return (sys.modules["numpy"].dtype, (value.str,)) if has_one_form(value) else NotImplemented
 
 
 def _reordered(value: Any) -> Any:  # noqa: ANN401
@@ -353,9 +354,9 @@ def _extension(value: Any) -> Any:  # noqa: ANN401
     state = reduced[_STATE] if len(reduced) > _STATE else None
     if type(state) is dict:
         state = _attributes(state)
-    elif type(state) is tuple and state and type(state[-1]) is dict:
-        kept = _attributes(state[-1])
-        state = (*state[:-1], kept) if kept else state[:-1]
+    elif type(state) is tuple and hasattr(value, "_ndarray"):
+        # pandas 2 reads three parts only; pandas 3 leaves out an empty third
+        state = (*state[:_STATE], _attributes(state[_STATE]) if len(state) > _STATE else {})
     else:
         return reduced
     return (*reduced[:_STATE], state, *reduced[_STATE + 1 :])

@@ -6,6 +6,7 @@ columns of a block of 8-byte values lie side by side in the file and load withou
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -99,6 +100,8 @@ def _frame_parts(frame: Any) -> tuple[list[Any], list[str], dict[str, Any]] | No
     import numpy as np
     import pandas as pd
 
+    if importlib.util.find_spec("pandas.api.internals") is None:  # pandas 2 cannot make a frame of blocks
+        return None
     labels = frame.columns
     if type(labels) is not pd.Index or not _is_label(labels.name) or not labels.is_unique or not len(labels):
         return None

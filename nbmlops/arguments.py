@@ -1,0 +1,125 @@
+"""The arguments of the verbs that are both a command and a magic, read the same way in both."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nbmlops.errors import UsageError
+from nbmlops.session.batch import Session, open_notebook
+from nbmlops.session.parameters import names_of, read_parameter_file
+
+__all__ = [
+    "Parser",
+    "add_check",
+    "add_graph",
+    "add_json",
+    "add_notebook",
+    "add_run",
+    "add_status",
+    "add_why",
+    "given_parameters",
+    "open_session",
+    "print_json",
+    "store_url",
+]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are our errors: one line, exit 2."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage and leaving."""
+        raise UsageError(f"{self.prog}: {message}", code="NB004", fix=f"see {self.prog} --help")
+
+
+def add_notebook(parser: argparse.ArgumentParser) -> None:
+    """Add NOTEBOOK and ``--store``."""
+    parser.add_argument("notebook", metavar="NOTEBOOK", help="an .ipynb, or a .py in jupytext's percent format")
+    parser.add_argument("--store", metavar="URL", help="where artifacts and records are kept (default: .nbmlops at the project root)")
+
+
+def add_parameters(parser: argparse.ArgumentParser) -> None:
+    """Add ``-p NAME VALUE`` and ``-f FILE``."""
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="pairs", help="set a parameter; VALUE is YAML")
+    parser.add_argument("-f", action="append", default=[], metavar="FILE.yaml", dest="files", help="set the parameters that a YAML file names")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+
+
+def given_parameters(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameters of ``-f`` and ``-p``; ``-p`` wins."""
+    values: dict[str, Any] = {}
+    for name in options.files:
+        values.update(read_parameter_file(Path(name)))
+    values.update(names_of(options.pairs))
+    return values
+
+
+def open_session(options: argparse.Namespace, **settings: Any) -> Session:  # noqa: ANN401 - fields of Settings
+    """Open the notebook that the command names."""
+    return open_notebook(options.notebook, store=store_url(options.store), **settings)
+
+
+def store_url(given: str | None) -> str | None:
+    """Return what ``--store`` names: a path on a command line starts at the working directory."""
+    return given if given is None or "://" in given else str(Path(given).absolute())
+
+
+def print_json(data: Any) -> None:  # noqa: ANN401 - JSON data
+    """Print one JSON object on stdout."""
+    sys.stdout.write(json.dumps(data) + "\n")
+    sys.stdout.flush()
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `run`."""
+    add_notebook(parser)
+    parser.add_argument("output", metavar="OUTPUT.ipynb", nargs="?", help="where the executed notebook goes (default: under the store)")
+    add_parameters(parser)
+    parser.add_argument("--stage", action="append", default=[], metavar="NAME", help="run this stage and what it needs; repeatable")
+    forced = parser.add_mutually_exclusive_group()
+    forced.add_argument("--force", action="store_true", help="run every stage again and replace its record")
+    forced.add_argument("--force-stage", action="append", default=[], metavar="NAME", help="run this stage again; repeatable")
+    parser.add_argument("--workers", type=int, metavar="N", help="stages that may run at once (default: one per CPU)")
+    parser.add_argument("--executor", default="local", metavar="NAME", help="where stages run (default: local)")
+    parser.add_argument("--fail-fast", action="store_true", help="let the first failure stop independent stages too")
+    parser.add_argument("--no-track", action="store_true", help="tell no tracker about this run")
+    add_json(parser)
+
+
+def add_graph(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `graph`."""
+    add_notebook(parser)
+    parser.add_argument("--format", choices=("text", "json", "svg", "html", "mermaid"), default="text", help="what to print (default: text)")
+    add_json(parser)
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `check`."""
+    add_notebook(parser)
+    add_json(parser)
+
+
+def add_status(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `status`."""
+    add_notebook(parser)
+    add_parameters(parser)
+    add_json(parser)
+
+
+def add_why(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `why`."""
+    add_notebook(parser)
+    parser.add_argument("stage", metavar="STAGE", help="the stage to ask about")
+    add_parameters(parser)
+    add_json(parser)

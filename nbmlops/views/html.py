@@ -1,0 +1,95 @@
+"""A pipeline and a run as a still card for a page: an image and a table.
+
+Untrusted notebooks lose scripts and inline SVG, but keep an image with a ``data:`` address and a table: this is what remains on GitHub, in
+nbconvert and in a notebook that somebody else has run. Nothing here is fetched from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from nbmlops.views.amounts import human_value
+from nbmlops.views.escape import cut, escape
+from nbmlops.views.svg import describe_graph, graph_svg
+from nbmlops.views.tables import Table, graph_table, run_table, said_state
+from nbmlops.views.text import diagnostic_line, error_lines, headline
+
+if TYPE_CHECKING:
+    from nbmlops.pipeline.model import Pipeline
+    from nbmlops.runner.results import RunResult
+
+__all__ = ["graph_html", "run_html"]
+
+
+def graph_html(
+    pipeline: Pipeline,
+    states: Mapping[str, str] | None = None,
+    reasons: Mapping[str, str] | None = None,
+) -> str:
+    """Return a picture of a pipeline and a table of its stages.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    states, reasons : mapping of str to str, optional
+        Of each stage, by name.
+    """
+    if not pipeline.stages:
+        return _card("<p>no stages</p>" + _list(map(diagnostic_line, pipeline.diagnostics)))
+    table = _table(graph_table(pipeline, states or {}, reasons or {}))
+    return _card(_picture(pipeline, states or {}, {}) + table + _list(map(diagnostic_line, pipeline.diagnostics)))
+
+
+def run_html(result: RunResult, pipeline: Pipeline | None = None) -> str:
+    """Return what became of a run.
+
+    Parameters
+    ----------
+    result : RunResult
+    pipeline : Pipeline, optional
+        The notebook's, for a picture above the table.
+    """
+    picture = ""
+    if pipeline is not None and pipeline.stages:
+        done = {name: stage for name, stage in result.stages.items() if name in pipeline.stages}
+        seconds = {name: stage.seconds for name, stage in done.items() if stage.seconds}
+        picture = _picture(pipeline, {name: stage.status for name, stage in done.items()}, seconds)
+    metrics = [f"{cut(name, 48)} {human_value(value)}" for name, value in result.metrics.items()]
+    said = f"<p>metrics: {escape(', '.join(metrics))}</p>" if metrics else ""
+    notes = [*error_lines(result), *map(diagnostic_line, result.diagnostics)]
+    return _card(f"<p>{escape(headline(result))}</p>{picture}{_table(run_table(result))}{_list(notes)}{said}")
+
+
+def _card(body: str) -> str:
+    return f'<div class="nbmlops-card">{body}</div>'
+
+
+def _picture(pipeline: Pipeline, states: Mapping[str, str], seconds: Mapping[str, float]) -> str:
+    drawing = graph_svg(pipeline, states, seconds=seconds)
+    data = base64.b64encode(drawing.encode()).decode()
+    alt = ". ".join(describe_graph(pipeline, states))
+    return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}" style="max-width:100%">'
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th{_side(table, number)}>{escape(cell)}</th>" for number, cell in enumerate(table.header))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(_row(table, row) for row in table.rows)}</tbody></table>"
+
+
+def _row(table: Table, row: tuple[str, ...]) -> str:
+    cells = []
+    for number, cell in enumerate(row):
+        text = escape(said_state(cell) if number == table.state else cell)
+        cells.append(f"<td{_side(table, number)}>{f'<strong>{text}</strong>' if number == 0 else text}</td>")
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _side(table: Table, column: int) -> str:
+    return f' style="text-align:{"right" if column in table.numbers else "left"}"'
+
+
+def _list(lines: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<ul>{items}</ul>" if items else ""

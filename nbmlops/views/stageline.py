@@ -1,0 +1,86 @@
+"""The one line that a stage cell ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from nbmlops.views.amounts import human_seconds, human_value
+from nbmlops.views.escape import cut
+from nbmlops.views.states import words_of
+from nbmlops.views.tables import outputs_of, reason_of
+
+if TYPE_CHECKING:
+    from nbmlops.runner.results import StageResult
+    from nbmlops.runner.task import StageError
+
+__all__ = ["error_text", "gate_texts", "stage_line"]
+
+_ID = 8
+_MESSAGE = 200
+_AFTER = frozenset({"failed", "refused", "timed-out", "cancelled"})
+
+
+def stage_line(result: StageResult, remarks: tuple[str, ...] = ()) -> str:
+    """Return what became of a stage in one line.
+
+    Parameters
+    ----------
+    result : StageResult
+    remarks : tuple of str
+        What else the reader must know, such as that the result is not reproducible.
+
+    Examples
+    --------
+    ::
+
+        train  ran 4.2 s  → model (1.3 MB)  · parameter C 0.5 → 1.0
+        train  reused from run 8f3a0c11 (saved 4.2 s)
+        train  failed after 4.2 s  · ValueError: no rows (cell 7)
+    """
+    head = f"{cut(result.name, 64)}  {_happened(result)}"
+    if result.outputs and result.status == "ran":
+        head += f"  → {outputs_of(result.outputs)}"
+    parts = [*_causes(result), *(cut(remark, _MESSAGE) for remark in remarks)]
+    return "  · ".join([head, *filter(None, parts)])
+
+
+def error_text(error: StageError) -> str:
+    """Return an error in one line: its type, its message and the cell that raised it."""
+    message = cut(error.message, _MESSAGE)
+    text = f"{cut(error.type, 60)}: {message}" if message else cut(error.type, 60)
+    return f"{text} (cell {error.cell})" if error.cell is not None else text
+
+
+def gate_texts(result: StageResult, *, refusing: bool = False) -> Iterator[str]:
+    """Return what each gate says, with the value that it judged; `refusing` leaves out those that pass."""
+    for gate in result.gates:
+        if refusing and gate.get("passed"):
+            continue
+        judged = human_value(gate["value"]) if gate.get("value") is not None else cut(gate.get("reason", ""), 80)
+        name = f"{cut(gate.get('name', ''), 80)}" + (f" ({judged})" if judged else "")
+        yield name if refusing else f"{'✓' if gate.get('passed') else '✗'} {name}"
+
+
+def _happened(result: StageResult) -> str:
+    took = human_seconds(result.seconds) if result.seconds else ""
+    if result.status == "reused":
+        source = f" from run {cut(result.run_id[:_ID], _ID)}" if result.run_id else ""
+        return f"reused{source}" + (f" (saved {took})" if took else "")
+    words = cut(words_of(result.status), 20)
+    if not took:
+        return words
+    return f"{words} after {took}" if result.status in _AFTER else f"{words} {took}"
+
+
+def _causes(result: StageResult) -> Iterator[str]:
+    if result.status == "reused":
+        return
+    if result.error is not None:
+        yield error_text(result.error)
+        return
+    refusals = list(gate_texts(result, refusing=True))
+    if result.status == "refused" and refusals:
+        yield from (f"{text} does not hold" for text in refusals)
+    else:
+        yield reason_of(result.reason, _MESSAGE)

@@ -1,0 +1,179 @@
+"""A pipeline, a plan, a run and diagnostics as text for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from nbmlops.runner.redaction import MASK, looks_secret
+from nbmlops.views.amounts import human_seconds, human_value
+from nbmlops.views.escape import clean, cut, listed
+from nbmlops.views.stageline import error_text, gate_texts, stage_line
+from nbmlops.views.states import words_of
+from nbmlops.views.tables import REPORT_ROW, Table, aligned, reason_of, run_table, text_table
+
+if TYPE_CHECKING:
+    from nbmlops.pipeline.model import Diagnostic, Parameter, Pipeline, Read, Stage
+    from nbmlops.runner.plan import Plan
+    from nbmlops.runner.results import RunResult
+
+__all__ = ["diagnostic_line", "diagnostics_text", "error_lines", "graph_text", "headline", "run_text", "stage_line", "status_text"]
+
+_NAME = 48
+_KINDS = {"stage": 0, "parameter": 1, "setup": 2}
+_NO_STAGES = "no stages: put %%mlstage NAME on the first line of a cell, or the tag stage:NAME on it"
+_OPTIONS = ("if", "metrics", "require", "env", "cache", "seed")
+
+
+def graph_text(pipeline: Pipeline) -> str:
+    """Return a pipeline: its parameters, each stage with what it reads, from where and how that is known, what it writes, and diagnostics."""
+    counts = [_count(len(pipeline.stages), "stage"), _count(len(pipeline.edges), "edge"), _count(len(pipeline.parameters), "parameter")]
+    blocks = [[", ".join(counts)] if pipeline.stages else [_NO_STAGES]]
+    if pipeline.parameters:
+        blocks.append(["parameters", *_indented(aligned([_parameter_row(item) for item in pipeline.parameters.values()], header=False))])
+    blocks += [list(_stage_block(stage)) for stage in pipeline.stages.values()]
+    if pipeline.reports:
+        blocks.append(list(_report_block(pipeline)))
+    if pipeline.diagnostics:
+        blocks.append(["diagnostics", *_indented(diagnostic_line(item) for item in pipeline.diagnostics)])
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def status_text(plan: Plan) -> str:
+    """Return each stage's state with its reason, and what a run would do."""
+    if not plan.stages:
+        return _NO_STAGES
+    rows = tuple((cut(name, _NAME), item.state, reason_of(item.reason)) for name, item in plan.stages.items())
+    states = Counter(item.state for item in plan.stages.values())
+    if plan.all_fresh:
+        summary = "nothing to run: every stage is fresh" + (f" ({states['skipped']} skipped)" if states["skipped"] else "")
+    else:
+        summary = ", ".join(f"{states[state]} {state}" for state in ("fresh", "stale", "unknown", "skipped") if states[state])
+    return "\n".join([*text_table(Table(header=("stage", "state", "reason"), rows=rows, state=1)), "", summary])
+
+
+def run_text(result: RunResult) -> str:
+    """Return what became of a run: a table of its stages, then errors, gates, metrics, and where to look further."""
+    blocks = [[headline(result)], text_table(run_table(result)) if result.stages or result.report else []]
+    blocks.append([f"✗ {line}" for line in error_lines(result)])
+    blocks.append(_facts(result))
+    blocks.append([diagnostic_line(item) for item in result.diagnostics])
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def diagnostics_text(diagnostics: Iterable[Diagnostic], notebook: str) -> str:
+    """Return one line for each diagnostic, which names the notebook as `notebook`, and how many there are."""
+    found = list(diagnostics)
+    name = cut(notebook, 200)
+    if not found:
+        return f"{name}: nothing to report"
+    counts = Counter(item.severity for item in found)
+    summary = ", ".join(_count(counts[severity], severity) for severity in ("error", "warning", "info") if counts[severity])
+    return "\n".join([*(f"{name}: {diagnostic_line(item)}" for item in found), summary])
+
+
+def headline(result: RunResult) -> str:
+    """Return which run it is and how it ended, in one line."""
+    run = f"run {cut(result.run_id, 32)}"
+    if result.nothing_to_do:
+        return f"nothing to do: every stage is reused; this equals {run} of {cut(result.notebook, 120)}"
+    counts = Counter(stage.status for stage in result.stages.values())
+    told = [f"{number} {words_of(cut(status, 20))}" for status, number in counts.items()]
+    saved = sum(stage.seconds for stage in result.stages.values() if stage.status == "reused")
+    told += [f"saved {human_seconds(saved)}"] if saved else []
+    head = f"{run} of {cut(result.notebook, 120)}: {words_of(cut(result.status, 20))} in {human_seconds(result.seconds)}"
+    return f"{head} ({', '.join(told)})" if told else head
+
+
+def error_lines(result: RunResult) -> Iterator[str]:
+    """Return a line for each error and each refusal."""
+    stages = [(stage.name, stage) for stage in result.stages.values()]
+    stages += [(REPORT_ROW, result.report)] if result.report is not None else []
+    for name, stage in stages:
+        if stage.error is not None:
+            yield f"{cut(name, _NAME)}: {error_text(stage.error)}"
+        elif stage.status == "refused":
+            yield from (f"{cut(name, _NAME)}: --require {text} does not hold" for text in gate_texts(stage, refusing=True))
+
+
+def _facts(result: RunResult) -> list[str]:
+    facts = [("metrics", f"{cut(name, _NAME)} {human_value(value)}") for name, value in result.metrics.items()]
+    facts += [("gates", text) for stage in result.stages.values() for text in gate_texts(stage)]
+    for tracker, fields in result.tracking.items():
+        facts.append((cut(tracker, 20), ", ".join(f"{cut(key, 20)} {cut(value, 120)}" for key, value in fields.items())))
+    if result.output:
+        facts.append(("notebook", clean(result.output)))
+    shown: list[tuple[str, str]] = []
+    for label, text in facts:
+        shown.append(("" if any(label == earlier for earlier, _ in facts[: len(shown)]) else label, text))
+    return aligned(shown, header=False)
+
+
+def _parameter_row(parameter: Parameter) -> tuple[str, ...]:
+    default = human_value(parameter.default) if parameter.literal else "(computed)"
+    if looks_secret(parameter.name, parameter.default):
+        default = MASK
+    return cut(parameter.name, _NAME), cut(parameter.type, 20), default, cut(parameter.help, 100)
+
+
+def _stage_block(stage: Stage) -> Iterator[str]:
+    after = f"  ← {listed(stage.upstream, 8)}" if stage.upstream else ""
+    yield f"{cut(stage.name, 64)}  {_cells(stage.cells)}{after}"
+    rows = [("reads", *_read_row(read)) for read in sorted(stage.reads, key=lambda read: _KINDS.get(read.kind, 3))]
+    rows += [("reads", cut(path, _NAME), _file_source(stage, path), "file") for path in stage.files_read]
+    rows += [("writes", cut(name, _NAME), "", "") for name in stage.wants]
+    rows += [("writes", cut(path, _NAME), "", "file") for path in stage.files_written]
+    rows += [("after", cut(name, _NAME), "", "--after") for name in stage.after]
+    options = stage.directive.result_options()
+    rows += [("option", f"--{name} {human_value(options[name])}", "", "") for name in _OPTIONS if name in options]
+    labelled = [(row[0] if number == 0 or rows[number - 1][0] != row[0] else "", *row[1:]) for number, row in enumerate(rows)]
+    yield from _indented(aligned(labelled, header=False))
+
+
+def _read_row(read: Read) -> tuple[str, str, str]:
+    how = "named in its code" if read.how == "name" else cut(read.how, _NAME)
+    return cut(read.name, _NAME), f"from {cut(read.provider, _NAME)} (cell {read.cell})", how
+
+
+def _file_source(stage: Stage, path: str) -> str:
+    return f"from {cut(stage.files_from[path], _NAME)}" if path in stage.files_from else ""
+
+
+def _report_block(pipeline: Pipeline) -> Iterator[str]:
+    yield f"{REPORT_ROW}  {_cells(tuple(report.cell for report in pipeline.reports))}"
+    reads = {
+        read.name: f"{cut(read.name, _NAME)} from {cut(read.provider, _NAME)}"
+        for report in pipeline.reports
+        for read in report.reads
+        if read.kind == "stage"
+    }
+    if reads:
+        yield f"  reads  {listed(reads.values(), 12, width=2 * _NAME)}"
+
+
+def diagnostic_line(item: Diagnostic) -> str:
+    """Return a diagnostic in one line: its place, what is wrong, and the fix."""
+    place = ", ".join(
+        part
+        for part in (
+            f"cell {item.cell}" if item.cell is not None else "",
+            f"line {item.line}" if item.line is not None else "",
+        )
+        if part
+    )
+    text = f"{item.severity} {item.code}: {clean(item.message)}"
+    text = f"{place}: {text}" if place else text
+    return f"{text}; {clean(item.fix)}" if item.fix else text
+
+
+def _cells(cells: tuple[int, ...]) -> str:
+    return ("cell " if len(cells) == 1 else "cells ") + listed(map(str, cells), 12)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 or noun == "info" else f"{number} {noun}s"
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)
