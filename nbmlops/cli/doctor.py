@@ -60,7 +60,13 @@ def examine(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
     yield _finding("trackers", ok=True, detail=", ".join(settings.trackers) or "none")
     for name in _SHADOWED:
         if (folder / name).exists():
-            yield _finding("modules", ok=False, detail=f"{name} in this folder hides the module of that name from your notebooks", fix=f"rename {name}", optional=True)
+            yield _finding(
+                "modules",
+                ok=False,
+                detail=f"{name} in this folder hides the module of that name from your notebooks",
+                fix=f"rename {name}",
+                optional=True,
+            )
 
 
 def _store(settings: Settings) -> dict[str, Any]:
@@ -69,7 +75,9 @@ def _store(settings: Settings) -> dict[str, Any]:
         digest = store.objects.put([b"nbmlops doctor"])
         whole = bytes(store.objects.view(digest)) == b"nbmlops doctor"
     except (OSError, KeyError) as error:
-        return _finding("store", ok=False, detail=f"{settings.store} cannot be written: {error}", fix="make it writable, or choose another with --store")
+        return _finding(
+            "store", ok=False, detail=f"{settings.store} cannot be written: {error}", fix="make it writable, or choose another with --store"
+        )
     if not store.trusted:
         return _finding(
             "store",
@@ -83,7 +91,9 @@ def _store(settings: Settings) -> dict[str, Any]:
 
 def _processes() -> dict[str, Any]:
     can = all(hasattr(os, name) for name in ("fork", "pidfd_open")) and Path("/proc/self/task").exists()
-    return _finding("local stages", can, f"{len(os.sched_getaffinity(0))} CPUs" if can else "this system has no fork, pidfd or /proc", "use Linux 5.3 or newer")
+    return _finding(
+        "local stages", can, f"{len(os.sched_getaffinity(0))} CPUs" if can else "this system has no fork, pidfd or /proc", "use Linux 5.3 or newer"
+    )
 
 
 def _finding(what: str, ok: bool, detail: str, fix: str = "", *, optional: bool = False) -> dict[str, Any]:  # noqa: FBT001 - a row of a table

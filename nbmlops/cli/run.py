@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from nbmlops.arguments import add_run as add_arguments
 from nbmlops.arguments import given_parameters, open_session, print_json
 from nbmlops.errors import UsageError
-from nbmlops.session.run import Run
 from nbmlops.views.text import run_text
+
+if TYPE_CHECKING:
+    from nbmlops.session.run import Run
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 

@@ -7,17 +7,19 @@ import datetime as dt
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.arguments import add_json, print_json, store_url
 from nbmlops.errors import StoreError, UsageError
 from nbmlops.session.export import FORMATS, export_artifact
 from nbmlops.settings import Settings, load_settings
 from nbmlops.store.gc import collect
-from nbmlops.store.records import Artifact, RunRecord
 from nbmlops.store.store import Store
 from nbmlops.store.verify import verify_store
 from nbmlops.views.amounts import human_bytes
+
+if TYPE_CHECKING:
+    from nbmlops.store.records import Artifact, RunRecord
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
@@ -108,7 +110,9 @@ def _get(store: Store, settings: Settings, options: argparse.Namespace) -> int:
             raise
         raise StoreError(f"{target} cannot be written: {error.strerror}", code="NB603", fix="choose another file") from error
     if options.json:
-        print_json({"name": artifact.name, "digest": artifact.digest, "format": options.format or artifact.format, "output": str(target), "bytes": size})
+        print_json(
+            {"name": artifact.name, "digest": artifact.digest, "format": options.format or artifact.format, "output": str(target), "bytes": size}
+        )
     else:
         sys.stdout.write(f"{target} ({human_bytes(size)})\n")
     return 0
@@ -120,7 +124,9 @@ def _artifact(store: Store, run_id: str, stage: str, name: str) -> Artifact:
         raise UsageError(f"the store holds no run {run_id!r}", code="NB004", fix="see nbmlops store ls")
     entry = next((item for item in found.stages if item["name"] == stage), None)
     if entry is None:
-        raise UsageError(f"run {found.run_id} has no stage {stage!r}", code="NB004", fix=f"choose from: {', '.join(item['name'] for item in found.stages)}")
+        raise UsageError(
+            f"run {found.run_id} has no stage {stage!r}", code="NB004", fix=f"choose from: {', '.join(item['name'] for item in found.stages)}"
+        )
     record = store.record(entry["key"]) if entry.get("key") else None
     if record is None or name not in record.outputs:
         names = ", ".join(record.outputs) if record is not None else ""

@@ -191,10 +191,10 @@ class CallReader(ExpressionReader):
     def _key_method(self, node: ast.Call) -> None:
         owner = node.func.value if isinstance(node.func, ast.Attribute) else None
         self.note_environment(node)
-        if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id in {"globals", "locals"} and node.args:
+        if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "globals" and node.args:
             name = self.text(node.args[0])
             if name is not None:
-                self.read(name, node.lineno, soft=True)
+                self.read_global(name, node.lineno, soft=True)
                 self.held.loads.add(name)
 
     def _setattr(self, node: ast.Call) -> None:

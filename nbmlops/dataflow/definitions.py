@@ -8,6 +8,7 @@ from nbmlops.dataflow.calls import CallReader
 from nbmlops.dataflow.carrying import Held
 from nbmlops.dataflow.flow import Carry
 from nbmlops.dataflow.frames import ClassFrame, FunctionFrame
+from nbmlops.dataflow.reader import namespace_key
 
 __all__ = ["DefinitionReader"]
 
@@ -82,7 +83,11 @@ class DefinitionReader(CallReader):
             self._rebind(target)
         else:
             # Python looks at the target first, and only then at the value
-            self.apart(getattr(target, "value", None), getattr(target, "slice", None))
+            key = namespace_key(target)
+            if key is None:
+                self.apart(getattr(target, "value", None), getattr(target, "slice", None))
+            else:
+                self.read_global(key, target.lineno)
             self.visit(node.value)
             self.change(target, self.held)
         self.held = outer
@@ -114,6 +119,8 @@ class DefinitionReader(CallReader):
         elif isinstance(target, ast.Tuple | ast.List):
             for item in target.elts:
                 self._delete(item)
+        elif (name := namespace_key(target)) is not None and self.function() is None:
+            self.module.delete(name, target.lineno, sure=not self.unsure and self.frame is self.module)
         else:
             self.change(target)
 

@@ -43,7 +43,7 @@ class ExpressionReader(Reader):
         if name is None:
             self.visit(node.value)
         else:
-            self.read(name, node.lineno)
+            self.read_global(name, node.lineno)
             self.held.loads.add(name)
         self.apart(node.slice)
 
@@ -73,7 +73,7 @@ class ExpressionReader(Reader):
         self.note_environment(node)
         asked = _namespace_test(node)
         if asked is not None:
-            self.read(asked, node.lineno, soft=True)
+            self.read_global(asked, node.lineno, soft=True)
             return
         self.apart(node.left, node.comparators[0])
         held, self.held = self.held, Held()
@@ -157,10 +157,11 @@ class ExpressionReader(Reader):
         frame = ComprehensionFrame(self.frame)
         with self.inside(frame):
             self.unsure += 1
+            for generator in generators:
+                self._comprehension_target(generator.target)
             for position, generator in enumerate(generators):
                 if position:
                     self.visit(generator.iter)
-                self._comprehension_target(generator.target)
                 self.apart(*generator.ifs)
             self.visit_all(results)
             self.unsure -= 1

@@ -87,8 +87,17 @@ class Reader:
     def read(self, name: str, line: int, *, soft: bool = False, called: bool = False) -> None:
         """Note that a name is looked up here."""
         self.frame.read(name, line, soft=soft or self.guarded > 0, called=called)
-        for names in self.lazy:
-            names.add(name)
+        if self.lazy and not self._is_target(name):
+            for names in self.lazy:
+                names.add(name)
+
+    def _is_target(self, name: str) -> bool:
+        frame = self.frame
+        while isinstance(frame, ComprehensionFrame):
+            if name in frame.targets:
+                return True
+            frame = frame.outer()
+        return False
 
     def bind(self, name: str, line: int) -> None:
         """Note that a name is bound here."""
@@ -98,6 +107,23 @@ class Reader:
             self.imports.pop(name, None)
 
     # -- scopes and files
+
+    def function(self) -> FunctionFrame | None:
+        """Give the function around, if there is one."""
+        frame: Frame | None = self.frame
+        while frame is not None and not isinstance(frame, FunctionFrame):
+            frame = frame.parent
+        return frame
+
+    def read_global(self, name: str, line: int, *, soft: bool = False) -> None:
+        """Note that a name is looked up in ``globals()``, whatever the scopes around hide."""
+        function = self.function()
+        if function is None:
+            self.module.read(name, line, soft=soft or self.guarded > 0)
+        else:
+            function.global_reads.add(name)
+        for names in self.lazy:
+            names.add(name)
 
     def run(self, carry: Carry, line: int) -> None:
         """Note that code may run here; inside a function this shows when the function itself runs."""
@@ -153,7 +179,11 @@ class Reader:
         """Change an object through an attribute or item of it."""
         name = namespace_key(target)
         if name is not None:
-            self.module.bind(name, target.lineno, sure=not self.unsure and self.frame is self.module)
+            function = self.function()
+            if function is None:
+                self.module.bind(name, target.lineno, sure=not self.unsure and self.frame is self.module)
+            else:
+                function.global_binds.add(name)
             if held:
                 self.module.give(name, held.carry(), target.lineno, sure=False, replace=False)
             return
@@ -198,7 +228,7 @@ def namespace_key(node: ast.expr) -> str | None:
     """Give ``x`` of ``globals()["x"]``."""
     if not (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.value, ast.Call)):
         return None
-    known = isinstance(node.value.func, ast.Name) and node.value.func.id in {"globals", "locals"} and not node.value.args
+    known = isinstance(node.value.func, ast.Name) and node.value.func.id == "globals"
     return node.slice.value if known and isinstance(node.slice.value, str) else None
 
 

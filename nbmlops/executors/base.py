@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nbmlops.plugins import Family
-from nbmlops.runner.task import StageOutcome, StageTask
+
+if TYPE_CHECKING:
+    from nbmlops.runner.task import StageOutcome, StageTask
 
 __all__ = ["EXECUTORS", "Executor"]
 

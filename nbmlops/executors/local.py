@@ -57,7 +57,9 @@ class LocalExecutor:
             (folder / "task.json").write_text(json.dumps(task.to_json()), encoding="utf-8")
         except OSError as error:
             raise StoreError(
-                f"stage {task.stage!r} cannot be started: {error.strerror}", code="NB601", fix=f"make {self._folder} writable, or free space on its disk"
+                f"stage {task.stage!r} cannot be started: {error.strerror}",
+                code="NB601",
+                fix=f"make {self._folder} writable, or free space on its disk",
             ) from error
         self._send({"start": task.attempt, "folder": str(folder)})
         self._running[task.attempt] = task

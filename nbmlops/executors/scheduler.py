@@ -8,20 +8,22 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
-from nbmlops.executors.base import Executor
 from nbmlops.executors.events import Event, StageFinished
-from nbmlops.pipeline.effects import Effects
-from nbmlops.pipeline.model import Stage, Step
-from nbmlops.runner.gate import judge
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
 from nbmlops.runner.results import StageResult
+from nbmlops.runner.serve import judged, serve
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
-from nbmlops.settings import Settings
 from nbmlops.store.records import Artifact, StageRecord
-from nbmlops.store.store import Store
+
+if TYPE_CHECKING:
+    from nbmlops.executors.base import Executor
+    from nbmlops.pipeline.effects import Effects
+    from nbmlops.pipeline.model import Stage, Step
+    from nbmlops.settings import Settings
+    from nbmlops.store.store import Store
 
 __all__ = ["Scheduler", "make_task"]
 
@@ -128,19 +130,15 @@ class Scheduler:
         if item.state == "skipped" or item.record is None:
             self._set(StageResult(name=name, status="skipped", reason=item.reason))
             return
-        gates = judge(item.stage.directive.require, item.record.metrics)
-        self.restore_files(item.record)
-        result = StageResult.of_record(replace(item.record, stage=name), "reused", item.reason or "reused", gates)
+        requirements = item.stage.directive.require
+        result = serve(item.record, name, item.reason, requirements, store=self.store, surroundings=self.planner.surroundings)
         self._accept(item.record, result)
 
     def _accept(self, record: StageRecord, result: StageResult) -> None:
         """Keep a result; one that a gate refuses is offered to nobody."""
-        refusals = [gate["name"] for gate in result.gates if not gate["passed"]]
-        if refusals:
-            self._set(replace(result, status="refused", reason=f"--require {refusals[0]} does not hold"))
-        else:
+        if result.status != "refused":
             self.finished[result.name] = record
-            self._set(result)
+        self._set(result)
 
     def _start_ready(self, plan: Plan) -> bool:
         started = False
@@ -158,7 +156,9 @@ class Scheduler:
 
     def _can_start(self, item: PlannedStage) -> bool:
         name = item.stage.name
-        return item.state == "stale" and name not in self._running and name not in self.results and time.monotonic() >= self._not_before.get(name, 0.0)
+        return (
+            item.state == "stale" and name not in self._running and name not in self.results and time.monotonic() >= self._not_before.get(name, 0.0)
+        )
 
     def _start(self, item: PlannedStage, plan: Plan) -> bool:
         """Start a stage, unless another process is computing it: then its record will come."""
@@ -221,10 +221,10 @@ class Scheduler:
             attempt=outcome.attempt,
             run_id=self.run_id,
         )
-        gates = judge(attempt.stage_as_planned.directive.require, outcome.metrics)
-        self.store.put_record(replace(record, gates=gates))
+        result = judged(StageResult.of_record(record, "ran", attempt.reason), attempt.stage_as_planned.directive.require)
+        self.store.put_record(replace(record, gates=result.gates))
         self.planner.surroundings.refresh()
-        self._accept(record, StageResult.of_record(record, "ran", attempt.reason, gates))
+        self._accept(record, result)
 
     def _give_up(self, attempt: _Attempt, outcome: StageOutcome) -> None:
         name = attempt.stage
@@ -324,7 +324,9 @@ class Scheduler:
         """Say of every other stage that it was not run."""
         for name, item in plan.stages.items():
             if name not in self.results:
-                blocker = next((other for other in item.stage.upstream if self.results.get(other, _GONE).status not in {"ran", "reused", "skipped"}), None)
+                blocker = next(
+                    (other for other in item.stage.upstream if self.results.get(other, _GONE).status not in {"ran", "reused", "skipped"}), None
+                )
                 why = f"stage {blocker} {_PAST.get(self.results.get(blocker, _GONE).status, 'did not run')}" if blocker else "the run was stopped"
                 self._set(StageResult(name=name, status="not-run", key=item.key, reason=why))
         if plan.report is not None and REPORT not in self.results:
@@ -335,23 +337,12 @@ class Scheduler:
         if result.name != REPORT:
             self.emit(_event(self.run_id, result, self.finished.get(result.name)))
 
-    def restore_files(self, record: StageRecord) -> None:
-        """Put back files that the stage wrote, where they are missing or hold something else."""
-        for path, digest in record.files_written.items():
-            if self.planner.surroundings.file(path) != digest:
-                full = self.planner.surroundings.folder / path
-                full.parent.mkdir(parents=True, exist_ok=True)
-                temporary = full.with_name(f".{full.name}.nbmlops")
-                temporary.write_bytes(self.store.objects.view(digest))
-                temporary.replace(full)
-                self.planner.surroundings.refresh()
-
 
 _GONE = StageResult(name="", status="not-run")
 _PAST = {"failed": "failed", "refused": "was refused", "timed-out": "ran out of time", "cancelled": "was cancelled", "not-run": "did not run"}
 
 
-def make_task(  # noqa: PLR0913 - a task draws on all of them
+def make_task(
     item: PlannedStage,
     plan: Plan,
     records: Mapping[str, StageRecord],
@@ -430,7 +421,14 @@ def _event(run_id: str, result: StageResult, record: StageRecord | None) -> Stag
         metrics=dict(result.metrics),
         gates=[dict(gate) for gate in result.gates],
         artifacts=[
-            {"name": item.name, "digest": item.digest, "format": item.format, "size_bytes": item.size_bytes, "type": item.type, "summary": item.summary}
+            {
+                "name": item.name,
+                "digest": item.digest,
+                "format": item.format,
+                "size_bytes": item.size_bytes,
+                "type": item.type,
+                "summary": item.summary,
+            }
             for item in result.outputs.values()
         ],
         files={path: digest for path, digest in files.items() if digest},

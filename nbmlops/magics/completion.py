@@ -56,7 +56,7 @@ def complete(line: str, symbol: str, hooks: Hooks) -> list[str]:
     elif magic == "%%mlstage":
         from nbmlops.notebook.directive import OPTIONS  # noqa: PLC0415 - only once somebody completes
 
-        found = [f"--{option.name}" for option in OPTIONS]
+        found = [f"--{option.flag}" for option in OPTIONS]
     else:
         found = [*_OPTIONS.get(magic, ())]
     return sorted(name for name in found if name.startswith(symbol))

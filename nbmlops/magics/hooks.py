@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
-import sys
 from typing import TYPE_CHECKING, Any
+
+from nbmlops.runner.randomness import random_states
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
@@ -33,7 +33,8 @@ class Hooks:
         self._metadata: dict[str, Any] = {}
         self._pending: list[tuple[str, dict[str, Any], str | None]] = []
         # the last one is the cell that loads the extension
-        self._earlier = [source for source in shell.history_manager.input_hist_raw[1:-1] if source.strip() and not _is_stage(source)]
+        history = shell.history_manager.input_hist_raw[1:-1] if shell.history_manager else []
+        self._earlier = [source for source in history if source.strip() and not _is_stage(source)]
         self.cell_id: str | None = None
 
     @property
@@ -74,20 +75,20 @@ class Hooks:
             return
         self._metadata = dict(_parent(self.shell).get("metadata") or {})
         self.cell_id = info.cell_id
-        self._before = {} if self._session is None else _random_states()
-        if self._session is not None and not _is_stage(info.raw_cell):
-            self._provide(info.raw_cell)
+        self._before = random_states()
+        source = str(info.raw_cell)
+        if self._session is not None and not _is_stage(source):
+            self._provide(source)
 
     def after_cell(self, result: ExecutionResult) -> None:
         """Tell the session about a cell that has run; stage cells have told it themselves."""
-        info = result.info
-        if self.busy or info is None or not result.success or _is_stage(info.raw_cell) or self._tagged_stage():
+        source = str(result.info.raw_cell) if result.info is not None else ""
+        if self.busy or not source.strip() or not result.success or _is_stage(source) or self._tagged_stage():
             return
-        if self._session is None and info.raw_cell.strip() == "%load_ext nbmlops":
-            self._pending.append((info.raw_cell, self._metadata, info.cell_id))
-            return
-        if info.raw_cell.strip():
-            self.session.cell_ran(info.raw_cell, self._metadata, info.cell_id, self._before)
+        if self._session is None and source.strip() == "%load_ext nbmlops":
+            self._pending.append((source, self._metadata, self.cell_id))
+        else:
+            self.session.cell_ran(source, self._metadata, self.cell_id, self._before)
 
     def tag_to_magic(self, lines: list[str]) -> list[str]:
         """Put the magic line before a cell that is a stage by its tag alone."""
@@ -132,12 +133,3 @@ def _parent(shell: InteractiveShell) -> dict[str, Any]:
         return dict(get() or {}) if get is not None else {}
     except LookupError:
         return {}
-
-
-def _random_states() -> dict[str, Any]:
-    states: dict[str, Any] = {"random": hash(random.getstate())}
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        name, keys, position, *rest = numpy_random.get_state()
-        states["numpy"] = (name, hash(keys.tobytes()), position, *rest)
-    return states

@@ -65,7 +65,9 @@ class StageMagics(Magics):
         if outcome.result.status == "refused":
             from nbmlops.errors import GateRefused  # noqa: PLC0415
 
-            raise GateRefused(f"stage {outcome.result.name!r} was refused: {outcome.result.reason}", code="NB701", fix="its outputs are there to look at")
+            raise GateRefused(
+                f"stage {outcome.result.name!r} was refused: {outcome.result.reason}", code="NB701", fix="its outputs are there to look at"
+            )
 
     @line_magic
     def mlrun(self, line: str) -> Any:  # noqa: ANN401 - the Run, for the user to ask
@@ -80,8 +82,7 @@ class StageMagics(Magics):
 
         Example: ``%mlrun -p learning_rate 0.2``
         """
-        from nbmlops.arguments import add_run  # noqa: PLC0415
-        from nbmlops.arguments import given_parameters  # noqa: PLC0415
+        from nbmlops.arguments import add_run, given_parameters  # noqa: PLC0415
         from nbmlops.views.html import run_html  # noqa: PLC0415
         from nbmlops.views.text import run_text  # noqa: PLC0415
 
@@ -141,8 +142,7 @@ class StageMagics(Magics):
 
         Example: ``%mlstatus -p learning_rate 0.2``
         """
-        from nbmlops.arguments import add_status  # noqa: PLC0415
-        from nbmlops.arguments import given_parameters  # noqa: PLC0415
+        from nbmlops.arguments import add_status, given_parameters  # noqa: PLC0415
         from nbmlops.views.text import status_text  # noqa: PLC0415
 
         options = self._parse("mlstatus", line, add_status, notebook=True)
@@ -159,8 +159,7 @@ class StageMagics(Magics):
 
         Example: ``%mlwhy train -p learning_rate 0.2``
         """
-        from nbmlops.arguments import add_why  # noqa: PLC0415
-        from nbmlops.arguments import given_parameters  # noqa: PLC0415
+        from nbmlops.arguments import add_why, given_parameters  # noqa: PLC0415
 
         options = self._parse("mlwhy", line, add_why, notebook=False)
         if self._has_file(options):
@@ -259,7 +258,8 @@ class StageMagics(Magics):
 
     def _show(self, text: str, html: str | None) -> None:
         data = {"text/plain": text} if html is None else {"text/plain": text, "text/html": html}
-        self.shell.display_pub.publish(data)
+        if self.shell is not None:
+            self.shell.display_pub.publish(data)
 
 
 def _words(line: str) -> list[str]:

@@ -10,19 +10,21 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataflow.flow import Flow, PathUse
 from nbmlops.dataflow.linking import Link, Unit, UnitLinks, link
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.notebook.directive import Directive
-from nbmlops.notebook.document import Document
 from nbmlops.notebook.roles import Role, RoledCell, assign_roles
 from nbmlops.pipeline.checks import Findings, check_build, check_document
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
 from nbmlops.pipeline.setup import Statement, read_parameters, statements
+
+if TYPE_CHECKING:
+    from nbmlops.notebook.document import Document
 
 __all__ = ["Source", "build", "read_source"]
 
@@ -171,7 +173,16 @@ class _Linked:
             wants=self._wants(positions, name, directive),
             binds=binds,
             later=tuple(sorted(self._read_later.get(positions[-1], frozenset()))),
-            unprovided=tuple(sorted({item.name for position in positions for item in self.unit_links[position].links if item.provider is None or item.hidden_by is not None})),
+            unprovided=tuple(
+                sorted(
+                    {
+                        item.name
+                        for position in positions
+                        for item in self.unit_links[position].links
+                        if item.provider is None or item.hidden_by is not None
+                    }
+                )
+            ),
             after=tuple(other for other in directive.after if other in self.source.stages and other != name),
             setup=self._setup_closure(positions),
             steps=self._steps(members),
@@ -260,12 +271,13 @@ class _Linked:
         queue += [
             position
             for position in self.setup_positions
-            if position < last and ((statement := self.source.pieces[position].statement) and (statement.configures or self.unit_links[position].patches))
+            if position < last
+            and ((statement := self.source.pieces[position].statement) and (statement.configures or self.unit_links[position].patches))
         ]
         found: set[int] = set()
         while queue:
             position = queue.pop()
-            if position is None or position in found:
+            if position in found:
                 continue
             found.add(position)
             queue += [item.provider for item in self.unit_links[position].links if item.provider in self._setup_index]
@@ -273,7 +285,9 @@ class _Linked:
 
     def _steps(self, members: tuple[RoledCell, ...]) -> tuple[Step, ...]:
         own, last = {roled.cell.index for roled in members}, members[-1].cell.index
-        return tuple(_step(roled) for roled in self.source.cells if roled.cell.index <= last and (roled.role in _SETUP_ROLES or roled.cell.index in own))
+        return tuple(
+            _step(roled) for roled in self.source.cells if roled.cell.index <= last and (roled.role in _SETUP_ROLES or roled.cell.index in own)
+        )
 
     def _paths(self, uses: Iterable[PathUse], declared: Iterable[str], seen: Iterable[str]) -> tuple[str, ...]:
         """Resolve the paths that code names, and add those declared and those seen."""
@@ -285,7 +299,8 @@ class _Linked:
             if len(texts) == len(values) and "://" not in "".join(texts):
                 found.add("".join(texts))
         for pattern in declared:
-            matches = glob.glob(pattern, root_dir=folder, recursive=True) if glob.has_magic(pattern) else [pattern]
+            # `Path.glob` would give paths below the folder, and files that begin with a dot
+            matches = glob.glob(pattern, root_dir=folder, recursive=True) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207
             found.update(matches)
         return tuple(sorted(posixpath.normpath(path) for path in found if path))
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from nbmlops.dataflow.linking import UnitLinks
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.model import Diagnostic, Pipeline
 
 if TYPE_CHECKING:
     from nbmlops.dataflow.flow import Flow
+    from nbmlops.dataflow.linking import UnitLinks
     from nbmlops.notebook.document import Document
     from nbmlops.notebook.roles import RoledCell
 

@@ -284,7 +284,7 @@ class Pipeline:
         return tuple(item for item in self.diagnostics if item.severity == "error")
 
     def topological(self) -> tuple[Stage, ...]:
-        """The stages so that each stands after those it waits for; document order among equals.
+        """Return the stages so that each stands after those it waits for; document order among equals.
 
         Stages on a cycle are left out: a diagnostic of severity error names them.
         """
@@ -316,9 +316,7 @@ class Pipeline:
     def to_json(self) -> dict[str, Any]:
         """Return the pipeline as the CLI contract's `graph` gives it."""
         return {
-            "parameters": [
-                {"name": item.name, "type": item.type, "default": item.default, "help": item.help} for item in self.parameters.values()
-            ],
+            "parameters": [{"name": item.name, "type": item.type, "default": item.default, "help": item.help} for item in self.parameters.values()],
             "stages": [stage.to_json() for stage in self.stages.values()],
             "edges": [list(edge) for edge in self.edges],
             "diagnostics": [item.to_json() for item in self.diagnostics],

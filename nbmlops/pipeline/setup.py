@@ -7,13 +7,15 @@ import io
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbmlops.dataflow.flow import Flow
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.notebook.roles import Role, RoledCell
 from nbmlops.pipeline.model import Parameter
+
+if TYPE_CHECKING:
+    from nbmlops.dataflow.flow import Flow
 
 __all__ = ["Statement", "line_comments", "literal_assignments", "read_parameters", "statements"]
 

@@ -227,9 +227,7 @@ def _read_distributions() -> dict[str, dict[str, str]]:
 
     versions = {str(item.metadata["Name"]): item.version for item in distributions() if item.metadata["Name"]}
     modules = {
-        top: " ".join(sorted({name for name in names if name in versions}))
-        for top, names in packages_distributions().items()
-        if top.isidentifier()
+        top: " ".join(sorted({name for name in names if name in versions})) for top, names in packages_distributions().items() if top.isidentifier()
     }
     return {"modules": modules, "versions": versions}
 

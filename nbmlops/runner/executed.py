@@ -8,14 +8,16 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
-from nbmlops.notebook.document import Document
 from nbmlops.notebook.roles import Role, RoledCell
-from nbmlops.pipeline.model import Pipeline
 from nbmlops.runner.plan import REPORT
-from nbmlops.runner.results import RunResult, StageResult
+
+if TYPE_CHECKING:
+    from nbmlops.notebook.document import Document
+    from nbmlops.pipeline.model import Pipeline
+    from nbmlops.runner.results import RunResult, StageResult
 
 __all__ = ["executed_notebook", "write_notebook"]
 
@@ -25,7 +27,7 @@ _INJECTED = "injected-parameters"
 Outputs = Callable[[str], list[list[dict[str, Any]]]]
 
 
-def executed_notebook(  # noqa: PLR0913 - a notebook is made of all of these
+def executed_notebook(
     document: Document,
     cells: tuple[RoledCell, ...],
     pipeline: Pipeline,
@@ -150,7 +152,11 @@ def _stamp(data: dict[str, Any], roled: RoledCell, status: StageResult | None) -
     if status is not None and status.status in {"failed", "timed-out", "refused"}:
         word = "failed"
     if status is not None:
-        metadata["papermill"] = {"status": word, "exception": word == "failed", "duration": round(status.seconds, 3) if status.name != REPORT else None}
+        metadata["papermill"] = {
+            "status": word,
+            "exception": word == "failed",
+            "duration": round(status.seconds, 3) if status.name != REPORT else None,
+        }
 
 
 def _inject(notebook: dict[str, Any], cells: tuple[RoledCell, ...], overrides: Mapping[str, Any]) -> None:

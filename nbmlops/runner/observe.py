@@ -6,21 +6,38 @@ An audit hook cannot be removed from a process, so there is one, and it is idle 
 from __future__ import annotations
 
 import os
-import random
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from nbmlops.runner.environment import file_digest, local_module_path
 
-__all__ = ["Observation", "observing"]
+__all__ = ["Observation", "observing", "paused"]
 
 # what the interpreter and libraries open for themselves: the versions of the distributions stand for these
-_CODE_SUFFIXES = (".py", ".pyc", ".pyi", ".so", ".pth", ".ttf", ".afm", ".otf", ".mplstyle", ".css", ".html", ".js", ".svg", ".typed", ".pem", ".egg-link")
+_CODE_SUFFIXES = (
+    ".py",
+    ".pyc",
+    ".pyi",
+    ".so",
+    ".pth",
+    ".ttf",
+    ".afm",
+    ".otf",
+    ".mplstyle",
+    ".css",
+    ".html",
+    ".js",
+    ".svg",
+    ".typed",
+    ".pem",
+    ".egg-link",
+)
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo", "/usr/lib/", "/lib/")
 
 
@@ -154,7 +171,7 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[str]]:
-    class WatchedEnviron(os._Environ):  # type: ignore[type-arg]
+    class WatchedEnviron(os._Environ):  # type: ignore[type-arg]  # noqa: SLF001 - the class of `os.environ` has no public name
         """`os.environ` that notes which variables the notebook's own code looks up."""
 
         def __getitem__(self, key: str) -> str:
@@ -172,7 +189,7 @@ def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[str]]:
 
 def _called_from(namespace: dict[str, Any], depth: int = 4) -> bool:
     """Tell whether the notebook's code is among the nearest callers: libraries read dozens of variables of their own."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - `inspect` takes milliseconds for what this tells at once
     for _ in range(depth):
         if frame is None:
             return False
@@ -180,15 +197,5 @@ def _called_from(namespace: dict[str, Any], depth: int = 4) -> bool:
             return True
         if frame.f_globals.get("__name__") not in {"os", "_collections_abc"}:
             return False
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return False
-
-
-def random_states() -> dict[str, Any]:
-    """Return the global random states of `random` and, where it is loaded, of numpy, as comparable values."""
-    states: dict[str, Any] = {"random": hash(random.getstate())}
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        name, keys, position, *rest = numpy_random.get_state()
-        states["numpy"] = (name, hash(keys.tobytes()), position, *rest)
-    return states

@@ -139,8 +139,8 @@ class RecordedStream(io.TextIOBase):
         self._descriptor = descriptor
         self.buffer: Any = _Bytes(self)
 
-    def write(self, text: str) -> int:
-        """Record `text`."""
+    def write(self, text: object) -> int:
+        """Record `text`, which must be a string, as any text stream says."""
         if not isinstance(text, str):
             msg = f"write() argument must be str, not {type(text).__name__}"
             raise TypeError(msg)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nbmlops.errors import UsageError
 from nbmlops.notebook.directive import Directive
@@ -14,8 +14,10 @@ from nbmlops.pipeline.build import Source, build
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Pipeline, Read, Stage, Step
 from nbmlops.runner.stagekey import Components, Surroundings, components, differences, identity, stage_key
-from nbmlops.store.records import Artifact, StageRecord
-from nbmlops.store.store import Store
+
+if TYPE_CHECKING:
+    from nbmlops.store.records import Artifact, StageRecord
+    from nbmlops.store.store import Store
 
 __all__ = ["REPORT", "Plan", "PlannedStage", "Planner", "Trial"]
 
@@ -136,8 +138,8 @@ class Planner:
             Whether the report cells are planned too.
         """
         done = dict(finished or {})
-        for _ in range(len(self.source.stages) + 2):
-            stages = self._pass(done)
+        stages = self._pass(done)
+        for _ in range(len(self.source.stages) + 1):
             relinked = [
                 item
                 for item in stages.values()
@@ -145,10 +147,13 @@ class Planner:
             ]
             if not relinked:
                 break
+            stages = self._pass(done)
         planned_report = self._plan_report(stages) if report else None
         return Plan(pipeline=self.pipeline, stages=stages, report=planned_report)
 
-    def key_of(self, stage: str, effects: Effects, records: Mapping[str, StageRecord], files: Mapping[str, str | None]) -> tuple[str, Components] | None:
+    def key_of(
+        self, stage: str, effects: Effects, records: Mapping[str, StageRecord], files: Mapping[str, str | None]
+    ) -> tuple[str, Components] | None:
         """Return the key of a stage that has just run, with what it was seen to do; None if an input is missing.
 
         Parameters
@@ -269,7 +274,9 @@ class Planner:
                 continue
             missing = [name for name in stage.wants if name not in record.outputs]
             if not missing:
-                return PlannedStage(stage=stage, state="fresh", key=record.key, parts=tried, record=record, reasons=(f"reused from run {record.run_id[:8]}",))
+                return PlannedStage(
+                    stage=stage, state="fresh", key=record.key, parts=tried, record=record, reasons=(f"reused from run {record.run_id[:8]}",)
+                )
             lacking = missing[0]
         reasons = (f"its record does not hold {lacking!r}",) if lacking else self._why(stage, parts)
         return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=reasons)

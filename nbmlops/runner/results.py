@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbmlops.pipeline.model import Diagnostic
-from nbmlops.runner.task import StageError
-from nbmlops.store.records import Artifact, StageRecord
+if TYPE_CHECKING:
+    from nbmlops.pipeline.model import Diagnostic
+    from nbmlops.runner.task import StageError
+    from nbmlops.store.records import Artifact, StageRecord
 
 __all__ = ["EXIT_CODES", "RunResult", "StageResult", "run_status"]
 

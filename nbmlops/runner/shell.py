@@ -9,17 +9,18 @@ from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-from nbmlops.runner.namespace import Namespace
-from nbmlops.runner.outputs import OutputRecorder
+if TYPE_CHECKING:
+    from nbmlops.runner.namespace import Namespace
+    from nbmlops.runner.outputs import OutputRecorder
 
 __all__ = ["StageShell", "make_shell", "run_cell", "seed_random", "seed_when_imported", "untouched_since"]
 
@@ -31,17 +32,19 @@ class _Compiler(CachingCompiler):
 
     cell_name = "setup"
 
-    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
+    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:  # noqa: ARG002 - IPython's signature
         """Return the file name that tracebacks show."""
         return f"<{self.cell_name}>"
 
     def format_code_name(self, name: str) -> tuple[str, str] | None:
         """Return how a traceback names the code: "cell 7 (train)"."""
-        return ("", name.strip("<>")) if name.startswith("<cell") else super().format_code_name(name)  # type: ignore[no-any-return]
+        return ("", name.strip("<>")) if name.startswith("<cell") else super().format_code_name(name)
 
 
 class _DisplayHook(DisplayHook):
     """Hand the value of a cell's last expression to the recorder."""
+
+    shell: StageShell
 
     def write_output_prompt(self) -> None:
         """Write none: a notebook has its own."""
@@ -54,11 +57,13 @@ class _DisplayHook(DisplayHook):
 class _DisplayPublisher(DisplayPublisher):
     """Hand display data to the recorder."""
 
-    def publish(  # noqa: PLR0913 - IPython's signature
+    shell: StageShell
+
+    def publish(
         self,
         data: dict[str, Any],
         metadata: dict[str, Any] | None = None,
-        source: str | None = None,
+        source: str | None = None,  # noqa: ARG002
         *,
         transient: dict[str, Any] | None = None,
         update: bool = False,
@@ -80,6 +85,7 @@ class StageShell(InteractiveShell):
     """
 
     recorder: OutputRecorder
+    compile: _Compiler
     is_stage_process = True
     compiler_class = Type(_Compiler)
     displayhook_class = Type(_DisplayHook)
@@ -110,7 +116,8 @@ def make_shell(namespace: Namespace, recorder: OutputRecorder) -> StageShell:
     namespace.setdefault("__name__", "__main__")
     shell = StageShell.instance(user_ns=namespace, config=config)
     shell.recorder = recorder
-    shell.history_manager.enabled = False
+    if shell.history_manager is not None:
+        shell.history_manager.enabled = False
     return shell
 
 
@@ -127,7 +134,7 @@ def run_cell(shell: StageShell, source: str, name: str, *, keep_history: bool) -
         Whether ``_`` and ``Out`` get its value.
     """
     shell.compile.cell_name = name
-    result = shell.run_cell(source, store_history=keep_history, silent=False)
+    result: ExecutionResult = shell.run_cell(source, store_history=keep_history, silent=False)  # type: ignore[no-untyped-call]
     return result.error_before_exec or result.error_in_exec
 
 
@@ -142,7 +149,7 @@ def seed_random(seed: int, *, only: frozenset[str] = frozenset({"random", "numpy
 
 def untouched_since(seed: int) -> frozenset[str]:
     """Return which global random states are still as `seed_random(seed)` left them."""
-    found = {"random"} if random.getstate() == random.Random(seed).getstate() else set()
+    found = {"random"} if random.getstate() == random.Random(seed).getstate() else set()  # noqa: S311 - what the user draws from
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         now, fresh = numpy_random.get_state(), numpy_random.RandomState(seed % _SEED_LIMIT).get_state()

@@ -16,10 +16,10 @@ from typing import Any, TextIO
 
 from nbmlops.errors import NbmlopsError, NotStorable, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
-from nbmlops.runner.environment import file_digest
 from nbmlops.runner.namespace import Namespace
-from nbmlops.runner.observe import Observation, observing, random_states
+from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
+from nbmlops.runner.randomness import random_states
 from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.shell import StageShell, make_shell, run_cell, seed_random, seed_when_imported, untouched_since
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
@@ -29,7 +29,7 @@ from nbmlops.store.records import Artifact
 from nbmlops.store.serializers import Context, decode, encode
 from nbmlops.store.store import Store
 
-__all__ = ["keep_values", "derive_seed", "execute", "metrics_of"]
+__all__ = ["derive_seed", "execute", "keep_values", "metrics_of"]
 
 
 @dataclass(slots=True)
@@ -93,7 +93,9 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         try:
             return _execute(run, drain, started_s)
         except NbmlopsError as error:
-            failure = StageError(type=type(error).__name__, message=redactor.text("; ".join(filter(None, (error.message, error.fix)))), cell=run.failed_cell)
+            failure = StageError(
+                type=type(error).__name__, message=redactor.text("; ".join(filter(None, (error.message, error.fix)))), cell=run.failed_cell
+            )
             return _failed(run, failure, started_s)
 
 
@@ -151,7 +153,9 @@ def _load_inputs(run: _Run, position: int) -> None:
 def _watched(run: _Run) -> list[str]:
     """Return the inputs and setup objects that later cells read, and that may be changed in place."""
     names = {*run.loaded, *run.task.expected} & set(run.task.later) - set(run.task.by_reference)
-    return sorted(name for name in names if name in run.namespace and not isinstance(run.namespace[name], (type(os), type, type(len), type(_watched))))
+    return sorted(
+        name for name in names if name in run.namespace and not isinstance(run.namespace[name], (type(os), type, type(len), type(_watched)))
+    )
 
 
 def _read(run: _Run, artifact: Artifact) -> Any:  # noqa: ANN401 - any value
@@ -181,7 +185,9 @@ def _run_step(run: _Run, source: str, name: str, cell: int, *, own: bool) -> Bas
 
 def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     task = run.task
-    mutated = sorted(name for name, before in run.before.items() if name in run.namespace and value_fingerprint(run.namespace[name], run.context) != before)
+    mutated = sorted(
+        name for name, before in run.before.items() if name in run.namespace and value_fingerprint(run.namespace[name], run.context) != before
+    )
     writes = _unforeseen(run)
     kept = sorted({*task.wants, *mutated, *writes})
     aliases = _aliases(run, kept)

@@ -7,12 +7,14 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbmlops.pipeline.effects import Effects
-from nbmlops.pipeline.model import Pipeline, SetupStatement, Stage
 from nbmlops.runner.environment import Distributions, LocalModules, file_digest, python_version
-from nbmlops.store.records import Artifact
+
+if TYPE_CHECKING:
+    from nbmlops.pipeline.effects import Effects
+    from nbmlops.pipeline.model import Pipeline, SetupStatement, Stage
+    from nbmlops.store.records import Artifact
 
 __all__ = ["Components", "Surroundings", "components", "differences", "identity", "stage_key", "type_exact"]
 
@@ -90,7 +92,7 @@ def stage_key(parts: Components) -> str:
     return blake3(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def components(  # noqa: PLR0913 - the parts of a key are many, and each must be given
+def components(
     stage: Stage,
     pipeline: Pipeline,
     *,

@@ -111,7 +111,7 @@ def _wait(child: int, timeout_s: float | None, begun: float, stopped: list[int],
     end: str | None = None
     while True:
         left = _POLL_S if timeout_s is None else min(_POLL_S, max(0.0, begun + timeout_s - time.monotonic()))
-        ready = {descriptor: event for descriptor, event in poller.poll(left * 1000)}
+        ready = dict(poller.poll(left * 1000))
         if pidfd in ready:
             break
         if stopped or (hangup is not None and ready.get(hangup, 0) & (select.POLLHUP | select.POLLERR)):
@@ -158,7 +158,9 @@ def _account(task: StageTask, status: int, end: str | None, seconds: float, star
         error = StageError(type="StageDied", message=f"the process of stage {task.stage!r} was ended by {name}", cell=cell, signal=name)
     else:
         code = os.WEXITSTATUS(status)
-        error = StageError(type="StageDied", message=f"the process of stage {task.stage!r} ended by itself with exit code {code}", cell=cell, exit_code=code)
+        error = StageError(
+            type="StageDied", message=f"the process of stage {task.stage!r} ended by itself with exit code {code}", cell=cell, exit_code=code
+        )
     return StageOutcome(attempt=task.attempt, status=end or "failed", seconds=seconds, error=error, started_s=started_s)
 
 
@@ -179,5 +181,3 @@ def _write(path: Path, outcome: StageOutcome) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(outcome.to_json()), encoding="utf-8")
     temporary.replace(path)
-
-

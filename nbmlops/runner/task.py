@@ -102,7 +102,7 @@ class StageTask:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> StageTask:
         """Rebuild a task from `to_json`."""
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
         values["steps"] = tuple(Step(**step) for step in data["steps"])
         values["inputs"] = tuple((position, Artifact.from_json(artifact)) for position, artifact in data["inputs"])
         return cls(**values)

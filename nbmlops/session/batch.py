@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.executors.base import EXECUTORS, Executor
@@ -17,12 +17,12 @@ from nbmlops.executors.events import Event, RunFinished, RunStarted
 from nbmlops.executors.scheduler import Scheduler, attempts_folder, preload_modules
 from nbmlops.notebook.document import Document, read_document
 from nbmlops.pipeline.build import Source, build, read_source
-from nbmlops.pipeline.model import Diagnostic, Pipeline
 from nbmlops.runner.environment import LocalModules
 from nbmlops.runner.executed import executed_notebook, write_notebook
-from nbmlops.runner.plan import REPORT, Plan, Planner, Trial, only_stages
+from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner, Trial, only_stages
 from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.results import RunResult, StageResult, run_status
+from nbmlops.runner.serve import serve
 from nbmlops.runner.stagekey import Surroundings
 from nbmlops.session.origin import git_tags
 from nbmlops.session.parameters import all_parameters, check_parameters
@@ -30,6 +30,9 @@ from nbmlops.session.run import Run
 from nbmlops.settings import Settings, load_settings
 from nbmlops.store.records import RunRecord
 from nbmlops.store.store import Store
+
+if TYPE_CHECKING:
+    from nbmlops.pipeline.model import Diagnostic, Pipeline
 
 __all__ = ["Session", "open_notebook"]
 
@@ -229,14 +232,11 @@ class Session:
 
     def _nothing_to_do(self, planner: Planner, plan: Plan, earlier: RunRecord, target: Path | None) -> Run:
         begun = time.time()
-        stages = {
-            name: StageResult.of_record(replace(item.record, stage=name), "reused", item.reason) if item.record else _skipped(name, item.reason)
-            for name, item in plan.stages.items()
-        }
+        stages = {name: self._served(item) for name, item in plan.stages.items()}
         report = StageResult.of_record(plan.report.record, "reused", plan.report.reason) if plan.report and plan.report.record else None
         result = RunResult(
             run_id=earlier.run_id,
-            status="done",
+            status=run_status(stages, report, cancelled=False),
             notebook=self.document.shown,
             output=earlier.output,
             parameters=dict(earlier.parameters),
@@ -247,16 +247,16 @@ class Session:
             report=report,
             nothing_to_do=True,
         )
-        for name, item in plan.stages.items():
-            if item.record is not None:
-                gates = Scheduler(planner, _NoExecutor(), self.store, self.settings, earlier.run_id)
-                gates.take_over(item)
-                stages[name] = gates.results[name]
         if target is not None:
             result = replace(result, output=str(target.resolve()))
             write_notebook(target, notebook_of(self, planner, result, begun))
-        status = run_status(stages, report, cancelled=False)
-        return Run(replace(result, stages=stages, status=status, seconds=time.time() - begun), self)
+        return Run(replace(result, seconds=time.time() - begun), self)
+
+    def _served(self, item: PlannedStage) -> StageResult:
+        name = item.stage.name
+        if item.record is None:
+            return StageResult(name=name, status="skipped", reason=item.reason)
+        return serve(item.record, name, item.reason, item.stage.directive.require, store=self.store, surroundings=self.surroundings)
 
 
 def open_notebook(path: Path | str, **options: Any) -> Session:  # noqa: ANN401 - fields of Settings
@@ -277,20 +277,6 @@ def open_notebook(path: Path | str, **options: Any) -> Session:  # noqa: ANN401 
     document = read_document(path)
     folder = (document.path or Path(path)).resolve().parent
     return Session(document, load_settings(folder, **options))
-
-
-class _NoExecutor:
-    workers = 1
-
-    def start(self, task: Any) -> None:  # noqa: ANN401
-        raise AssertionError(task)
-
-    def wait(self, _timeout_s: float) -> list[Any]:
-        return []
-
-    def cancel(self, _attempt: str) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class _Execution:
@@ -462,7 +448,3 @@ def _redacted(event: Event, redactor: Redactor) -> Event:
     from nbmlops.executors.events import event_from_json, event_to_json  # noqa: PLC0415 - beside its only use
 
     return event_from_json(redactor.data(event_to_json(event)))
-
-
-def _skipped(name: str, reason: str) -> StageResult:
-    return StageResult(name=name, status="skipped", reason=reason)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from IPython.core.interactiveshell import InteractiveShell
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
-from nbmlops.runner.outputs import OutputRecorder
+    from nbmlops.runner.outputs import OutputRecorder
 
 __all__ = ["recording", "replay"]
 
@@ -51,7 +52,7 @@ def recording(shell: InteractiveShell, recorder: OutputRecorder) -> Iterator[Non
 
         def on_clear(wait: bool = False) -> None:  # noqa: FBT001, FBT002 - IPython's signature
             recorder.clear(wait=wait)
-            clear(wait)
+            clear(wait)  # type: ignore[no-untyped-call]
 
         def on_result(format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None) -> None:
             recorder.result(shell.execution_count, format_dict, md_dict)
@@ -64,8 +65,8 @@ def recording(shell: InteractiveShell, recorder: OutputRecorder) -> Iterator[Non
         _replace(stack, shell.display_pub, "clear_output", on_clear)
         _replace(stack, shell.displayhook, "write_format_data", on_result)
         _replace(stack, shell, "_showtraceback", on_error)
-        sys.stdout = _Tee(streams[0], "stdout", recorder)  # type: ignore[assignment]
-        sys.stderr = _Tee(streams[1], "stderr", recorder)  # type: ignore[assignment]
+        sys.stdout = _Tee(streams[0], "stdout", recorder)
+        sys.stderr = _Tee(streams[1], "stderr", recorder)
         try:
             yield
         finally:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError, UsageError
-from nbmlops.settings import Settings
-from nbmlops.store.records import Artifact
 from nbmlops.store.serializers import Context, decode
-from nbmlops.store.store import Store
+
+if TYPE_CHECKING:
+    from nbmlops.settings import Settings
+    from nbmlops.store.records import Artifact
+    from nbmlops.store.store import Store
 
 __all__ = ["FORMATS", "export_artifact"]
 
@@ -52,13 +54,15 @@ def export_artifact(store: Store, settings: Settings, artifact: Artifact, target
 def _write(value: Any, artifact: Artifact, target: Path, format: str) -> None:  # noqa: A002, ANN401 - any value
     try:
         if format == "json":
-            target.write_text(value.to_json(orient="records", date_format="iso") if hasattr(value, "to_json") else json.dumps(value), encoding="utf-8")
+            target.write_text(
+                value.to_json(orient="records", date_format="iso") if hasattr(value, "to_json") else json.dumps(value), encoding="utf-8"
+            )
         elif format == "csv":
             value.to_csv(target)
         elif format == "parquet":
             value.to_parquet(target)
         elif format == "npy":
-            import numpy as np  # noqa: PLC0415 - only for this format
+            import numpy as np
 
             np.save(target, value, allow_pickle=False)
         else:

@@ -2,72 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
-import sys
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from IPython.core.interactiveshell import InteractiveShell
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataflow.scopes import analyse
-from nbmlops.errors import NbmlopsError, NotebookError, NotStorable, UsageError
-from nbmlops.executors.scheduler import Scheduler
+from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.code import parse_code
 from nbmlops.notebook.directive import split_magic
-from nbmlops.notebook.roles import Role
 from nbmlops.notebook.document import read_document
+from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.build import build, read_source
-from nbmlops.pipeline.effects import Effects
 from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
 from nbmlops.pipeline.setup import statements
-from nbmlops.runner.gate import judge
-from nbmlops.runner.observe import Observation, observing, random_states
-from nbmlops.runner.outputs import OutputRecorder
 from nbmlops.runner.plan import Planner, Trial, only_stages
-from nbmlops.runner.redaction import Redactor, secret_values
-from nbmlops.runner.results import StageResult
-from nbmlops.runner.shell import seed_random
-from nbmlops.runner.stage import derive_seed, keep_values, metrics_of
-from nbmlops.runner.stagekey import Surroundings, identity, stage_key, type_exact
-from nbmlops.runner.task import StageError
-from nbmlops.session.capture import recording, replay
+from nbmlops.runner.randomness import random_states, save_random
+from nbmlops.runner.stagekey import Surroundings
 from nbmlops.session.cells import SeenCell, SeenCells
 from nbmlops.session.provenance import Provenance, is_code
+from nbmlops.session.stagecell import CellOutcome, StageCell
 from nbmlops.settings import Settings, load_settings
-from nbmlops.store.fingerprint import alias_sets, value_fingerprint
-from nbmlops.store.records import Artifact, StageRecord
+from nbmlops.store.fingerprint import value_fingerprint
 from nbmlops.store.serializers import Context, decode
 from nbmlops.store.store import Store
 
-__all__ = ["CellOutcome", "KernelSession"]
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellOutcome:
-    """What became of a stage cell in the kernel.
-
-    Parameters
-    ----------
-    result : StageResult
-    remarks : tuple of str
-        Why the result is not reproducible, and what was not kept.
-    error : BaseException or None
-        What the cell raised.
-    traceback : list of str
-        As IPython formatted it.
-    """
-
-    result: StageResult
-    remarks: tuple[str, ...] = ()
-    error: BaseException | None = None
-    traceback: tuple[str, ...] = ()
+__all__ = ["KernelSession"]
 
 
 class KernelSession:
@@ -88,7 +53,9 @@ class KernelSession:
         self.remarks: dict[str, tuple[str, ...]] = {}
         self._settings: Settings | None = None
         self._store: Store | None = None
-        self._seeded: dict[str, Any] = {}
+        self.seeded: dict[str, Any] = {}
+        self._classes: dict[str, Any] = {}
+        self._code_names: set[str] = set()
         for source in earlier:
             self.cell_ran(source, {}, None, {})
 
@@ -150,13 +117,16 @@ class KernelSession:
             roled = next((item for item in source_of.cells if item.cell.id == seen.id or item.cell.source == source), None)
             if roled is None or roled.role not in {Role.SETUP, Role.PARAMETERS, Role.INJECTED}:
                 return
-            names = {name for statement in statements(roled) for name in (*statement.flow.binds, *statement.flow.mutates)}
+            made = tuple(statements(roled))
+            self._code_names.update(name for statement in made if statement.defines_code for name in statement.flow.binds)
+            names = {name for statement in made for name in (*statement.flow.binds, *statement.flow.mutates)}
             namespace = self.shell.user_ns
-            prints = {name: self._fingerprint(namespace[name]) for name in names if name in namespace and not is_code(namespace[name])}
+            prints = {name: self.fingerprint(namespace[name]) for name in names if name in namespace and not is_code(namespace[name])}
             self.provenance.made_by_setup(seen.id, names, namespace, prints)
-            now = random_states()
-            # setup that seeds decides what every stage draws; importing numpy does not seed
-            self._seeded.update({name: _state(name) for name, state in now.items() if name in before and before[name] != state})
+            now, states = random_states(), save_random()
+            # setup that seeds decides what every stage draws; a cell that imports numpy and seeds it has no state before
+            drawn = {name for name, state in now.items() if name in before and before[name] != state}
+            self.seeded.update({name: states[name] for name in (states if "seed(" in source else drawn)})
 
     def missing_for(self, source: str) -> dict[str, str]:
         """Return the names that a cell reads, that a reused stage binds, and that were not loaded; with the stage."""
@@ -194,20 +164,20 @@ class KernelSession:
         source = body if tagged else f"%%mlstage {line}\n{body}"
         seen = self.cells.add(source, metadata, cell_id)
         planner = self.planner()
-        name = line.split()[0] if line.split() else ""
+        name = line.split(maxsplit=1)[0] if line.split() else ""
         cell = next((item.cell.index for item in planner.source.cells if item.cell.source == source), None)
         problem = next((item for item in planner.pipeline.errors if item.cell == cell and item.code != "NB201"), None)
         if problem is not None:
             raise NotebookError(problem.message, code=problem.code, fix=problem.fix)
         if name not in planner.pipeline.stages:
             raise NotebookError(f"{name!r} is no stage", code="NB105", fix="write %%mlstage NAME")
-        return _StageCell(self, planner, planner.pipeline.stages[name], seen.id, body).run(force=force)
+        return StageCell(self, planner, planner.pipeline.stages[name], seen.id, body).run(force=force)
 
     def run_again(self, stage: str) -> CellOutcome:
         """Run a stage cell of this kernel once more, for outputs that were not kept."""
         cell = next(item for item in self.cells if _stage_name(item) == stage)
         magic = split_magic(cell.source)
-        line, body = magic if magic else (stage, cell.source)
+        line, body = magic or (stage, cell.source)
         return self.run_stage(line, body.lstrip("\n") if magic else body, cell.metadata, cell.id, tagged=magic is None, force=True)
 
     def known(self) -> Pipeline:
@@ -237,7 +207,7 @@ class KernelSession:
             raise UsageError(f"no run {run_id or ''} has a stage {stage!r}".replace("  ", " "), code="NB402", fix="see nbmlops store ls")
         entries = {item["name"]: item for item in run.stages}
         entry = entries[stage]
-        context = self.context(self.planner())
+        context = self.context()
         if entry["status"] in {"ran", "reused"}:
             names = self._load_outputs(entry, None, context)
             return f"loaded {', '.join(names) or 'nothing'} of stage {stage} from run {run.run_id[:8]}"
@@ -249,7 +219,9 @@ class KernelSession:
     def hidden_state(self) -> tuple[Diagnostic, ...]:
         """Return what makes this kernel differ from a run from top to bottom."""
         found = [
-            Diagnostic(code="NB403", severity="warning", stage=stage, message=f"not reproducible: {remark}", fix="run the cells above it again, in order")
+            Diagnostic(
+                code="NB403", severity="warning", stage=stage, message=f"not reproducible: {remark}", fix="run the cells above it again, in order"
+            )
             for stage, remarks in self.remarks.items()
             for remark in remarks
         ]
@@ -280,7 +252,7 @@ class KernelSession:
         self.provenance.made_by_stage(record.stage, "", {name: record.outputs[name] for name in names}, self.shell.user_ns, prints)
         return names
 
-    def later_reads(self, planner: Planner, stage: Stage) -> set[str]:
+    def later_reads(self, stage: Stage) -> set[str]:
         """Return the names that later cells read: those that have run, and those of the file that have not."""
         found = {*stage.later, *stage.wants}
         for source in self.cells.later_sources():
@@ -289,302 +261,19 @@ class KernelSession:
                 found.update(analyse(parse_code(magic[1] if magic else source)).reads)
         return found & {*stage.binds, *stage.inputs}
 
-    def context(self, planner: Planner) -> Context:
+    def context(self) -> Context:
         """Return what serializers need to know of the kernel's namespace."""
-        code = {name for statement in planner.pipeline.setup if statement.defines_code for name in statement.names}
         return Context(
             namespace=self.shell.user_ns,
-            by_reference=frozenset(code),
+            by_reference=frozenset(self._code_names),
             local_roots=(self.settings.project_root,),
             trusted=self.store.trusted,
+            classes=self._classes,
         )
 
-    def _fingerprint(self, value: Any) -> str | None:  # noqa: ANN401 - any value
-        return value_fingerprint(value, Context(namespace=self.shell.user_ns, local_roots=(self.settings.project_root,), trusted=self.store.trusted))
-
-
-class _StageCell:
-    """One stage cell on its way through the kernel."""
-
-    def __init__(self, session: KernelSession, planner: Planner, stage: Stage, cell_id: str, body: str) -> None:
-        self.session = session
-        self.planner = planner
-        self.stage = stage
-        self.cell_id = cell_id
-        self.body = body
-        self.namespace = session.shell.user_ns
-        self.context = session.context(planner)
-        self.remarks: list[str] = []
-        self.inputs: dict[str, Artifact] = {}
-
-    def run(self, *, force: bool) -> CellOutcome:
-        self._trust_inputs()
-        identities = self._identities()
-        overrides = self._live_values()
-        self.planner.trial = replace(self.planner.trial, parameters=overrides)
-        if identities is not None and not force and self.stage.directive.cache and not self.remarks:
-            planned = self.planner.look_up(self.stage, identities)
-            if planned.record is not None and self._serves(planned.record):
-                return self._reuse(planned.record)
-            reason = planned.reason
-        else:
-            reason = "forced" if force else ("" if self.remarks else "--no-cache")
-        return self._execute(identities, reason)
-
-    def _trust_inputs(self) -> None:
-        """Compare each input with what its stage made; what nobody vouches for is no ground for reuse."""
-        self.remarks += [f"{name!r} was made by a cell that is no stage and no setup" for name in self.stage.unprovided if name in self.namespace]
-        for name, stage in self.stage.inputs.items():
-            if name not in self.namespace:
-                continue
-            if name not in self.session.provenance:
-                self.remarks.append(f"{name!r} was not made by a stage that has run here")
-                continue
-            origin = self.session.provenance[name]
-            if origin.stage != stage:
-                self.remarks.append(f"{name!r} was made by {'stage ' + origin.stage if origin.stage else 'a setup cell'}, not by stage {stage}")
-            elif origin.artifact is None or self.session._fingerprint(self.namespace[name]) != origin.fingerprint:  # noqa: SLF001 - one idea in two classes
-                self.remarks.append(f"{name!r} was changed after stage {stage} made it")
-            else:
-                self.inputs[name] = origin.artifact
-                upstream = self.session.remarks.get(stage)
-                if upstream:
-                    self.remarks.append(f"stage {stage} is not reproducible: {upstream[0]}")
-
-    def _identities(self) -> dict[str, str] | None:
-        """Return the identity of each input; values that no stage vouches for are stored for it."""
-        found: dict[str, str] = {}
-        for name in self.stage.inputs:
-            if name not in self.namespace:
-                return None
-            artifact = self.inputs.get(name)
-            if artifact is None:
-                try:
-                    kept = keep_values(
-                        self.namespace, [name], (), store=self.session.store, context=self.context, stage=self.stage.name, cell=self.stage.cells[0]
-                    )
-                except NotStorable as error:
-                    self.remarks.append(error.message)
-                    return None
-                artifact = kept[name]
-            found[name] = identity(artifact, self.planner.pipeline, before=self.stage.cells[-1], surroundings=self.planner.surroundings)
-        return found
-
-    def _live_values(self) -> dict[str, Any]:
-        """Compare setup's names with what their cells made; return the parameters whose live value is another one."""
-        changed: dict[str, Any] = {}
-        for position in self.stage.setup:
-            statement = self.planner.pipeline.setup[position]
-            for name in statement.names:
-                if name not in self.namespace:
-                    continue
-                live = self.namespace[name]
-                if name in statement.literals:
-                    if type_exact(statement.literals[name]) != type_exact(live) and self._is_last(name, position):
-                        self.remarks.append(f"{name!r} is {live!r}, not the {statement.literals[name]!r} of its cell")
-                        changed[name] = live
-                elif name in self.session.provenance and self._is_last(name, position):
-                    origin = self.session.provenance[name]
-                    same = live is origin.value if is_code(live) else self.session._fingerprint(live) == origin.fingerprint  # noqa: SLF001
-                    if not same:
-                        self.remarks.append(f"{name!r} was changed after its setup cell made it")
-        return changed
-
-    def _is_last(self, name: str, position: int) -> bool:
-        return not any(name in self.planner.pipeline.setup[other].names for other in self.stage.setup if other > position)
-
-    def _serves(self, record: StageRecord) -> bool:
-        """Tell whether a record holds all that later cells are known to read, and may be used."""
-        needed = self.session.later_reads(self.planner, self.stage)
-        return record.reproducible and needed <= set(record.outputs)
-
-    def _reuse(self, record: StageRecord) -> CellOutcome:
-        try:
-            self._load(record)
-        except (KeyError, NbmlopsError):
-            return self._execute(self._identities(), "its stored outputs cannot be read")
-        self._restore_files(record)
-        shown = self._outputs(record)
-        replay(self.session.shell, [output for cell in shown for output in cell])
-        absent = sorted(set(self.stage.binds) - set(record.outputs))
-        for name in absent:
-            self.namespace.pop(name, None)
-        self.session.provenance.not_loaded(self.stage.name, absent)
-        self.session.remarks.pop(self.stage.name, None)
-        result = StageResult.of_record(replace(record, stage=self.stage.name), "reused", f"reused from run {record.run_id[:8]}")
-        return CellOutcome(result=self._judged(result))
-
-    def _load(self, record: StageRecord) -> None:
-        """Bind a record's outputs; names that were aliases are aliases again."""
-        loaded: dict[str, Any] = {}
-        values: dict[str, Any] = {}
-        for name, artifact in record.outputs.items():
-            if artifact.digest not in loaded or not artifact.members:
-                loaded[artifact.digest] = decode(artifact.format, self.session.store.objects.view(artifact.digest), self.context)
-            values[name] = loaded[artifact.digest][name] if artifact.members else loaded[artifact.digest]
-        self.namespace.update(values)
-        self._note(record.outputs)
-
-    def _note(self, outputs: Mapping[str, Artifact]) -> None:
-        prints = {name: value_fingerprint(self.namespace[name], self.context) for name in outputs if name in self.namespace}
-        self.session.provenance.made_by_stage(self.stage.name, self.cell_id, outputs, self.namespace, prints)
-
-    def _restore_files(self, record: StageRecord) -> None:
-        scheduler = Scheduler(self.planner, None, self.session.store, self.session.settings, self.session.run_id)  # type: ignore[arg-type]
-        scheduler.restore_files(record)
-
-    def _outputs(self, record: StageRecord) -> list[list[dict[str, Any]]]:
-        if record.cell_outputs is None:
-            return []
-        try:
-            shown: list[list[dict[str, Any]]] = json.loads(bytes(self.session.store.objects.view(record.cell_outputs)))
-        except KeyError:
-            return []
-        return shown
-
-    def _execute(self, identities: dict[str, str] | None, reason: str) -> CellOutcome:
-        session, stage = self.session, self.stage
-        values = {item.name: self.namespace.get(item.name) for item in self.planner.pipeline.parameters.values()}
-        recorder = OutputRecorder(Redactor(secret_values(values, os.environ, stage.directive.secrets)), limit_bytes=session.settings.output_limit_bytes)
-        recorder.begin(stage.cells[-1])
-        observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),))
-        names = {*stage.inputs, *(name for position in stage.setup for name in self.planner.pipeline.setup[position].names)}
-        watched = sorted(name for name in names if name in self.namespace and not is_code(self.namespace[name]))
-        before = {name: value_fingerprint(self.namespace[name], self.context) for name in watched}
-        held = {name: _state(name) for name in random_states()}
-        self._seed()
-        drawn = random_states()
-        started_s, begun = time.time(), time.perf_counter()
-        with recording(session.shell, recorder), observing(observation, self.namespace):
-            ran = session.shell.run_cell(self.body, store_history=False, silent=False)
-        seconds = time.perf_counter() - begun
-        draws = tuple(sorted(name for name, state in random_states().items() if name in drawn and drawn[name] != state))
-        for name, state in held.items():
-            _set_state(name, state)
-        outputs = recorder.take()
-        error = ran.error_before_exec or ran.error_in_exec
-        if error is not None:
-            return self._failed(error, outputs, reason, seconds)
-        mutated = [name for name in watched if name in self.namespace and value_fingerprint(self.namespace[name], self.context) != before[name]]
-        return self._keep(identities, observation, outputs, mutated=mutated, draws=draws, reason=reason, seconds=seconds, started_s=started_s)
-
-    def _seed(self) -> None:
-        """Give the stage the random state that it has in batch: what setup seeded, else one derived from its code."""
-        seed = self.planner.trial.seed if self.stage.directive.seed is None else self.stage.directive.seed
-        seed_random(derive_seed(seed, self.stage.code))
-        for name, state in self.session._seeded.items():  # noqa: SLF001 - one idea in two classes
-            _set_state(name, state)
-
-    def _keep(  # noqa: PLR0913 - what a run leaves behind
-        self,
-        identities: dict[str, str] | None,
-        observation: Observation,
-        outputs: list[dict[str, Any]],
-        *,
-        mutated: list[str],
-        draws: tuple[str, ...],
-        reason: str,
-        seconds: float,
-        started_s: float,
-    ) -> CellOutcome:
-        session, stage = self.session, self.stage
-        needed = session.later_reads(self.planner, stage) | {*(stage.directive.outs or ()), *stage.directive.metrics}
-        bound = [name for name in stage.binds if name in self.namespace]
-        aliases = tuple(
-            names
-            for names in alias_sets({name: self.namespace[name] for name in sorted({*bound, *mutated, *stage.inputs}) if name in self.namespace})
-            if set(names) & {*bound, *mutated}
-        )
-        kept, lost = self._store_values([*bound, *mutated, *(name for names in aliases for name in names)], aliases, needed)
-        files = observation.files_read()
-        written = {path: session.store.objects.put([(session.folder / path).read_bytes()]) for path in (*observation.files_written(), *stage.files_written) if (session.folder / path).is_file()}
-        effects = Effects(
-            mutated=tuple(sorted(name for name in mutated if name in kept)),
-            aliases=tuple(names for names in aliases if set(names) <= set(kept)),
-            files_read=tuple(sorted(path for path, digest in files.items() if digest is not None and path not in stage.files_read)),
-            files_absent=tuple(sorted(path for path, digest in files.items() if digest is None and path not in stage.files_read and path not in written)),
-            files_written=tuple(sorted(set(written) - set(stage.files_written))),
-            environment=tuple(sorted(observation.environment)),
-            modules=observation.modules(),
-            random=draws,
-        )
-        remarks = [*self.remarks, *lost]
-        metrics = metrics_of(self.namespace, stage.directive.metrics)
-        digest = session.store.objects.put([json.dumps([outputs]).encode()]) if outputs else None
-        result = StageResult(
-            name=stage.name, status="ran", seconds=seconds, reason=reason, outputs=kept, metrics=metrics, cell_outputs=digest, run_id=session.run_id
-        )
-        if identities is not None:
-            parts = self.planner.parts(stage, identities, effects, files)
-            record = StageRecord(
-                key=stage_key(parts),
-                stage=stage.name,
-                notebook=self.planner.notebook,
-                components=parts,
-                code=stage.code,
-                outputs=kept,
-                cell_outputs=digest,
-                metrics=metrics,
-                effects=effects,
-                seconds=seconds,
-                started_s=started_s,
-                reproducible=not self.remarks and not self._unseen(),
-                remarks=tuple(remarks),
-                files_written=written,
-                attempt=uuid.uuid4().hex,
-                run_id=session.run_id,
-            )
-            if record.reproducible or session.store.record(record.key) is None:
-                session.store.put_record(record)
-            result = replace(result, key=record.key)
-        self._note(kept)
-        if self.remarks:
-            session.remarks[stage.name] = tuple(self.remarks)
-        else:
-            session.remarks.pop(stage.name, None)
-        shown = tuple(f"not reproducible: {remark}" for remark in self.remarks) + tuple(lost)
-        return CellOutcome(result=self._judged(result), remarks=shown)
-
-    def _unseen(self) -> bool:
-        """Tell whether the cell may have read names that nobody saw: the kernel's namespace cannot be watched."""
-        pieces = [piece for piece in self.planner.source.pieces if piece.stage == self.stage.name]
-        return any(piece.flow.dynamic or piece.flow.star_imports for piece in pieces)
-
-    def _store_values(self, names: list[str], aliases: tuple[tuple[str, ...], ...], needed: set[str]) -> tuple[dict[str, Artifact], list[str]]:
-        """Store every bound name that can be stored; say which of those that later cells read cannot."""
-        kept: dict[str, Artifact] = {}
-        lost: list[str] = []
-        for name in dict.fromkeys(names):
-            if name in kept or (is_module(self.namespace[name]) and name not in needed):
-                continue
-            members = next((group for group in aliases if name in group), ())
-            if name not in needed and _too_large(self.namespace[name], self.session.settings.kernel_limit_bytes):
-                continue
-            try:
-                kept.update(
-                    keep_values(
-                        self.namespace, [name], (members,) if members else (), store=self.session.store, context=self.context, stage=self.stage.name,
-                        cell=self.stage.cells[0],
-                    )
-                )  # fmt: skip
-            except NotStorable as error:
-                if name in needed:
-                    lost.append(f"{name!r} cannot be stored: {error.message}")
-        return kept, lost
-
-    def _judged(self, result: StageResult) -> StageResult:
-        gates = judge(self.stage.directive.require, result.metrics)
-        refusals = [gate["name"] for gate in gates if not gate["passed"]]
-        if refusals:
-            return replace(result, status="refused", reason=f"--require {refusals[0]} does not hold", gates=gates)
-        return replace(result, gates=gates)
-
-    def _failed(self, error: BaseException, outputs: list[dict[str, Any]], reason: str, seconds: float) -> CellOutcome:
-        shown = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
-        traceback = tuple(shown["traceback"]) if shown else ()
-        failure = StageError(type=type(error).__name__, message=str(error), cell=self.stage.cells[-1], traceback=traceback)
-        result = StageResult(name=self.stage.name, status="failed", seconds=seconds, reason=reason, error=failure, run_id=self.session.run_id)
-        return CellOutcome(result=result, error=error, traceback=traceback)
+    def fingerprint(self, value: Any) -> str | None:  # noqa: ANN401 - any value
+        """Return the digest that a value would have in the store; None if it cannot be stored."""
+        return value_fingerprint(value, self.context())
 
 
 def _stage_name(cell: SeenCell) -> str | None:
@@ -598,31 +287,6 @@ def _stage_name(cell: SeenCell) -> str | None:
 def read_and_build(path: Path) -> Pipeline:
     """Return the pipeline that a file describes."""
     return build(read_source(read_document(path)))
-
-
-def is_module(value: object) -> bool:
-    """Tell modules, which are not worth an artifact unless a later cell reads them."""
-    return type(value).__name__ == "module"
-
-
-def _too_large(value: Any, limit: int) -> bool:  # noqa: ANN401 - any value
-    size = getattr(value, "nbytes", None)
-    if size is None and hasattr(value, "memory_usage"):
-        with suppress(Exception):
-            usage = value.memory_usage()
-            size = int(usage.sum()) if hasattr(usage, "sum") else int(usage)
-    return isinstance(size, int) and size > limit
-
-
-def _state(name: str) -> Any:  # noqa: ANN401 - a state of random or of numpy
-    return random.getstate() if name == "random" else sys.modules["numpy.random"].get_state()
-
-
-def _set_state(name: str, state: Any) -> None:  # noqa: ANN401
-    if name == "random":
-        random.setstate(state)
-    elif "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].set_state(state)
 
 
 def _notebook_path() -> Path | None:

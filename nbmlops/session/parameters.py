@@ -8,10 +8,12 @@ import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UsageError
-from nbmlops.pipeline.model import Parameter
+
+if TYPE_CHECKING:
+    from nbmlops.pipeline.model import Parameter
 
 __all__ = ["check_parameters", "parse_value", "read_parameter_file"]
 
@@ -69,7 +71,7 @@ def all_parameters(declared: Mapping[str, Parameter], overrides: Mapping[str, An
 
 
 def _check_name(name: str, declared: Mapping[str, Parameter], notebook: str) -> None:
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+    if not str(name).isidentifier() or keyword.iskeyword(str(name)):
         raise UsageError(f"{name!r} is no name of a parameter", code="NB001", notebook=notebook, fix=_known(declared))
     if name not in declared:
         near = get_close_matches(name, declared, 1)

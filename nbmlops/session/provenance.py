@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbmlops.store.records import Artifact
+if TYPE_CHECKING:
+    from nbmlops.store.records import Artifact
 
 __all__ = ["Origin", "Provenance"]
 
@@ -52,13 +53,13 @@ class Provenance:
         """Tell whether a tracked cell made the name."""
         return name in self._origins
 
-    def made_by_stage(self, stage: str, cell: str, artifacts: Mapping[str, Artifact], namespace: Mapping[str, Any], prints: Mapping[str, str | None]) -> None:
+    def made_by_stage(
+        self, stage: str, cell: str, artifacts: Mapping[str, Artifact], namespace: Mapping[str, Any], prints: Mapping[str, str | None]
+    ) -> None:
         """Take note of what a stage has just made or loaded."""
         for name, artifact in artifacts.items():
             if name in namespace:
-                self._origins[name] = Origin(
-                    stage=stage, cell=cell, value=namespace[name], fingerprint=prints.get(name), artifact=artifact
-                )
+                self._origins[name] = Origin(stage=stage, cell=cell, value=namespace[name], fingerprint=prints.get(name), artifact=artifact)
                 self.unloaded.pop(name, None)
 
     def made_by_setup(self, cell: str, names: Iterable[str], namespace: Mapping[str, Any], prints: Mapping[str, str | None]) -> None:

@@ -9,10 +9,10 @@ from nbmlops.errors import UpstreamMissing
 from nbmlops.pipeline.model import Diagnostic
 from nbmlops.runner.results import RunResult, StageResult
 from nbmlops.runner.task import StageError
-from nbmlops.store.records import Artifact, RunRecord, StageRecord
 
 if TYPE_CHECKING:
     from nbmlops.session.batch import Session
+    from nbmlops.store.records import Artifact, RunRecord, StageRecord
 
 __all__ = ["Run"]
 

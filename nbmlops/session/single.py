@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UpstreamMissing
 from nbmlops.executors.local import LocalExecutor
 from nbmlops.executors.scheduler import Scheduler, attempts_folder
 from nbmlops.runner.plan import Trial, only_stages
-from nbmlops.runner.results import StageResult
-from nbmlops.session.batch import Session
+
+if TYPE_CHECKING:
+    from nbmlops.runner.results import StageResult
+    from nbmlops.session.batch import Session
 
 __all__ = ["run_stage"]
 

@@ -7,7 +7,7 @@ import math
 
 from nbmlops.views.escape import cut
 
-__all__ = ["human_bytes", "human_seconds", "human_value"]
+__all__ = ["exact_value", "human_bytes", "human_seconds", "human_value"]
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 
@@ -53,11 +53,14 @@ def human_seconds(seconds: float) -> str:
 
 
 def human_value(value: object, limit: int = 40) -> str:
-    """Return a metric or parameter: floats to four digits, strings bare, the rest as JSON, cut to `limit` columns."""
+    """Return a metric: floats to four digits, the rest as `exact_value`."""
+    return f"{value:.4g}" if isinstance(value, float) else exact_value(value, limit)
+
+
+def exact_value(value: object, limit: int = 40) -> str:
+    """Return a parameter, option or judged value: strings bare, the rest as JSON, cut to `limit` columns."""
     if isinstance(value, str):
         return cut(value, limit)
-    if isinstance(value, float):
-        return f"{value:.4g}"
     try:
         return cut(json.dumps(value, ensure_ascii=False, default=str), limit)
     except (TypeError, ValueError, RecursionError):  # a key that is no string, a value that holds itself

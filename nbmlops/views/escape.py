@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 __all__ = ["clean", "columns", "cut", "escape", "listed", "padded"]
 
@@ -13,13 +13,24 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 # Control characters (illegal in XML, and orders to a terminal), lone surrogates and non-characters (illegal in XML),
 # and the marks that turn the direction of what follows (they can make a line read as something else).
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]")
+_MARKS = 3
 _SPACE = re.compile(r"\s+")
 
 
 def clean(text: object) -> str:
     """Return `text` as one line without characters that steer a terminal, break XML or reverse the reading direction."""
     bare = _ANSI.sub("", str(text))
-    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", _SPACE.sub(" ", bare)).strip()
+    line = _UNFIT.sub("\N{REPLACEMENT CHARACTER}", _SPACE.sub(" ", bare)).strip()
+    return line if line.isascii() else "".join(_unstacked(line))
+
+
+def _unstacked(line: str) -> Iterator[str]:
+    """Drop combining marks that are piled up: a letter of any script needs three at most, a thousand cover the page."""
+    height = 0
+    for character in line:
+        height = height + 1 if unicodedata.combining(character) or unicodedata.category(character) == "Me" else 0
+        if height <= _MARKS:
+            yield character
 
 
 def escape(text: object) -> str:
@@ -42,9 +53,10 @@ def _columns_of(character: str) -> int:
 
 def cut(text: object, limit: int) -> str:
     """Return `text`, cleaned, in at most `limit` columns; what is cut off leaves an ellipsis."""
-    # A hostile name may be megabytes long: nothing beyond this can be shown.
-    line = clean(str(text)[: 20 * limit + 200])
-    if columns(line) <= limit:
+    whole = str(text)
+    most = 20 * limit + 200  # a hostile name may be megabytes long
+    line = clean(whole[:most])
+    if len(whole) <= most and columns(line) <= limit:
         return line
     kept: list[str] = []
     used = 0

@@ -13,6 +13,7 @@ __all__ = ["place"]
 _BETWEEN_BENDS = 14.0
 _STRAIGHT, _BENT, _FREE = 8.0, 2.0, 1.0  # how much a line resists bending: between two bend points, at one, at none
 _ROUNDS = 3
+_ROUNDING = 1e-6
 _NEARLY = 14.0, 0.2  # a line that is no more aslant than this, plus this part of a box, is made straight if that costs nothing
 
 
@@ -106,7 +107,7 @@ class _Placement:
         taken: list[int] = []
         for vertex in chain:
             least, most = self._room(vertex)
-            if max(low, least) > min(high, most):
+            if max(low, least) > min(high, most) + _ROUNDING:
                 break
             low, high = max(low, least), min(high, most)
             taken.append(vertex)

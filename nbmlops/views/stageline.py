@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nbmlops.views.amounts import human_seconds, human_value
+from nbmlops.views.amounts import exact_value, human_seconds
 from nbmlops.views.escape import cut
 from nbmlops.views.states import words_of
 from nbmlops.views.tables import outputs_of, reason_of
@@ -36,13 +36,15 @@ def stage_line(result: StageResult, remarks: tuple[str, ...] = ()) -> str:
 
         train  ran 4.2 s  → model (1.3 MB)  · parameter C 0.5 → 1.0
         train  reused from run 8f3a0c11 (saved 4.2 s)
-        train  failed after 4.2 s  · ValueError: no rows (cell 7)
+        train  failed after 4.2 s · ValueError: no rows (cell 7)
     """
     head = f"{cut(result.name, 64)}  {_happened(result)}"
+    separator = " · "
     if result.outputs and result.status == "ran":
         head += f"  → {outputs_of(result.outputs)}"
+        separator = "  · "
     parts = [*_causes(result), *(cut(remark, _MESSAGE) for remark in remarks)]
-    return "  · ".join([head, *filter(None, parts)])
+    return separator.join([head, *filter(None, parts)])
 
 
 def error_text(error: StageError) -> str:
@@ -57,7 +59,7 @@ def gate_texts(result: StageResult, *, refusing: bool = False) -> Iterator[str]:
     for gate in result.gates:
         if refusing and gate.get("passed"):
             continue
-        judged = human_value(gate["value"]) if gate.get("value") is not None else cut(gate.get("reason", ""), 80)
+        judged = exact_value(gate["value"]) if gate.get("value") is not None else cut(gate.get("reason", ""), 80)
         name = f"{cut(gate.get('name', ''), 80)}" + (f" ({judged})" if judged else "")
         yield name if refusing else f"{'✓' if gate.get('passed') else '✗'} {name}"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbmlops.views.amounts import human_seconds
 from nbmlops.views.edges import Edge, edges_of
-from nbmlops.views.escape import cut, escape, listed
+from nbmlops.views.escape import columns, cut, escape, listed
 from nbmlops.views.layout import Box, Layout, Line, layered
 from nbmlops.views.states import HUES, look_of, words_of
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["describe_graph", "graph_svg"]
 
 _HEIGHT = 54
-_NARROWEST, _WIDEST = 132, 248
+_NARROWEST, _WIDEST = 132, 252
 _PADDING = 14
 _MARK = 14
 _NAME_SIZE, _SMALL_SIZE = 13.5, 11.5
-_LONGEST_NAME = 30
+_BOLD = 1.12  # how much wider a bold text is
 _SAID = 60  # stages that the description tells one by one
 _FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 _PARAMETERS = "\0parameters"  # no stage can be called that
@@ -118,12 +118,22 @@ def _stage_card(stage: Stage, state: str | None, seconds: float | None) -> _Card
     cells = ("cell " if len(stage.cells) == 1 else "cells ") + listed(map(str, stage.cells), 4)
     took = human_seconds(seconds) if seconds is not None else ""
     title = ", ".join(filter(None, (stage.name, cells, words_of(state) if state else "", took)))
-    return _Card(cut(stage.name, _LONGEST_NAME), cut(words_of(state), 18) if state else cells, took, title, state)
+    return _Card(_fitted(stage.name), cut(words_of(state), 18) if state else cells, took, title, state)
+
+
+def _fitted(name: str) -> str:
+    """Cut a name to what the widest card holds."""
+    room = _WIDEST - 2 * _PADDING
+    for limit in range(room // 5, 0, -1):
+        shown = cut(name, limit)
+        if _text_width(shown, _NAME_SIZE * _BOLD) <= room:
+            return shown
+    return ""
 
 
 def _width(card: _Card) -> int:
     small = (_MARK + 6 if card.state else 0) + _text_width(card.small, _SMALL_SIZE) + (16 + _text_width(card.aside, _SMALL_SIZE) if card.aside else 0)
-    wanted = max(_text_width(card.name, _NAME_SIZE) * 1.06, small) + 2 * _PADDING
+    wanted = max(_text_width(card.name, _NAME_SIZE * _BOLD), small) + 2 * _PADDING
     return max(_NARROWEST, int(wanted / 4 + 1) * 4)
 
 
@@ -132,7 +142,7 @@ def _text_width(text: str, size: float) -> float:
     ems = 0.0
     for character in text:
         if not character.isascii():
-            ems += 1.05
+            ems += 1.05 * columns(character) / 2 if columns(character) != 1 else 0.75
         elif character in "fijlrt.,:;'|!()[] ":
             ems += 0.36
         elif character in "mwMW@%":

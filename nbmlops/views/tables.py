@@ -11,11 +11,11 @@ from nbmlops.views.escape import clean, columns, cut, listed, padded
 from nbmlops.views.states import look_of, words_of
 
 if TYPE_CHECKING:
-    from nbmlops.pipeline.model import Pipeline
+    from nbmlops.pipeline.model import Pipeline, Read
     from nbmlops.runner.results import RunResult, StageResult
     from nbmlops.store.records import Artifact
 
-__all__ = ["REPORT_ROW", "Table", "aligned", "graph_table", "outputs_of", "reason_of", "run_table", "said_state", "text_table"]
+__all__ = ["REPORT_ROW", "Table", "aligned", "by_kind", "graph_table", "outputs_of", "reason_of", "run_table", "said_state", "text_table"]
 
 REPORT_ROW = "report cells"
 _NAME, _REASON = 40, 100
@@ -60,11 +60,16 @@ def graph_table(pipeline: Pipeline, states: Mapping[str, str], reasons: Mapping[
     """Return a row for each stage of a pipeline; states and reasons are shown where there are any."""
     rows = []
     for stage in pipeline.stages.values():
-        reads = listed((read.name for read in stage.reads if read.kind != "setup"), 8)
+        reads = listed((read.name for read in by_kind(stage.reads) if read.kind != "setup"), 8)
         known = ((states.get(stage.name, ""),) if states else ()) + ((reason_of(reasons.get(stage.name, "")),) if reasons else ())
         rows.append((cut(stage.name, _NAME), *known, reads, listed(stage.wants, 8)))
     header = ("stage", *(("state",) if states else ()), *(("reason",) if reasons else ()), "reads", "writes")
     return Table(header=header, rows=tuple(rows), state=1 if states else None)
+
+
+def by_kind(reads: Iterable[Read]) -> list[Read]:
+    """Return reads with artifacts first, then parameters, then what setup cells provide."""
+    return sorted(reads, key=lambda read: ("stage", "parameter", "setup").index(read.kind))
 
 
 def outputs_of(outputs: Mapping[str, Artifact], limit: int = _OUTPUTS) -> str:

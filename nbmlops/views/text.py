@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from nbmlops.runner.redaction import MASK, looks_secret
-from nbmlops.views.amounts import human_seconds, human_value
-from nbmlops.views.escape import clean, cut, listed
+from nbmlops.views.amounts import exact_value, human_seconds, human_value
+from nbmlops.views.escape import cut, listed
 from nbmlops.views.stageline import error_text, gate_texts, stage_line
 from nbmlops.views.states import words_of
-from nbmlops.views.tables import REPORT_ROW, Table, aligned, reason_of, run_table, text_table
+from nbmlops.views.tables import REPORT_ROW, Table, aligned, by_kind, reason_of, run_table, text_table
 
 if TYPE_CHECKING:
     from nbmlops.pipeline.model import Diagnostic, Parameter, Pipeline, Read, Stage
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["diagnostic_line", "diagnostics_text", "error_lines", "graph_text", "headline", "run_text", "stage_line", "status_text"]
 
-_NAME = 48
-_KINDS = {"stage": 0, "parameter": 1, "setup": 2}
+_NAME, _SENTENCE = 48, 600
 _NO_STAGES = "no stages: put %%mlstage NAME on the first line of a cell, or the tag stage:NAME on it"
-_OPTIONS = ("if", "metrics", "require", "env", "cache", "seed")
+_SHOWN = frozenset({"in", "out", "after", "file", "writes"})  # options that reads and writes already show
 
 
 def graph_text(pipeline: Pipeline) -> str:
@@ -103,7 +102,7 @@ def _facts(result: RunResult) -> list[str]:
     for tracker, fields in result.tracking.items():
         facts.append((cut(tracker, 20), ", ".join(f"{cut(key, 20)} {cut(value, 120)}" for key, value in fields.items())))
     if result.output:
-        facts.append(("notebook", clean(result.output)))
+        facts.append(("notebook", cut(result.output, _SENTENCE)))
     shown: list[tuple[str, str]] = []
     for label, text in facts:
         shown.append(("" if any(label == earlier for earlier, _ in facts[: len(shown)]) else label, text))
@@ -111,7 +110,7 @@ def _facts(result: RunResult) -> list[str]:
 
 
 def _parameter_row(parameter: Parameter) -> tuple[str, ...]:
-    default = human_value(parameter.default) if parameter.literal else "(computed)"
+    default = exact_value(parameter.default) if parameter.literal else "(computed)"
     if looks_secret(parameter.name, parameter.default):
         default = MASK
     return cut(parameter.name, _NAME), cut(parameter.type, 20), default, cut(parameter.help, 100)
@@ -120,15 +119,21 @@ def _parameter_row(parameter: Parameter) -> tuple[str, ...]:
 def _stage_block(stage: Stage) -> Iterator[str]:
     after = f"  ← {listed(stage.upstream, 8)}" if stage.upstream else ""
     yield f"{cut(stage.name, 64)}  {_cells(stage.cells)}{after}"
-    rows = [("reads", *_read_row(read)) for read in sorted(stage.reads, key=lambda read: _KINDS.get(read.kind, 3))]
+    rows = [("reads", *_read_row(read)) for read in by_kind(stage.reads)]
     rows += [("reads", cut(path, _NAME), _file_source(stage, path), "file") for path in stage.files_read]
     rows += [("writes", cut(name, _NAME), "", "") for name in stage.wants]
     rows += [("writes", cut(path, _NAME), "", "file") for path in stage.files_written]
     rows += [("after", cut(name, _NAME), "", "--after") for name in stage.after]
-    options = stage.directive.result_options()
-    rows += [("option", f"--{name} {human_value(options[name])}", "", "") for name in _OPTIONS if name in options]
+    rows += [("options", option, "", "") for option in _options(stage)]
     labelled = [(row[0] if number == 0 or rows[number - 1][0] != row[0] else "", *row[1:]) for number, row in enumerate(rows)]
     yield from _indented(aligned(labelled, header=False))
+
+
+def _options(stage: Stage) -> Iterator[str]:
+    for flag, value in stage.directive.given_options().items():
+        if flag not in _SHOWN and value is not False:
+            for item in value if isinstance(value, list) else [value]:
+                yield f"--{flag}" if item is True else f"--{flag} {exact_value(item, 80)}"
 
 
 def _read_row(read: Read) -> tuple[str, str, str]:
@@ -162,9 +167,9 @@ def diagnostic_line(item: Diagnostic) -> str:
         )
         if part
     )
-    text = f"{item.severity} {item.code}: {clean(item.message)}"
+    text = f"{item.severity} {item.code}: {cut(item.message, _SENTENCE)}"
     text = f"{place}: {text}" if place else text
-    return f"{text}; {clean(item.fix)}" if item.fix else text
+    return f"{text}; {cut(item.fix, _SENTENCE)}" if item.fix else text
 
 
 def _cells(cells: tuple[int, ...]) -> str:

@@ -82,7 +82,8 @@ class World(dict[str, Any]):
     def step(self) -> random.Random:
         """Count a step."""
         self.steps += 1
-        if self.steps > 600:
+        # far fewer than Python's stack is deep: parsing at its end breaks Python 3.11's own parser
+        if self.steps > 150:
             raise Enough
         return self.chance
 
@@ -181,7 +182,7 @@ COMPOUND = [
     "class N:\nB    \n    def __init__(self, x=N):\nB        \n    def m(self):\nB        \n",
     "class N(N):\n    def __init__(self):\nB        \n", "class N:\n    x = N\n    N = E\n    def __call__(self):\n        return E\n",
     "match E:\n    case [N, *N] if N:\nB        \n    case N:\nB        \n", "def N():\n    def N():\nB        \n    return N\n",
-    "async def N():\nB    \n",
+   
 ]  # fmt: skip
 
 cell = st.integers(0, 2**32).map(lambda seed: Writer(seed).cell())

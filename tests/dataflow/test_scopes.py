@@ -117,6 +117,12 @@ CASES = [
     ("eval('x + y')", "x y", "", ""),
     ("exec('x = y')\nprint(x)", "y", "x", ""),
     ("globals()['x'] = y\nprint(globals()['z'])", "y z ?globals", "x", ""),
+    ("class C:\n  x = 1\n  y = globals()['x']", "x", "C", ""),
+    ("def f(x): globals()['y'] = globals()['x']\nf(1)", "?y x", "f y?", ""),
+    ("globals()['x'] += 1", "x", "x", ""),
+    ("x = 1\ndel globals()['x']", "", "", ""),
+    ("y = {x for a in x for b in [y]}", "x y", "y", ""),
+    ("y = [1 for a in xs for a2 in b for b in a2]", "xs", "y", ""),
     ("if 'x' not in globals(): x = 1", "?x", "x?", ""),
     ("duckdb.sql('select * from flights join weather')", "duckdb ?flights ?weather", "", ""),
     ("get_ipython().system('echo {x + 1} $y {')", "?y", "", ""),
@@ -169,6 +175,7 @@ CARRIED = [
     ("hooks['a'] = f", "hooks", "f", ""),
     ("@timed\ndef f(): return k", "f", "k timed", ""),
     ("g = (x * k for x in xs)", "g", "k xs", ""),
+    ("g = (f() for x in list(a for a in xs))", "g", "f list xs", ""),
 ]
 
 

@@ -9,9 +9,11 @@ import io
 import re
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import types
+import weakref
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -557,3 +559,39 @@ def test_many_tuples_are_written_once_each() -> None:
     """Beyond the budget for small tuples the bytes still do not depend on the process."""
     rows = [(index, "x", index * 0.5) for index in range(30_000)]
     assert join(encode(rows, Context())) == join(encode(load(rows), Context()))
+
+
+def test_encoding_lets_go_of_the_value() -> None:
+    """A stored value is freed when its name goes, without waiting for a collection."""
+    context = notebook("class Box: pass\nbox = Box(); box.parts = {Box(), Box()}; box.work = lambda: 1")
+    box = context.namespace.pop("box")
+    alive = weakref.ref(box)
+    gc.disable()
+    try:
+        encoded = encode(box, context)
+        del box
+        assert alive() is None
+    finally:
+        gc.enable()
+    assert encoded.size_bytes
+
+
+CRASH = """
+import gc, pandas as pd
+from nbmlops.store.serializers import Context, decode, encode
+def again(value):
+    encoded = encode(value, Context())
+    return decode(encoded.format, memoryview(bytearray(b"".join(encoded.buffers))), Context(trusted=True))
+class Holder: pass
+for _ in range(30):
+    holder = Holder()
+    holder.me, holder.value = holder, again([pd.DataFrame({"s": ["x", None], "o": pd.Series([1, "y"], dtype=object)}), pd.DataFrame({"f": [1.5]})])
+    del holder
+    gc.collect()
+"""
+
+
+def test_garbage_with_columns_does_not_crash_python() -> None:
+    """A PickleBuffer of a memoryview in a cycle would (python/cpython#77894)."""
+    done = subprocess.run([sys.executable, "-c", CRASH], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

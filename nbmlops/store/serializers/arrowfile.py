@@ -7,8 +7,8 @@ from typing import Any
 __all__ = ["read_array", "read_column", "single", "write_column", "write_table"]
 
 
-def write_table(table: Any) -> memoryview:  # noqa: ANN401 - pyarrow.Table
-    """Return a table as an uncompressed Arrow file."""
+def write_table(table: Any) -> Any:  # noqa: ANN401 - pyarrow.Table
+    """Return a table as an uncompressed Arrow file, in a `pyarrow.Buffer`."""
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
@@ -18,7 +18,7 @@ def write_table(table: Any) -> memoryview:  # noqa: ANN401 - pyarrow.Table
             writer.write_batch(pa.RecordBatch.from_arrays([single(column) for column in table.columns], schema=table.schema))
         else:
             writer.write_table(table)
-    return memoryview(sink.getvalue()).cast("B")
+    return sink.getvalue()
 
 
 def single(column: Any) -> Any:  # noqa: ANN401 - pyarrow.ChunkedArray

@@ -62,27 +62,31 @@ class PickleSerializer:
         NotStorable
             If an inner object cannot be pickled, or would come back as something else.
         """
-        pickler = first = _Pickler(context, value)
-        pickler.run()
-        windows = shared_windows(first.arrays)
-        if windows is None:
-            raise NotStorable("two arrays of objects share memory, which cannot be stored", code="NB411", fix="make one of them a copy()")
-        if windows:
-            # `first` lives on: the ids in `windows` must not be given to other arrays
-            pickler = _Pickler(context, value, windows=windows)
-            pickler.run()
-        return Encoded(
-            format=self.format,
-            buffers=_pack(pickler.stream.getvalue(), [buffer.raw() for buffer in pickler.buffers]),
-            refers=pickler.references.sorted(),
-            type=type_name(value),
-            summary=summarise(value),
-        )
+        first = last = _Pickler(context, value)
+        try:
+            first.run()
+            windows = shared_windows(first.arrays)
+            if windows is None:
+                raise NotStorable("two arrays of objects share memory, which cannot be stored", code="NB411", fix="make one of them a copy()")
+            if windows:
+                # `first` lives on: the ids in `windows` must not be given to other arrays
+                last = _Pickler(context, value, windows=windows)
+                last.run()
+            return Encoded(
+                format=self.format,
+                buffers=_pack(last.stream.getvalue(), [buffer.raw() for buffer in last.buffers]),
+                refers=last.references.sorted(),
+                type=type_name(value),
+                summary=summarise(value),
+            )
+        finally:
+            first.release()
+            last.release()
 
     def decode(self, view: memoryview, context: Context) -> Any:  # noqa: ANN401
         """Unpickle, with the buffers left where they are. Runs what the pickle names: the caller has checked the trust."""
         data, buffers = _unpack(private(view))
-        loader = Loader(context, lambda kind: _Pickler(context, kind).definitions.class_key(kind))
+        loader = Loader(context, lambda kind: _class_key(kind, context))
         try:
             return _Unpickler(io.BytesIO(data), loader, buffers).load()
         except BaseException:
@@ -143,6 +147,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise not_storable(self._value, self._last, _reason(error)) from error
         except Exception as error:
             raise not_storable(self._value, self._last, _reason(error)) from error
+
+    def release(self) -> None:
+        """Let go of the value: a pickler is part of a cycle, and its memo would keep large values until the next collection."""
+        self.clear_memo()
+        self.__dict__.clear()
 
     def persistent_id(self, value: Any) -> Any:  # noqa: ANN401
         """Return the object that stands for `value`: see `canonical`. Called for every object, so it is short."""
@@ -252,8 +261,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _alone(self, value: Any) -> bytes:  # noqa: ANN401
         pickler = _Pickler(self._context, value, alone=True)
-        pickler.run()
-        return pickler.stream.getvalue()
+        try:
+            pickler.run()
+            return pickler.stream.getvalue()
+        finally:
+            pickler.release()
 
 
 class _Unpickler(pickle.Unpickler):
@@ -268,6 +280,14 @@ class _Unpickler(pickle.Unpickler):
         if module == "__main__" and name.partition(".")[0] in self._loader.context.namespace:
             return functools.reduce(getattr, name.split(".")[1:], self._loader.context.namespace[name.partition(".")[0]])
         return super().find_class(module, name)
+
+
+def _class_key(kind: type, context: Context) -> str:
+    pickler = _Pickler(context, kind)
+    try:
+        return pickler.definitions.class_key(kind)
+    finally:
+        pickler.release()
 
 
 def _pack(data: bytes, buffers: list[memoryview]) -> tuple[bytes | memoryview, ...]:
@@ -371,6 +391,7 @@ def _arrow_column(value: Any) -> Any:  # noqa: ANN401
 
     # a slice of a column would be written with all that it was cut from
     read = read_column if type(value).__name__ == "ChunkedArray" else read_array
+    # not of a memoryview: as garbage in a cycle the two crash Python before 3.12.7 (python/cpython#77894)
     return read, (pickle.PickleBuffer(write_column(value)),)
 
 

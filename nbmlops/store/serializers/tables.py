@@ -39,7 +39,7 @@ class TableSerializer:
         table = _from_arrow_table(value) if root == "pyarrow" else _from_pandas(value)
         if table is None:
             return None
-        data = write_table(table)
+        data = memoryview(write_table(table)).cast("B")
         if not _same_frame(self.decode(data, _NO_CONTEXT), value):
             return None
         return Encoded(format=self.format, buffers=(data,), type=type_name(value), summary=summarise(value))

@@ -1,0 +1,76 @@
+"""Take a stage's result from the record that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.errors import StoreError
+from nbmlops.runner.gate import judge
+from nbmlops.runner.results import StageResult
+
+if TYPE_CHECKING:
+    from nbmlops.runner.stagekey import Surroundings
+    from nbmlops.store.records import StageRecord
+    from nbmlops.store.store import Store
+
+__all__ = ["judged", "restore_files", "serve"]
+
+
+def serve(record: StageRecord, name: str, reason: str, requirements: tuple[str, ...], *, store: Store, surroundings: Surroundings) -> StageResult:
+    """Return the result of a stage that is reused: its files put back, its gates judged again.
+
+    Parameters
+    ----------
+    record : StageRecord
+    name : str
+        What the stage is called now; the record may be that of an earlier name.
+    reason : str
+    requirements : tuple of str
+        The stage's ``--require`` expressions, which are no part of its key.
+    store : Store
+    surroundings : Surroundings
+    """
+    restore_files(record, store, surroundings)
+    return judged(StageResult.of_record(replace(record, stage=name), "reused", reason or "reused"), requirements)
+
+
+def judged(result: StageResult, requirements: tuple[str, ...]) -> StageResult:
+    """Return a result with the evidence of its gates; one that a gate refuses is ``refused``."""
+    gates = judge(requirements, result.metrics)
+    refusal = _first_refusal(gates)
+    if refusal is None:
+        return replace(result, gates=gates)
+    return replace(result, gates=gates, status="refused", reason=f"--require {refusal} does not hold")
+
+
+def restore_files(record: StageRecord, store: Store, surroundings: Surroundings) -> None:
+    """Put back the files that a stage wrote, where they are missing or hold something else.
+
+    Raises
+    ------
+    StoreError
+        If the store no longer has a file's bytes, or it cannot be written.
+    """
+    for path, digest in record.files_written.items():
+        if surroundings.file(path) == digest:
+            continue
+        full = surroundings.folder / path
+        temporary = full.with_name(f".{full.name}.nbmlops")
+        try:
+            full.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(store.objects.view(digest))
+            temporary.replace(full)
+        except (OSError, KeyError) as error:
+            temporary.unlink(missing_ok=True)
+            raise StoreError(
+                f"the file {path}, which stage {record.stage!r} wrote, cannot be put back: {error}",
+                code="NB606",
+                fix="run the stage with --force-stage",
+            ) from error
+        surroundings.refresh()
+
+
+def _first_refusal(gates: tuple[Mapping[str, Any], ...]) -> str | None:
+    return next((str(gate["name"]) for gate in gates if not gate["passed"]), None)
