@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from nbmlops.arguments import add_check as add_arguments
 from nbmlops.arguments import open_session, print_json
 from nbmlops.views.text import diagnostics_text
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 

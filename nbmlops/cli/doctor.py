@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.arguments import add_json, print_json, store_url
 from nbmlops.settings import Settings, load_settings
 from nbmlops.store.store import Store
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
 
 __all__ = ["EXAMPLE", "add_arguments", "examine", "run"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from nbmlops.arguments import add_graph as add_arguments
 from nbmlops.arguments import open_session, print_json
@@ -11,6 +11,9 @@ from nbmlops.views.html import graph_html
 from nbmlops.views.mermaid import graph_mermaid
 from nbmlops.views.svg import graph_svg
 from nbmlops.views.text import graph_text
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 

@@ -7,14 +7,16 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from difflib import get_close_matches
-from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import nbmlops
 from nbmlops.arguments import Parser
 from nbmlops.errors import NbmlopsError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
 
 __all__ = ["VERBS", "main"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ from nbmlops.errors import UsageError
 from nbmlops.views.text import run_text
 
 if TYPE_CHECKING:
+    import argparse
+
     from nbmlops.session.run import Run
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.arguments import add_notebook, open_session, print_json
 from nbmlops.errors import UsageError
 from nbmlops.session.single import run_stage
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from nbmlops.arguments import add_status as add_arguments
 from nbmlops.arguments import given_parameters, open_session, print_json
 from nbmlops.views.text import status_text
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 

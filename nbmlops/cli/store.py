@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import json
 import sys
@@ -19,6 +18,8 @@ from nbmlops.store.verify import verify_store
 from nbmlops.views.amounts import human_bytes
 
 if TYPE_CHECKING:
+    import argparse
+
     from nbmlops.store.records import Artifact, RunRecord
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ from nbmlops.settings import load_settings
 from nbmlops.store.store import Store
 
 if TYPE_CHECKING:
+    import argparse
+
     from nbmlops.tracking.delivery import Report
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]

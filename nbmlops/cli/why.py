@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from nbmlops.arguments import add_why as add_arguments
 from nbmlops.arguments import given_parameters, open_session, print_json
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 

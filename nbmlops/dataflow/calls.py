@@ -64,11 +64,11 @@ class CallReader(ExpressionReader):
         if isinstance(func, ast.Name):
             name, special = func.id, self.by_name.get(func.id)
             keeps = name not in _DATA_CALLS
+            self.read(name, node.lineno, called=True)
             if name in _CONSUMERS:
                 self._consume(node)
             else:
                 self._arguments(node, keeps=keeps)
-            self.read(name, node.lineno, called=True)
             if keeps:
                 self.held.calls.add(name)
             if name in self.imports or special == "_dynamic":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nbmlops.dataflow.carrying import Held, merge, settle
 from nbmlops.dataflow.flow import Binding, Carry, PathUse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["ClassFrame", "ComprehensionFrame", "Frame", "FunctionFrame", "ModuleFrame", "State"]
 
@@ -87,7 +89,7 @@ class Frame:
 class ModuleFrame(Frame):
     """The module: names are global, and read in order."""
 
-    __slots__ = ("before", "hard", "lines", "mutated", "reads", "state")
+    __slots__ = ("before", "deletions", "hard", "lines", "mutated", "reads", "state")
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -97,6 +99,7 @@ class ModuleFrame(Frame):
         self.before: dict[str, set[str]] = {}
         self.lines: dict[str, int] = {}
         self.mutated: dict[str, int] = {}
+        self.deletions: list[str] = []
 
     def read(self, name: str, line: int, *, soft: bool = False, called: bool = False) -> None:
         """Read from outside unless surely bound, then whatever the object's code reads."""
@@ -162,6 +165,7 @@ class ModuleFrame(Frame):
         if name not in state.bound:
             self._take(name, line, soft=False)
         state.perhaps_gone.add(name)
+        self.deletions.append(name)
         if sure:
             state.bound.add(name)
             state.gone.add(name)

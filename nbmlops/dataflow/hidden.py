@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from string import Formatter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["HISTORY", "Magic", "cell_magic", "line_magic", "parse_hidden", "query_names", "shell_expressions", "shell_variables", "sql_names"]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.carrying import merge, settle
 from nbmlops.dataflow.flow import Carry, Flow  # noqa: TC001 - dataclasses show their fields' types
 from nbmlops.dataflow.hidden import HISTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 __all__ = ["BUILTINS", "Link", "Unit", "UnitLinks", "link"]
 

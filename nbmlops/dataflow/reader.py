@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataflow.carrying import Held, settle
 from nbmlops.dataflow.flow import Carry, PathUse
 from nbmlops.dataflow.frames import ClassFrame, ComprehensionFrame, Frame, FunctionFrame, ModuleFrame
 from nbmlops.dataflow.state import dotted, environment_variable, is_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["Reader", "namespace_key"]
 

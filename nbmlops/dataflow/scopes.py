@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.carrying import Held
 from nbmlops.dataflow.definitions import DefinitionReader
 from nbmlops.dataflow.flow import Binding, Carry, Flow, PathUse
 from nbmlops.dataflow.frames import ClassFrame, State
 from nbmlops.dataflow.hidden import HISTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Binding", "Carry", "Flow", "PathUse", "analyse"]
 
@@ -187,13 +190,15 @@ class _Reader(DefinitionReader):
             self.visit_all(node.finalbody)
             return
         module = self.module
-        start = module.state
+        start, deletions = module.state, len(module.deletions)
         module.state = start.copy()
         self.guarded += guarded
         self.visit_all(node.body)
         self.guarded -= guarded
         tried = module.state
         interrupted = State.join([start.copy(), _alive(tried)])
+        # it may have stopped between a deletion and the binding that follows
+        interrupted.perhaps_gone.update(module.deletions[deletions:])
         self.visit_all(node.orelse)
         ends = [module.state]
         for handler in node.handlers:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
@@ -19,6 +17,9 @@ from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.store.records import Artifact, StageRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
     from nbmlops.executors.base import Executor
     from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Stage, Step
@@ -156,9 +157,10 @@ class Scheduler:
 
     def _can_start(self, item: PlannedStage) -> bool:
         name = item.stage.name
-        return (
-            item.state == "stale" and name not in self._running and name not in self.results and time.monotonic() >= self._not_before.get(name, 0.0)
-        )
+        if item.state != "stale" or name in self._running or name in self.results:
+            return False
+        # a refused stage has its record, but is offered to nobody
+        return time.monotonic() >= self._not_before.get(name, 0.0) and all(other in self.finished for other in item.stage.upstream)
 
     def _start(self, item: PlannedStage, plan: Plan) -> bool:
         """Start a stage, unless another process is computing it: then its record will come."""

@@ -7,7 +7,7 @@ names that it binds and the settings that it sets.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from nbmlops.notebook.known import Changes, Known, root_names
 from nbmlops.notebook.purity import (
@@ -23,6 +23,9 @@ from nbmlops.notebook.purity import (
     PURE_METHODS,
     SEEDED,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["is_front_only", "is_setup"]
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from nbmlops.errors import MissingDependency, NotebookError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Cell", "Document", "parse_document", "read_document"]
 

@@ -10,12 +10,14 @@ import ast
 import difflib
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Number
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from nbmlops.errors import NotebookError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["Expression", "parse_expression"]
 

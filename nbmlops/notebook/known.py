@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.notebook.purity import MUTATING_METHODS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Changes", "Known", "root_names"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ from nbmlops.notebook.known import Known
 from nbmlops.notebook.values import STAGE_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbmlops.notebook.document import Cell, Document
 
 __all__ = ["Role", "RoledCell", "assign_roles"]

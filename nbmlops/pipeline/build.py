@@ -7,7 +7,6 @@ import glob
 import hashlib
 import json
 import posixpath
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,8 @@ from nbmlops.pipeline.model import Parameter, Pipeline, Read, Report, SetupState
 from nbmlops.pipeline.setup import Statement, read_parameters, statements
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from nbmlops.notebook.document import Document
 
 __all__ = ["Source", "build", "read_source"]

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.model import Diagnostic, Pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nbmlops.dataflow.flow import Flow
     from nbmlops.dataflow.linking import UnitLinks
     from nbmlops.notebook.document import Document

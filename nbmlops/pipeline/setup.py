@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from nbmlops.notebook.roles import Role, RoledCell
 from nbmlops.pipeline.model import Parameter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nbmlops.dataflow.flow import Flow
 
 __all__ = ["Statement", "line_comments", "literal_assignments", "read_parameters", "statements"]

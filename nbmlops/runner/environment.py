@@ -7,12 +7,15 @@ import json
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.normalise import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
 
 __all__ = ["Distributions", "LocalModules", "file_digest", "local_module_path", "python_version"]
 

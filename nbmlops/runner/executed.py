@@ -7,7 +7,6 @@ import datetime as dt
 import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
@@ -15,6 +14,8 @@ from nbmlops.notebook.roles import Role, RoledCell
 from nbmlops.runner.plan import REPORT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nbmlops.notebook.document import Document
     from nbmlops.pipeline.model import Pipeline
     from nbmlops.runner.results import RunResult, StageResult

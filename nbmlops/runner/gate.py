@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError
 from nbmlops.notebook.expressions import parse_expression
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["judge"]
 

@@ -9,13 +9,15 @@ import os
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.environment import file_digest, local_module_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
 
 __all__ = ["Observation", "observing", "paused"]
 

@@ -7,11 +7,13 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from nbmlops.runner.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = ["OutputRecorder", "RecordedStream", "captured_descriptors", "read_journal"]
 

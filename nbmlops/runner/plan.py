@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +15,8 @@ from nbmlops.pipeline.model import Pipeline, Read, Stage, Step
 from nbmlops.runner.stagekey import Components, Surroundings, components, differences, identity, stage_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from nbmlops.store.records import Artifact, StageRecord
     from nbmlops.store.store import Store
 
@@ -290,7 +291,7 @@ class Planner:
                 lines = differences(dict(record.components), parts, self.pipeline.parameters)
                 if lines and (nearest is None or len(lines) < len(nearest)):
                     nearest = lines
-        return tuple(nearest) if nearest else ("it has no record yet",)
+        return tuple(nearest) if nearest else ("not computed yet",)
 
     def _condition(self, stage: Stage, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:
         """Evaluate ``--if`` over the parameters and the metrics of the stages before."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbmlops.pipeline.model import Diagnostic
     from nbmlops.runner.task import StageError
     from nbmlops.store.records import Artifact, StageRecord

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from nbmlops.runner.gate import judge
 from nbmlops.runner.results import StageResult
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbmlops.runner.stagekey import Surroundings
     from nbmlops.store.records import StageRecord
     from nbmlops.store.store import Store

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.compilerop import CachingCompiler
@@ -19,6 +16,10 @@ from traitlets import Type
 from traitlets.config import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
     from nbmlops.runner.namespace import Namespace
     from nbmlops.runner.outputs import OutputRecorder
 

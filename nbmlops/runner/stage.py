@@ -8,11 +8,10 @@ import numbers
 import os
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from nbmlops.errors import NbmlopsError, NotStorable, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
@@ -28,6 +27,9 @@ from nbmlops.store.fingerprint import alias_sets, value_fingerprint
 from nbmlops.store.records import Artifact
 from nbmlops.store.serializers import Context, decode, encode
 from nbmlops.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["derive_seed", "execute", "keep_values", "metrics_of"]
 

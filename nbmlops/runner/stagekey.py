@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.environment import Distributions, LocalModules, file_digest, python_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
     from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Pipeline, SetupStatement, Stage
+    from nbmlops.runner.redaction import MASK, looks_secret
     from nbmlops.store.records import Artifact
 
 __all__ = ["Components", "Surroundings", "components", "differences", "identity", "stage_key", "type_exact"]
@@ -210,11 +212,17 @@ def _values(used: list[SetupStatement], pipeline: Pipeline, parameters: Mapping[
         for name in statement.names:
             declared = name in parameters and name in pipeline.parameters and pipeline.parameters[name].cell == statement.cell
             if declared:
-                values[name] = type_exact(parameters[name])
+                values[name] = _shown(name, parameters[name])
             elif name in statement.literals:
                 label = name if name not in values else f"{name} (cell {statement.cell})"
-                values[label] = type_exact(statement.literals[name])
+                values[label] = _shown(name, statement.literals[name])
     return values
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a value's exact text; of one that looks secret a digest, since records are read by people."""
+    text = type_exact(value)
+    return f"{MASK} {hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}" if looks_secret(name, value) else text
 
 
 def _definitions(used: list[SetupStatement]) -> dict[str, str]:

@@ -14,16 +14,18 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.outputs import read_journal
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.settings import load_settings
 from nbmlops.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["end_with_parent", "supervise"]
 

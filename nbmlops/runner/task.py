@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Step
 from nbmlops.store.records import Artifact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["StageError", "StageOutcome", "StageTask"]
 

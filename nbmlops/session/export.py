@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import pickle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError, UsageError
 from nbmlops.store.serializers import Context, decode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nbmlops.settings import Settings
     from nbmlops.store.records import Artifact
     from nbmlops.store.store import Store

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import keyword
 import math
-from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
     from nbmlops.pipeline.model import Parameter
 
 __all__ = ["check_parameters", "parse_value", "read_parameter_file"]

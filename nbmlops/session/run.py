@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UpstreamMissing
@@ -11,6 +10,8 @@ from nbmlops.runner.results import RunResult, StageResult
 from nbmlops.runner.task import StageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbmlops.session.batch import Session
     from nbmlops.store.records import Artifact, RunRecord, StageRecord
 

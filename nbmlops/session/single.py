@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UpstreamMissing
@@ -12,6 +11,8 @@ from nbmlops.executors.scheduler import Scheduler, attempts_folder
 from nbmlops.runner.plan import Trial, only_stages
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbmlops.runner.results import StageResult
     from nbmlops.session.batch import Session
 

@@ -6,7 +6,6 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,8 @@ from nbmlops.store.records import Artifact, StageRecord
 from nbmlops.store.serializers import decode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbmlops.pipeline.model import Stage
     from nbmlops.runner.plan import Planner
     from nbmlops.session.kernel import KernelSession

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -23,6 +22,8 @@ from nbmlops.store.records import BadSeal, RunRecord, unseal
 from nbmlops.store.store import Store, run_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbmlops.settings import Settings
 
 __all__ = ["Collection", "collect"]

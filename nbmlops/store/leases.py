@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
 from nbmlops.store.objects import Blobs, Planted
 from nbmlops.store.records import BadSeal, seal, unseal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Lease", "any_lease", "hold_lease"]
 

@@ -10,12 +10,15 @@ import errno
 import mmap
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
 from nbmlops.store.locks import file_lock
 from nbmlops.store.objects import FileInfo, Planted, split_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 __all__ = ["LocalBlobs"]
 

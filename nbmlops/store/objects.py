@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +17,8 @@ from nbmlops.errors import StoreError
 from nbmlops.store.records import is_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from typing_extensions import Buffer
 
 __all__ = ["Blobs", "FileInfo", "Objects", "Planted", "digest_of", "quarantine_path", "split_path"]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from blake3 import blake3
@@ -20,6 +18,9 @@ from nbmlops.store.records import BadSeal, ForeignSeal, RunRecord, StageRecord, 
 from nbmlops.store.trust import judge_trust, local_root, store_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from nbmlops.settings import Settings
 
 __all__ = ["Store", "index_path", "record_path", "run_path", "snapshot_path"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbmlops.settings import Settings
 
 __all__ = ["Trust", "is_trusted", "judge_trust", "local_root", "store_key"]

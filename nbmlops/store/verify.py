@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.store.objects import FileInfo, Planted, digest_of
 from nbmlops.store.records import StageRecord, is_digest
 from nbmlops.store.store import Store, index_path, record_path, run_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
 
 __all__ = ["Problem", "Verification", "verify_store"]
 

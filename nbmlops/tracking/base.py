@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from nbmlops.plugins import Family
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from nbmlops.executors.events import Event
 
 __all__ = ["TRACKERS", "Tracker"]

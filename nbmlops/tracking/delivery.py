@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import NbmlopsError, StoreError, TrackerUnavailable
 from nbmlops.tracking.base import TRACKERS, Tracker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
     from nbmlops.tracking.outbox import Outbox
 
 __all__ = ["QUIET", "Delivery", "Report", "sync"]

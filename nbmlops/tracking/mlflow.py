@@ -7,7 +7,6 @@ import logging
 import posixpath
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
@@ -29,6 +28,8 @@ from nbmlops.tracking.pages import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Experiment, Run
 

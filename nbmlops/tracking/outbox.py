@@ -18,15 +18,17 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, RunFinished, RunStarted, event_from_json, event_to_json
 from nbmlops.store.locks import file_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 __all__ = ["Journal", "Outbox", "Progress"]
 

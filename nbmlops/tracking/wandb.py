@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,6 +20,8 @@ from nbmlops.tracking.offline_run import is_whole
 from nbmlops.tracking.pages import name_of_run, numbers, stages, text_of, texts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import wandb
 
 __all__ = ["WandbTracker", "wandb_id"]

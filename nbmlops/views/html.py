@@ -7,7 +7,6 @@ nbconvert and in a notebook that somebody else has run. Nothing here is fetched 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from nbmlops.views.amounts import human_value
@@ -17,6 +16,8 @@ from nbmlops.views.tables import Table, graph_table, run_table, said_state
 from nbmlops.views.text import diagnostic_line, error_lines, headline
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from nbmlops.pipeline.model import Pipeline
     from nbmlops.runner.results import RunResult
 

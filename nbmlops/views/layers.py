@@ -13,8 +13,11 @@ Gansner, Koutsofios, North, Vo (1993). A technique for drawing directed graphs. 
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Graph"]
 

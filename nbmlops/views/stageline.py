@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nbmlops.views.amounts import exact_value, human_seconds
@@ -11,6 +10,8 @@ from nbmlops.views.states import words_of
 from nbmlops.views.tables import outputs_of, reason_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nbmlops.runner.results import StageResult
     from nbmlops.runner.task import StageError
 

@@ -7,7 +7,6 @@ its word and by the shape of its mark; the colour only repeats it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbmlops.views.amounts import human_seconds
@@ -17,6 +16,8 @@ from nbmlops.views.layout import Box, Layout, Line, layered
 from nbmlops.views.states import HUES, look_of, words_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from nbmlops.pipeline.model import Pipeline, Stage
 
 __all__ = ["describe_graph", "graph_svg"]
@@ -145,7 +146,7 @@ def _text_width(text: str, size: float) -> float:
             ems += 1.05 * columns(character) / 2 if columns(character) != 1 else 0.75
         elif character in "fijlrt.,:;'|!()[] ":
             ems += 0.36
-        elif character in "mwMW@%":
+        elif character in "mwMW@%#&":
             ems += 0.9
         else:
             ems += 0.7 if character.isupper() else 0.6

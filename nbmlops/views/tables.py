@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from nbmlops.views.escape import clean, columns, cut, listed, padded
 from nbmlops.views.states import look_of, words_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from nbmlops.pipeline.model import Pipeline, Read
     from nbmlops.runner.results import RunResult, StageResult
     from nbmlops.store.records import Artifact

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from nbmlops.runner.redaction import MASK, looks_secret
@@ -14,6 +13,8 @@ from nbmlops.views.states import words_of
 from nbmlops.views.tables import REPORT_ROW, Table, aligned, by_kind, reason_of, run_table, text_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from nbmlops.pipeline.model import Diagnostic, Parameter, Pipeline, Read, Stage
     from nbmlops.runner.plan import Plan
     from nbmlops.runner.results import RunResult

@@ -108,8 +108,7 @@ class NotebookPage:
     def open(self, url: str) -> None:
         """Open a notebook and wait for its kernel."""
         self.page.goto(url, timeout=TIMEOUT_S * 1000)
-        # the notebook's own indicator says idle while the kernel is still starting
-        self.page.wait_for_selector(r"#jp-main-statusbar >> text=/\| Idle/")
+        self._idle()
 
     def cell(self, source: str) -> Locator:
         """Return the one code cell whose source contains a text."""
@@ -125,15 +124,16 @@ class NotebookPage:
         self.page.click(f".lm-Menu-item[data-command='{command}']")
 
     def run_all(self) -> None:
-        """Run all cells, and wait for the last one."""
+        """Run all cells, and wait until each has a number."""
         self.menu("Run", "runmenu:run-all")
-        self._finished()
+        expect(self._prompts(r"\[\*\]|\[ \]")).to_have_count(0)
 
-    def restart_and_run_all(self) -> None:
-        """Restart the kernel, run all cells, and wait for the last one."""
-        self.menu("Kernel", "runmenu:restart-and-run-all")
+    def restart(self) -> None:
+        """Restart the kernel and clear what the cells show."""
+        self.menu("Kernel", "kernelmenu:restart-and-clear")
         self.page.click(".jp-Dialog .jp-mod-accept")
-        self._finished()
+        expect(self._prompts(r"\[\d+\]")).to_have_count(0)
+        self._idle()
 
     def save(self, path: Path) -> None:
         """Save the notebook, and wait until its file has changed."""
@@ -150,10 +150,13 @@ class NotebookPage:
         self.page.keyboard.press("Control+End")
         self.page.keyboard.type(text)
 
-    def _finished(self) -> None:
-        """Wait until cells have begun to run and none is waiting or running."""
-        prompts = self.page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
-        expect(prompts.filter(has_text=re.compile(r"\[\*\]|\[ \]"))).to_have_count(0, timeout=TIMEOUT_S * 1000)
+    def _idle(self) -> None:
+        # the notebook's own indicator says idle while the kernel is still starting
+        self.page.wait_for_selector(r"#jp-main-statusbar >> text=/\| Idle/")
+
+    def _prompts(self, pattern: str) -> Locator:
+        """Return the code cells' prompts that match; `[ ]` has not run, `[*]` waits or runs."""
+        return self.page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").filter(has_text=re.compile(pattern))
 
 
 def _free_port() -> int:

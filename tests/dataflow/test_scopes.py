@@ -36,6 +36,7 @@ CASES = [
     ("df['a'] = b", "df b", "", "df"),
     ("df.loc[m, 'a'] += k", "df m k", "", "df"),
     ("del d[k]", "d k", "", "d"),
+    ("b((b := h))", "b h", "b", ""),
     ("d[0] += (d := k)", "d k", "d", "d"),
     ("x.y.z = 1", "x", "", "x"),
     ("x: int = v", "v", "x", ""),
@@ -107,6 +108,7 @@ CASES = [
     ("def f():\n  del x\n  x = 1\nf()", "", "f", ""),
     # names that end, and names of modules
     ("x = 1\ndel x", "", "", ""),
+    ("x = 1\ntry:\n  del x\n  x = f()\nexcept ValueError: pass", "f", "x?", ""),
     ("del x\nx = 1", "x", "x", ""),
     ("x = 1\nif c: del x", "c", "x?", ""),
     ("import a.b, c.d as e\nfrom m import n as o", "", "a e o", ""),

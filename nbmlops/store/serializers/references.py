@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     from nbmlops.store.serializers.base import Context
 

@@ -1,0 +1,212 @@
+"""One run of a notebook in progress: its id, its processes, its events, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.executors.base import EXECUTORS, Executor
+from nbmlops.executors.events import Event, RunFinished, RunStarted
+from nbmlops.executors.scheduler import Scheduler, attempts_folder, preload_modules
+from nbmlops.runner.environment import LocalModules
+from nbmlops.runner.executed import executed_notebook, write_notebook
+from nbmlops.runner.plan import REPORT, Planner
+from nbmlops.runner.redaction import Redactor, secret_values
+from nbmlops.runner.results import RunResult, run_status
+from nbmlops.session.origin import git_tags
+from nbmlops.session.parameters import all_parameters
+from nbmlops.session.run import Run
+from nbmlops.store.records import RunRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbmlops.session.batch import Session
+
+__all__ = ["Execution", "notebook_of"]
+
+Progress = Callable[[str, str], None]
+
+
+class Execution:
+    """One run in progress: its id, its events, its executor."""
+
+    def __init__(self, session: Session, planner: Planner, target: Path | None) -> None:
+        self._session = session
+        self._planner = planner
+        self._target = target
+        self.run_id = uuid.uuid4().hex[:16]
+        self._started_s = time.time()
+        self._tracking: Any = None
+        self._redactor = _redactor(planner)
+
+    def run(self, *, workers: int, executor: str, track: bool, fail_fast: bool, progress: Progress) -> Run:
+        """Run what is stale, write the notebook and the run's record, and tell the trackers.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After everything that ran has been ended, and that has been written down too.
+        """
+        session, planner = self._session, self._planner
+        self._open_tracking(track=track)
+        scheduler = Scheduler(
+            planner,
+            self._executor(executor, workers),
+            session.store,
+            session.settings,
+            self.run_id,
+            emit=self._emit,
+            progress=progress,
+            fail_fast=fail_fast,
+        )
+        self._emit(self._started())
+        try:
+            with session.store.hold():
+                scheduler.run()
+        except KeyboardInterrupt:
+            scheduler.executor.close()
+            scheduler.cancel()
+            self._finish(scheduler, cancelled=True)
+            raise
+        finally:
+            scheduler.executor.close()
+        return self._finish(scheduler, cancelled=False)
+
+    def _executor(self, name: str, workers: int) -> Executor:
+        pipeline = self._planner.pipeline
+        modules = {module for stage in pipeline.stages.values() for module in stage.modules}
+        modules |= {module for statement in pipeline.setup for module in statement.modules}
+        local = LocalModules(self._session.folder, self._session.settings.project_root)
+        foreign = local.fingerprints(modules)[1]
+        steps = tuple(step for stage in pipeline.stages.values() for step in stage.steps) or pipeline.setup_steps
+        kind: Any = EXECUTORS.get(name)
+        made: Executor = kind(attempts_folder(self._session.store), workers, preload_modules(steps, foreign))
+        return made
+
+    def _open_tracking(self, *, track: bool) -> None:
+        settings = self._session.settings
+        if not track or not settings.trackers:
+            return
+        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415 - the core runs without trackers
+        from nbmlops.tracking.sender import Sender  # noqa: PLC0415
+
+        outbox = Outbox(self._session.store.local_path("outbox"), settings.trackers)
+        self._tracking = (outbox, Sender(outbox, settings.trackers, settings.project_root, self.run_id))
+
+    def _emit(self, event: Event) -> None:
+        if self._tracking is not None:
+            outbox, sender = self._tracking
+            outbox.append(_redacted(event, self._redactor))
+            if isinstance(event, RunStarted):
+                sender.start()
+
+    def _started(self) -> RunStarted:
+        session, planner = self._session, self._planner
+        pipeline = planner.pipeline
+        names = {module for statement in pipeline.setup for module in statement.modules}
+        names |= {module for stage in pipeline.stages.values() for module in stage.modules}
+        versions = session.surroundings.modules(names, ())[1]
+        return RunStarted(
+            run_id=self.run_id,
+            time_s=self._started_s,
+            notebook=planner.notebook,
+            experiment=session.settings.experiment or session.document.name,
+            parameters=all_parameters(pipeline.parameters, planner.trial.parameters),
+            tags={**git_tags(session.settings.project_root), "store": session.settings.store},
+            environment=versions,
+            seed=planner.trial.seed,
+        )
+
+    def _finish(self, scheduler: Scheduler, *, cancelled: bool) -> Run:
+        session, planner = self._session, self._planner
+        results = dict(scheduler.results)
+        report = results.pop(REPORT, None)
+        stages = {name: results[name] for name in planner.pipeline.stages if name in results}
+        target = self._target or session.store.local_path(f"runs/{session.document.name}-{self.run_id}.ipynb")
+        result = RunResult(
+            run_id=self.run_id,
+            status=run_status(stages, report, cancelled=cancelled),
+            notebook=session.document.shown,
+            output=str(target.resolve()),
+            parameters=self._redactor.data(all_parameters(planner.pipeline.parameters, planner.trial.parameters)),
+            seconds=time.time() - self._started_s,
+            stages=stages,
+            diagnostics=planner.pipeline.diagnostics,
+            report=report,
+        )
+        data = write_notebook(target, notebook_of(session, planner, result, self._started_s))
+        digest = session.store.snapshot(data)
+        self._emit(
+            RunFinished(
+                run_id=self.run_id, time_s=time.time(), status=result.status, seconds=result.seconds, output=result.output, output_digest=digest
+            )
+        )
+        self._record(result, {})
+        if self._tracking is not None:
+            result = replace(result, tracking=self._tracking[1].wait())
+            self._record(result, result.tracking)
+        return Run(result, session)
+
+    def _record(self, result: RunResult, tracking: Mapping[str, Mapping[str, str]]) -> None:
+        session = self._session
+        source = json.dumps(session.document.raw, sort_keys=True).encode()
+        session.store.put_run(
+            RunRecord(
+                run_id=result.run_id,
+                notebook=self._planner.notebook,
+                notebook_digest=session.store.snapshot(source),
+                status=result.status,
+                started_s=self._started_s,
+                seconds=result.seconds,
+                parameters=dict(result.parameters),
+                stages=tuple(stage.to_json() for stage in result.stages.values()),
+                output=result.output,
+                tracking={name: dict(value) for name, value in tracking.items()},
+                diagnostics=tuple(item.to_json() for item in result.diagnostics),
+                seed=self._planner.trial.seed,
+                git_commit=git_tags(session.settings.project_root).get("git_commit"),
+            )
+        )
+
+
+def notebook_of(session: Session, planner: Planner, result: RunResult, started_s: float) -> dict[str, Any]:
+    """Return the executed notebook of a result, secrets hidden."""
+    report = planner.report_stage()
+
+    def outputs(digest: str) -> list[list[dict[str, Any]]]:
+        try:
+            found: list[list[dict[str, Any]]] = json.loads(bytes(session.store.objects.view(digest)))
+        except KeyError:
+            return []
+        return found
+
+    notebook = executed_notebook(
+        session.document,
+        session.source.cells,
+        planner.pipeline,
+        result,
+        outputs=outputs,
+        overrides=planner.trial.parameters,
+        report_cells=report.cells if report else (),
+        started_s=started_s,
+    )
+    redacted: dict[str, Any] = _redactor(planner).data(notebook)
+    return redacted
+
+
+def _redactor(planner: Planner) -> Redactor:
+    """Return what hides the secrets of a run: parameters that look so, and the variables that ``--secret`` names."""
+    names = [name for stage in planner.pipeline.stages.values() for name in stage.directive.secrets]
+    return Redactor(secret_values(all_parameters(planner.pipeline.parameters, planner.trial.parameters), os.environ, names))
+
+
+def _redacted(event: Event, redactor: Redactor) -> Event:
+    from nbmlops.executors.events import event_from_json, event_to_json  # noqa: PLC0415 - beside its only use
+
+    return event_from_json(redactor.data(event_to_json(event)))
