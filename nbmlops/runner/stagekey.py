@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.environment import Distributions, LocalModules, file_digest, python_version
+from nbmlops.runner.redaction import MASK, looks_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Pipeline, SetupStatement, Stage
-    from nbmlops.runner.redaction import MASK, looks_secret
     from nbmlops.store.records import Artifact
 
 __all__ = ["Components", "Surroundings", "components", "differences", "identity", "stage_key", "type_exact"]
