@@ -270,7 +270,20 @@ class ComprehensionFrame(Frame):
 class FunctionFrame(Frame):
     """A function: its names are its own wherever in the body they are bound."""
 
-    __slots__ = ("bound", "carries", "files", "global_binds", "global_mutates", "global_reads", "globals", "held", "mutated", "names", "nonlocals")
+    __slots__ = (
+        "bound",
+        "carries",
+        "files",
+        "given",
+        "global_binds",
+        "global_mutates",
+        "global_reads",
+        "globals",
+        "held",
+        "mutated",
+        "names",
+        "nonlocals",
+    )
 
     def __init__(self, parent: Frame) -> None:
         super().__init__(parent)
@@ -284,6 +297,7 @@ class FunctionFrame(Frame):
         self.global_mutates: set[str] = set()
         self.carries: dict[str, Carry] = {}
         self.held = Held()
+        self.given: list[tuple[str, Carry]] = []
         self.files: list[tuple[Literal["read", "write"], PathUse]] = []
 
     def read(self, name: str, line: int, *, soft: bool = False, called: bool = False) -> None:  # noqa: ARG002

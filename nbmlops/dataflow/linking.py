@@ -173,7 +173,7 @@ class _Document:
 
     def _update(self, position: int, unit: Unit, linker: _Linker) -> None:
         flow = unit.flow
-        find = linker.carry_after
+        find = linker.meaning
         versions: _Table = {}
         for name, carry in flow.carries.items():
             if name not in flow.binds and name not in linker.mutates:
@@ -181,7 +181,7 @@ class _Document:
                 if settled is not None:
                     self.given[name] = settled
         for name in linker.writes | linker.mutates:
-            found = find(name)
+            found = linker.carry_after(name)
             carry_of = _settled(found, find) if found is not None else None
             versions[name] = _Version(position, carry_of, name in flow.imports)
         for name in flow.deleted:
@@ -344,6 +344,11 @@ class _Linker:
         if binding is not None and binding.kind == "definite":
             return own
         return merge(own, self._carry_before(name))
+
+    def meaning(self, name: str) -> Carry | None:
+        """Give what a name in the unit's code may bring along: in ``f = partial(f)`` the old object too."""
+        found = self.carry_after(name)
+        return merge(found, self._carry_before(name)) if name in self.flow.reads else found
 
 
 def _is_history(name: str) -> bool:

@@ -139,7 +139,16 @@ class Reader:
         """End a function, keeping of its files those that are not named by its own variables."""
         own = frame.own
         for name in frame.bound & frame.globals & frame.carries.keys():
-            self.module.give(name, settle(frame.carries[name], frame.carries.get), 0, sure=False, replace=False)
+            frame.given.append((name, settle(frame.carries[name], frame.carries.get)))
+        outer = self.function()
+        for name, carry in frame.given:
+            held = Held()
+            held.add(carry)
+            left = held.carry(carry.kind, without=own)
+            if outer is None:
+                self.module.give(name, left, 0, sure=False, replace=False)
+            else:
+                outer.given.append((name, left))
         for kind, use in frame.files:
             if own.isdisjoint(use.names):
                 self.add_file(kind, use)

@@ -63,6 +63,8 @@ class Scheduler:
         Gets each stage's name when it starts, with the reason.
     fail_fast : bool
         Whether the first failure stops independent branches too.
+    environment : mapping of str to str
+        Variables that every stage process gets.
     """
 
     planner: Planner
@@ -73,6 +75,7 @@ class Scheduler:
     emit: Callable[[Event], None] = lambda _event: None
     progress: Callable[[str, str], None] = lambda _stage, _reason: None
     fail_fast: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
     results: dict[str, StageResult] = field(default_factory=dict)
     finished: dict[str, StageRecord] = field(default_factory=dict)
     _running: dict[str, _Attempt] = field(default_factory=dict)
@@ -173,6 +176,7 @@ class Scheduler:
             return False
         token = f"{self.run_id[:8]}-{uuid.uuid4().hex[:12]}"
         task = make_task(item, plan, self.finished, planner=self.planner, settings=self.settings, store=self.store, run_id=self.run_id, token=token)
+        task = replace(task, environment=dict(self.environment))
         self._reasons.setdefault(name, item.reason)
         self._running[name] = _Attempt(name, token, item, self._reasons[name], lock, item.stage)
         self.progress(name, self._reasons[name])

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Execution", "notebook_of"]
 
 Progress = Callable[[str, str], None]
+_WAIT_S = 10.0
+_INTERRUPTED_WAIT_S = 2.0
 
 
 class Execution:
@@ -66,6 +68,7 @@ class Execution:
             fail_fast=fail_fast,
         )
         self._emit(self._started())
+        scheduler.environment = self._joined_environment()
         try:
             with session.store.hold():
                 scheduler.run()
@@ -78,12 +81,28 @@ class Execution:
             scheduler.executor.close()
         return self._finish(scheduler, cancelled=False)
 
+    def _joined_environment(self) -> dict[str, str]:
+        """Return what makes the notebook's own MLflow calls log into this run; nothing for a notebook that has none."""
+        if self._tracking is None or "mlflow" not in self._session.settings.trackers:
+            return {}
+        from nbmlops.tracking.joining import mlflow_environment, wants_mlflow  # noqa: PLC0415 - the core runs without trackers
+
+        pipeline = self._planner.pipeline
+        sources = [step.source for stage in pipeline.stages.values() for step in stage.steps]
+        if not wants_mlflow(self._modules(), sources):
+            return {}
+        return mlflow_environment(self._tracking[0], self.run_id, self._session.settings.project_root)
+
+    def _modules(self) -> set[str]:
+        """Return the dotted names of what the notebook imports."""
+        pipeline = self._planner.pipeline
+        used = {module for stage in pipeline.stages.values() for module in stage.modules}
+        return used | {module for statement in pipeline.setup for module in statement.modules}
+
     def _executor(self, name: str, workers: int) -> Executor:
         pipeline = self._planner.pipeline
-        modules = {module for stage in pipeline.stages.values() for module in stage.modules}
-        modules |= {module for statement in pipeline.setup for module in statement.modules}
         local = LocalModules(self._session.folder, self._session.settings.project_root)
-        foreign = local.fingerprints(modules)[1]
+        foreign = local.fingerprints(self._modules())[1]
         steps = tuple(step for stage in pipeline.stages.values() for step in stage.steps) or pipeline.setup_steps
         kind: Any = EXECUTORS.get(name)
         made: Executor = kind(attempts_folder(self._session.store), workers, preload_modules(steps, foreign))
@@ -109,9 +128,7 @@ class Execution:
     def _started(self) -> RunStarted:
         session, planner = self._session, self._planner
         pipeline = planner.pipeline
-        names = {module for statement in pipeline.setup for module in statement.modules}
-        names |= {module for stage in pipeline.stages.values() for module in stage.modules}
-        versions = session.surroundings.modules(names, ())[1]
+        versions = session.surroundings.modules(self._modules(), ())[1]
         return RunStarted(
             run_id=self.run_id,
             time_s=self._started_s,
@@ -149,7 +166,7 @@ class Execution:
         )
         self._record(result, {})
         if self._tracking is not None:
-            result = replace(result, tracking=self._tracking[1].wait())
+            result = replace(result, tracking=self._tracking[1].wait(_INTERRUPTED_WAIT_S if cancelled else _WAIT_S))
             self._record(result, result.tracking)
         return Run(result, session)
 

@@ -140,13 +140,20 @@ def _shown(value: Any) -> Any:  # noqa: ANN401
 
 def _yaml(text: str, what: str) -> Any:  # noqa: ANN401
     from ruamel.yaml import YAML  # noqa: PLC0415 - only where parameters are given
+    from ruamel.yaml.constructor import SafeConstructor  # noqa: PLC0415
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415
     from ruamel.yaml.tokens import AliasToken  # noqa: PLC0415
 
+    class CoreConstructor(SafeConstructor):
+        """YAML 1.2's core schema has no dates: ``2013-01-01`` is a string."""
+
+    CoreConstructor.add_constructor("tag:yaml.org,2002:timestamp", lambda _loader, node: node.value)
+    parser = YAML(typ="safe", pure=True)
+    parser.Constructor = CoreConstructor
     try:
         if any(isinstance(token, AliasToken) for token in YAML(typ="safe", pure=True).scan(text)):
             raise UsageError(f"{what} has a YAML alias", code="NB006", fix="write the value out")
-        return YAML(typ="safe", pure=True).load(text)
+        return parser.load(text)
     except (YAMLError, ValueError) as error:
         problem = getattr(error, "problem", None) or str(error)
         raise UsageError(f"{what} is not YAML: {problem}", code="NB006", fix="quote the value, for example -p name '\"text\"'") from error

@@ -99,7 +99,8 @@ class Project:
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of every command: no tracker, and a mark by which to find what was left behind."""
-        return {**os.environ, "NBMLOPS_TRACKERS": "", "NBMLOPS_TEST_MARK": self.mark, **(extra or {})}
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST" and not name.startswith("NBMLOPS_")}
+        return {**inherited, "NBMLOPS_TRACKERS": "", "NBMLOPS_TEST_MARK": self.mark, **(extra or {})}
 
     def start(self, *words: object, env: Mapping[str, str] | None = None, module: str = "nbmlops") -> subprocess.Popen[str]:
         """Start a command in the project's folder, in a session of its own."""

@@ -219,7 +219,7 @@ def test_one_stage_of_several_cells(project: Project) -> None:
 
 def test_percent_script_is_a_notebook(project: Project) -> None:
     """A `.py` in jupytext's percent format runs like an `.ipynb`."""
-    text = '# %% tags=["parameters"]\nn = 2\n\n# %%\n# %%mlstage a\nx = n + 1\n\n# %% tags=["stage:b"]\ny = x * 2\n'
+    text = '# %% tags=["parameters"]\nn = 2\n\n# %%\n# %%mlstage a\nx = n + 1\n\n# %% tags=["stage:b"]\ny = x * 2\n\n# %%\nprint(y)\n'
     (project.folder / "nb.py").write_text(text, encoding="utf-8")
     done = project.run(notebook="nb.py")
     assert done.code == 0, done.err

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Route, sync_playwright
+from playwright.sync_api import Browser, Route, expect, sync_playwright
 
 from tests.acceptance.project import Project
 from tests.browser.lab import TIMEOUT_S, LabServer, NotebookPage
@@ -35,6 +35,7 @@ def browser() -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.fail("there is no Chromium for the browser tests; install it: apt-get install chromium", pytrace=False)
+    expect.set_options(timeout=TIMEOUT_S * 1000)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program)
         yield started

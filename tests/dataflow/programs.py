@@ -182,7 +182,7 @@ COMPOUND = [
     "class N:\nB    \n    def __init__(self, x=N):\nB        \n    def m(self):\nB        \n",
     "class N(N):\n    def __init__(self):\nB        \n", "class N:\n    x = N\n    N = E\n    def __call__(self):\n        return E\n",
     "match E:\n    case [N, *N] if N:\nB        \n    case N:\nB        \n", "def N():\n    def N():\nB        \n    return N\n",
-   
+
 ]  # fmt: skip
 
 cell = st.integers(0, 2**32).map(lambda seed: Writer(seed).cell())

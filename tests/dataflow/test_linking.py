@@ -44,6 +44,8 @@ CASES = [
     (["def f(): return K", "K = 1", "g = partial(f)", "g()"], "K:1 f:0 g:2"),
     (["def f(): return K", "K = 1", "p = Pipeline([('a', F(f))])", "p.fit()"], "K:1 f:0 p:2"),
     (["def f(): return K", "K = 1", "g = f", "def f(): return 2", "g()"], "K:1 f:3 g:2"),
+    (["def f(): return K", "K = 1", "f = partial(f)", "f()"], "K:1 f:2"),
+    (["def f():\n  global g\n  def g(): return K", "K = 1", "f()", "g()"], "K:1 g:2"),
     ([CLASS, "def make(): return C()", "K = 1", "c = make()", "c.m()"], "C:0 K:2 c:3"),
     (["def make():\n  def g(): return K\n  return g", "K = 1", "g = make()", "g()"], "K:1 g:2"),
     (["hooks = []", "hooks.append(lambda: K)", "K = 1", "[h() for h in hooks]"], "K:2 hooks:0"),

@@ -1,0 +1,53 @@
+"""The entry point: verbs, help, and errors as one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import nbmlops
+from nbmlops.cli.main import VERBS, main
+
+
+def test_without_a_verb_the_overview_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Misuse is exit 2, and the overview names every verb."""
+    assert main([]) == 2
+    shown = capsys.readouterr().out
+    assert all(verb in shown for verb in VERBS)
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The version is the package's."""
+    assert main(["--version"]) == 0
+    assert nbmlops.__version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_s_help_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Help is exit 0 and ends with a command to try."""
+    assert main([verb, "--help"]) == 0
+    assert f"example: nbmlops {verb}" in capsys.readouterr().out
+
+
+def test_an_unknown_verb_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip of the pen is one line and exit 2."""
+    assert main(["rnu"]) == 2
+    assert capsys.readouterr().err == "NB002: there is no verb 'rnu'; did you mean 'run'?\n"
+
+
+def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Argparse's usage block is not printed."""
+    assert main(["run", "x.ipynb", "--colour"]) == 2
+    shown = capsys.readouterr().err
+    assert "--colour" in shown
+    assert shown.count("\n") == 1
+
+
+def test_with_json_an_error_is_one_object_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scripts find the error where they look for the result."""
+    assert main(["run", str(tmp_path / "none.ipynb"), "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "NB101"
+    assert error["fix"]

@@ -1,0 +1,26 @@
+"""A project per test, and one server of stage processes for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nbmlops.executors.local import LocalExecutor
+from tests.runner.bench import Bench
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalExecutor]:
+    """Start the server that stages are forked from: it takes longer than most stages."""
+    made = LocalExecutor(tmp_path_factory.mktemp("attempts"), workers=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, server: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Give an empty project."""
+    monkeypatch.delenv("NBMLOPS_STORE_KEY", raising=False)
+    return Bench(tmp_path / "project", server)

@@ -1,0 +1,103 @@
+"""Parameters as a user gives them: read as YAML 1.2, checked against the notebook's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbmlops.errors import UsageError
+from nbmlops.pipeline.model import Parameter
+from nbmlops.session.parameters import check_parameters, parse_value, read_parameter_file
+
+
+def declared(name: str, default: Any, *, literal: bool = True) -> dict[str, Parameter]:
+    return {name: Parameter(name=name, type=type(default).__name__, default=default, literal=literal, help="", cell=1, line=1)}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("yes", "yes"),
+        ("true", True),
+        ("[a, b]", ["a", "b"]),
+        ("null", None),
+        ("0o17", 15),
+        ("017", 17),
+        ("'1'", "1"),
+        ("{a: 1}", {"a": 1}),
+        ("2013-01-01", "2013-01-01"),
+    ],
+)
+def test_a_value_is_yaml_1_2(text: str, value: Any) -> None:
+    """Words and numbers mean what YAML 1.2 says, not what YAML 1.1 said."""
+    found = parse_value("x", text)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["[&a 1, *a]", "[1", "!!python/object/apply:os.system [ls]"])
+def test_aliases_tags_and_broken_yaml_are_refused(text: str) -> None:
+    """What is not plain data is one error that names the parameter."""
+    with pytest.raises(UsageError, match="'x'"):
+        parse_value("x", text)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    """A slip of the pen is told apart from a wrong idea."""
+    with pytest.raises(UsageError, match="did you mean 'learning_rate'"):
+        check_parameters({"learnin_rate": 1.0}, declared("learning_rate", 0.1), "n.ipynb")
+
+
+@pytest.mark.parametrize("name", ["not valid", "class", "p\nimport os", ""])
+def test_a_name_that_is_no_identifier_is_refused(name: str) -> None:
+    """A name never becomes code."""
+    with pytest.raises(UsageError, match="no name of a parameter"):
+        check_parameters({name: 1}, declared("x", 1), "n.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("default", "given", "kept"),
+    [(0.5, 1, 1.0), (1, 2.5, 2.5), (1, None, None), (None, "a", "a"), ("a", "b", "b"), (True, False, False), ([1], [2, "x"], [2, "x"])],
+)
+def test_a_value_of_the_default_s_type_is_kept(default: Any, given: Any, kept: Any) -> None:
+    """An int may become a float, and null stands for nothing given."""
+    found = check_parameters({"x": given}, declared("x", default), "n.ipynb")["x"]
+    assert (found, type(found)) == (kept, type(kept))
+
+
+@pytest.mark.parametrize(("default", "given"), [(0.5, "a"), (1, True), (True, 1), ("a", 1), ([1], {"a": 1}), (1, [1])])
+def test_a_value_that_the_default_rules_out_is_refused(default: Any, given: Any) -> None:
+    """The message names the parameter, the cell and the wanted type."""
+    with pytest.raises(UsageError, match=f"cell 1.*'x'.*give a {type(default).__name__}"):
+        check_parameters({"x": given}, declared("x", default), "n.ipynb")
+
+
+@pytest.mark.parametrize("given", [{1: 2}, (1, 2), {1, 2}, b"x", 1j, object()])
+def test_a_value_that_would_not_come_back_is_refused(given: Any) -> None:
+    """Nothing is turned into its text silently."""
+    with pytest.raises(UsageError, match="would not come back"):
+        check_parameters({"x": given}, declared("x", None), "n.ipynb")
+
+
+def test_a_file_gives_names_and_values(tmp_path: Path) -> None:
+    """A parameter file is a YAML mapping."""
+    path = tmp_path / "p.yaml"
+    path.write_text("learning_rate: 0.2\nnames: [a]\n")
+    assert read_parameter_file(path) == {"learning_rate": 0.2, "names": ["a"]}
+
+
+@pytest.mark.parametrize("text", ["- 1\n- 2\n", "just text", "a: [1"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    """The message names the file."""
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"p\.yaml"):
+        read_parameter_file(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    """A file that is not there is one line."""
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_parameter_file(tmp_path / "none.yaml")
