@@ -5,13 +5,14 @@ INSTALLED := .venv/.installed
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format bench clean
 
 help:
 	@echo "make demo     run notebooks/flight_delay.ipynb end to end"
 	@echo "make test     run the test suite"
 	@echo "make lint     check style, types, layers and spelling"
 	@echo "make format   rewrite the code in the project's format"
+	@echo "make bench    measure speed against peers, which go into build/benchmarks"
 	@echo "make clean    remove .venv, build and the tools' caches; the store and the runs stay"
 
 # The stamp is written last, so an installation that broke off is done again.
@@ -55,6 +56,10 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# Ratios of one run, no test: what a shared machine takes differs too much from day to day.
+bench: $(INSTALLED)
+	@$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

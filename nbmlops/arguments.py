@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbmlops.errors import UsageError
-from nbmlops.session.batch import Session, open_notebook
-from nbmlops.session.parameters import names_of, read_parameter_file
+
+if TYPE_CHECKING:
+    from nbmlops.session.batch import Session
 
 __all__ = [
     "Parser",
@@ -25,6 +27,7 @@ __all__ = [
     "open_session",
     "print_json",
     "store_url",
+    "strict_json",
 ]
 
 
@@ -58,6 +61,8 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def given_parameters(options: argparse.Namespace) -> dict[str, Any]:
     """Return the parameters of ``-f`` and ``-p``; ``-p`` wins."""
+    from nbmlops.session.parameters import names_of, read_parameter_file  # noqa: PLC0415 - help and version answer without a session
+
     values: dict[str, Any] = {}
     for name in options.files:
         values.update(read_parameter_file(Path(name)))
@@ -67,7 +72,22 @@ def given_parameters(options: argparse.Namespace) -> dict[str, Any]:
 
 def open_session(options: argparse.Namespace, **settings: Any) -> Session:  # noqa: ANN401 - fields of Settings
     """Open the notebook that the command names."""
+    from nbmlops.session.batch import open_notebook  # noqa: PLC0415 - help and version answer without a session
+
     return open_notebook(options.notebook, store=store_url(options.store), **settings)
+
+
+def strict_json(data: Any) -> str:  # noqa: ANN401 - JSON data
+    """Return JSON that every reader takes: NaN and infinities, which JSON has not, as their names."""
+    return json.dumps(_finite(data), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON data
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def store_url(given: str | None) -> str | None:
@@ -77,7 +97,7 @@ def store_url(given: str | None) -> str | None:
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - JSON data
     """Print one JSON object on stdout."""
-    sys.stdout.write(json.dumps(data) + "\n")
+    sys.stdout.write(strict_json(data) + "\n")
     sys.stdout.flush()
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.arguments import add_notebook, open_session, print_json
+from nbmlops.arguments import add_notebook, open_session, print_json, strict_json
 from nbmlops.errors import UsageError
 from nbmlops.session.single import run_stage
 
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     target = Path(options.result)
     temporary = target.with_name(f".{target.name}.tmp")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_text(json.dumps(result.to_json()) + "\n", encoding="utf-8")
+    temporary.write_text(strict_json(result.to_json()) + "\n", encoding="utf-8")
     temporary.replace(target)
     print_json(result.to_json())
     return code

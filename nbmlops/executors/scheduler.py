@@ -406,6 +406,8 @@ def _inputs(stage: Stage, plan: Plan, records: Mapping[str, StageRecord]) -> tup
     positions = {step.cell: position for position, step in enumerate(stage.steps)}
     offered = {(read.provider, read.name) for read in stage.reads}
     for report in plan.pipeline.reports:
+        if report.cell not in positions:
+            continue  # it reads a stage that is no part of this run
         for read in report.reads:
             # the version that an earlier report cell uses is loaded already
             if read.kind == "stage" and (read.provider, read.name) in offered and holds.get(read.name) != read.provider:

@@ -24,6 +24,7 @@ from typing import Any
 
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.outputs import OutputRecorder
+from nbmlops.runner.randomness import loaded_numpy_random
 from nbmlops.runner.redaction import Redactor
 from nbmlops.runner.shell import StageShell, make_shell
 from nbmlops.runner.stage import execute
@@ -106,6 +107,8 @@ def _preload(names: list[str]) -> None:
             # whatever the import raises, the stage that wants it will raise and show
             with suppress(BaseException):
                 importlib.import_module(name)
+    with suppress(BaseException):
+        loaded_numpy_random()  # every stage would load it, to seed it
 
 
 def _receive(channel: socket.socket) -> dict[str, Any] | None:

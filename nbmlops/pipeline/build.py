@@ -203,7 +203,13 @@ class _Linked:
             reads=self._reads([position], None),
             setup=self._setup_closure([position]),
             modules=tuple(sorted(piece.flow.modules)),
+            follows=self._follows(position),
         )
+
+    def _follows(self, position: int) -> tuple[int, ...]:
+        """Return the report cells whose names a report cell reads."""
+        providers = [self.source.pieces[item.provider] for item in self.unit_links[position].links if item.provider not in {None, position}]
+        return tuple(sorted({piece.cell for piece in providers if piece.role is Role.REPORT}))
 
     def setup_steps(self) -> tuple[Step, ...]:
         return tuple(_step(roled) for roled in self.source.cells if roled.role in _SETUP_ROLES)

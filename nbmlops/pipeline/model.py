@@ -240,7 +240,22 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A report cell: it shows things and feeds no stage."""
+    """A report cell: it shows things and feeds no stage.
+
+    Parameters
+    ----------
+    cell : int
+    source : str
+    code : str
+        Digest of its normalised source.
+    reads : tuple of Read
+        What it reads from stages, setup and parameters.
+    follows : tuple of int
+        The report cells whose names it reads.
+    setup : tuple of int
+        As of a `Stage`.
+    modules : tuple of str
+    """
 
     cell: int
     source: str
@@ -248,6 +263,7 @@ class Report:
     reads: tuple[Read, ...]
     setup: tuple[int, ...]
     modules: tuple[str, ...] = ()
+    follows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

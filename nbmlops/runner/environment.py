@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import sysconfig
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -212,8 +213,8 @@ class Distributions:
             try:
                 cached = json.loads(self._cache.read_text())
             except (OSError, ValueError):
-                cached = {}
-            if cached.get("stamp") == stamp:
+                cached = None
+            if isinstance(cached, dict) and cached.get("stamp") == stamp:
                 self._table = cached["table"]
             else:
                 self._table = _read_distributions()
@@ -242,4 +243,5 @@ def _keep(path: Path, data: object) -> None:
         temporary.write_text(json.dumps(data))
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)  # a cache that cannot be kept costs time, nothing else
+        with suppress(OSError):  # a cache that cannot be kept costs time, nothing else
+            temporary.unlink(missing_ok=True)

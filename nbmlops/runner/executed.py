@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
@@ -97,7 +98,8 @@ def write_notebook(path: Path, notebook: Mapping[str, Any]) -> bytes:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise StoreError(
             f"the executed notebook {path} cannot be written: {error.strerror}",
             code="NB603",
@@ -141,7 +143,8 @@ def _stamp(data: dict[str, Any], roled: RoledCell, status: StageResult | None) -
     metadata = data.setdefault("metadata", {})
     metadata.pop("papermill", None)
     if roled.role is Role.STAGE and status is not None:
-        metadata.setdefault("nbmlops", {})[_RUN_KEY] = {
+        metadata.setdefault("nbmlops", {})["status"] = status.status
+        metadata["nbmlops"][_RUN_KEY] = {
             "stage": status.name,
             "status": status.status,
             "key": status.key,

@@ -197,7 +197,7 @@ def _called_from(namespace: dict[str, Any], depth: int = 4) -> bool:
             return False
         if frame.f_globals is namespace:
             return True
-        if frame.f_globals.get("__name__") not in {"os", "_collections_abc"}:
+        if frame.f_globals.get("__name__") not in {"os", "collections.abc"}:
             return False
         frame = frame.f_back
     return False

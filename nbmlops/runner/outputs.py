@@ -6,7 +6,9 @@ import io
 import json
 import os
 import sys
+import tempfile
 import threading
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["OutputRecorder", "RecordedStream", "captured_descriptors", "read_journal"]
 
 Output = dict[str, Any]
+# fields of our own, dropped when an output is taken
+_TEXT = "_text"
+_DISPLAY_ID = "_display_id"
 _TEXT_MIME = ("text/", "application/json", "application/javascript", "image/svg+xml")
 _HIDDEN_MIME = "application/vnd.jupyter.widget-view+json"
 
@@ -32,13 +37,18 @@ class OutputRecorder:
         How much stream text one cell may keep; of more, the first and the last part are kept.
     journal : TextIO or None
         Gets every output as it comes, so that a process that is killed leaves what it had shown.
+    keep_log : callable or None
+        Stores text that is over the limit and returns its digest.
 
     Notes
     -----
     Called by the stage's own thread and by the threads that read its descriptors; a lock orders them.
     """
 
-    def __init__(self, redactor: Redactor, *, limit_bytes: int = 2 << 20, journal: TextIO | None = None) -> None:
+    def __init__(
+        self, redactor: Redactor, *, limit_bytes: int = 2 << 20, journal: TextIO | None = None, keep_log: Callable[[str], str] | None = None
+    ) -> None:
+        self._keep_log = keep_log
         self._redactor = redactor
         self._limit = limit_bytes
         self._journal = journal
@@ -53,10 +63,21 @@ class OutputRecorder:
             self.cell, self.outputs, self._clear_pending = cell, [], False
 
     def take(self) -> list[Output]:
-        """Return the outputs of the cell that has ended, its text capped."""
+        """Return the outputs of the cell that has ended; of text over the limit the first and the last part, and where the rest is."""
         with self._lock:
             outputs, self.outputs = self.outputs, []
-        return [_cap(output, self._limit) for output in outputs]
+        return [self._settled(output) for output in outputs]
+
+    def _settled(self, output: Output) -> Output:
+        log: _StreamText | None = output.get(_TEXT)
+        kept = {key: value for key, value in output.items() if key not in {_TEXT, _DISPLAY_ID}}
+        if log is None:
+            return kept
+        if log.size <= self._limit:
+            return {**kept, "text": self._redactor.text(log.whole())}
+        place = f" (all of it: nbmlops store show {self._keep_log(self._redactor.text(log.whole()))})" if self._keep_log else ""
+        head, tail = self._redactor.text(log.head()), self._redactor.text(log.tail())
+        return {**kept, "text": f"{head}\n... {log.size - self._limit:,} characters are left out here{place} ...\n{tail}"}
 
     def stream(self, name: str, text: str) -> None:
         """Add text of stdout or stderr; text that follows text of the same stream joins it."""
@@ -64,13 +85,14 @@ class OutputRecorder:
             return
         with self._lock:
             self._apply_clear()
-            text = self._redactor.text(text)
             last = self.outputs[-1] if self.outputs else None
-            if last is not None and last["output_type"] == "stream" and last["name"] == name:
-                last["text"] = _trim(last["text"] + text, self._limit)
-            else:
-                self.outputs.append({"output_type": "stream", "name": name, "text": text})
-            self._note({"output_type": "stream", "name": name, "text": text})
+            if last is None or last["output_type"] != "stream" or last["name"] != name:
+                last = {"output_type": "stream", "name": name, "text": "", _TEXT: _StreamText(self._limit)}
+                self.outputs.append(last)
+            log: _StreamText = last[_TEXT]
+            log.add(text)
+            if log.size <= self._limit:
+                self._note({"output_type": "stream", "name": name, "text": self._redactor.text(text)})
 
     def display(self, data: dict[str, Any], metadata: dict[str, Any] | None = None, transient: dict[str, Any] | None = None) -> None:
         """Add display data."""
@@ -81,7 +103,7 @@ class OutputRecorder:
         wanted = (transient or {}).get("display_id")
         with self._lock:
             for output in self.outputs:
-                if wanted is not None and output.get("_display_id") == wanted:
+                if wanted is not None and output.get(_DISPLAY_ID) == wanted:
                     output["data"] = self._redactor.data(_mime(data))
                     output["metadata"] = metadata or {}
 
@@ -106,7 +128,7 @@ class OutputRecorder:
             self._apply_clear()
             output = self._redactor.data(output)
             if transient and "display_id" in transient:
-                output["_display_id"] = transient["display_id"]
+                output[_DISPLAY_ID] = transient["display_id"]
             self.outputs.append(output)
             self._note(output)
 
@@ -118,6 +140,53 @@ class OutputRecorder:
         if self._journal is not None:
             self._journal.write(json.dumps({"cell": self.cell, "output": output}, default=str) + "\n")
             self._journal.flush()
+
+
+class _StreamText:
+    """The text of one stream output: as much as a notebook shows in memory, all of it in a file once it is more.
+
+    Joining strings as they come would copy the whole text with each line that is printed.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._head: list[str] = []
+        self._tail: deque[str] = deque()
+        self._tail_size = 0
+        self._file: Any = None
+        self.size = 0
+
+    def add(self, text: str) -> None:
+        self.size += len(text)
+        if self.size <= self._limit:
+            self._head.append(text)
+            return
+        if self._file is None:
+            self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 - closed with its output
+            self._file.write("".join(self._head))
+        self._file.write(text)
+        self._tail.append(text)
+        self._tail_size += len(text)
+        while self._tail_size - len(self._tail[0]) >= self._limit // 2:
+            self._tail_size -= len(self._tail.popleft())
+
+    def whole(self) -> str:
+        if self._file is None:
+            return "".join(self._head)
+        self._file.seek(0)
+        text: str = self._file.read()
+        return text
+
+    def head(self) -> str:
+        return self.whole()[: self._limit // 2] if self._file is None else self._start()
+
+    def tail(self) -> str:
+        return "".join(self._tail)[-(self._limit // 2) :]
+
+    def _start(self) -> str:
+        self._file.seek(0)
+        text: str = self._file.read(self._limit // 2)
+        return text
 
 
 class RecordedStream(io.TextIOBase):
@@ -266,20 +335,3 @@ def _mime(data: dict[str, Any]) -> dict[str, Any]:
         else:
             bundle[kind] = value
     return bundle
-
-
-def _trim(text: str, limit: int) -> str:
-    """Bound what is held in memory; the middle is dropped only when it is twice over the limit."""
-    return text if len(text) <= 4 * limit else text[:limit] + _gap(len(text) - 2 * limit) + text[-limit:]
-
-
-def _cap(output: Output, limit: int) -> Output:
-    output = {key: value for key, value in output.items() if key != "_display_id"}
-    if output["output_type"] == "stream" and len(output["text"]) > limit:
-        text, half = output["text"], limit // 2
-        output["text"] = text[:half] + _gap(len(text) - 2 * half) + text[-half:]
-    return output
-
-
-def _gap(count: int) -> str:
-    return f"\n... {count:,} characters are left out here ...\n"

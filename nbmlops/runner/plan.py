@@ -11,7 +11,7 @@ from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.expressions import parse_expression
 from nbmlops.pipeline.build import Source, build
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
-from nbmlops.pipeline.model import Pipeline, Read, Stage, Step
+from nbmlops.pipeline.model import Pipeline, Read, Report, Stage, Step
 from nbmlops.runner.stagekey import Components, Surroundings, components, differences, identity, stage_key
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class Planner:
         self.store = store
         self.surroundings = surroundings
         self._known: dict[str, tuple[StageRecord, ...]] = {}
+        self._skipped: frozenset[str] = frozenset()
         self.effects: dict[str, Effects] = {name: self._last_effects(name) for name in source.stages}
         self.pipeline = self._build()
 
@@ -149,6 +150,7 @@ class Planner:
             if not relinked:
                 break
             stages = self._pass(done)
+        self._skipped = frozenset(name for name, item in stages.items() if item.state == "skipped")
         planned_report = self._plan_report(stages) if report else None
         return Plan(pipeline=self.pipeline, stages=stages, report=planned_report)
 
@@ -183,7 +185,7 @@ class Planner:
 
     def report_stage(self) -> Stage | None:
         """Return the report cells, and every setup cell, as one unit that runs last."""
-        reports = self.pipeline.reports
+        reports = self._offered_reports()
         if not reports and not self.pipeline.setup_steps:
             return None
         steps = sorted(
@@ -193,8 +195,7 @@ class Planner:
         reads: dict[tuple[str, str], Read] = {}
         for item in reports:
             for read in item.reads:
-                if self._offered(read.provider if read.kind == "stage" else None):
-                    reads.setdefault((read.provider, read.name), read)
+                reads.setdefault((read.provider, read.name), read)
         prints = tuple(item.code for item in reports)
         return Stage(
             name=REPORT,
@@ -212,8 +213,18 @@ class Planner:
             modules=tuple(sorted({module for item in reports for module in item.modules})),
         )
 
-    def _offered(self, provider: str | None) -> bool:
-        return provider is None or self.trial.only is None or provider in self._wanted()
+    def _offered_reports(self) -> list[Report]:
+        """Return the report cells whose stages are part of the run: not those of a stage that is not asked for, or skipped."""
+        offered = self._wanted() - self._skipped
+        left_out: set[int] = set()
+        kept: list[Report] = []
+        for item in self.pipeline.reports:
+            providers = {read.provider for read in item.reads if read.kind == "stage"}
+            if providers <= offered and not left_out.intersection(item.follows):
+                kept.append(item)
+            else:
+                left_out.add(item.cell)
+        return kept
 
     def _wanted(self) -> frozenset[str]:
         """Return the stages that the trial asks for, with all they need."""

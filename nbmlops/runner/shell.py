@@ -15,6 +15,8 @@ from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
+from nbmlops.runner.randomness import loaded_numpy_random
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.machinery import ModuleSpec
@@ -39,7 +41,7 @@ class _Compiler(CachingCompiler):
 
     def format_code_name(self, name: str) -> tuple[str, str] | None:
         """Return how a traceback names the code: "cell 7 (train)"."""
-        return ("", name.strip("<>")) if name.startswith("<cell") else super().format_code_name(name)
+        return ("Cell", name.strip("<>").removeprefix("cell ")) if name.startswith("<cell") else super().format_code_name(name)
 
 
 class _DisplayHook(DisplayHook):
@@ -143,7 +145,7 @@ def seed_random(seed: int, *, only: frozenset[str] = frozenset({"random", "numpy
     """Seed the global random state of `random`, and of numpy if it is loaded."""
     if "random" in only:
         random.seed(seed)
-    numpy_random = sys.modules.get("numpy.random")
+    numpy_random = loaded_numpy_random()
     if numpy_random is not None and "numpy" in only:
         numpy_random.seed(seed % _SEED_LIMIT)
 
@@ -151,7 +153,7 @@ def seed_random(seed: int, *, only: frozenset[str] = frozenset({"random", "numpy
 def untouched_since(seed: int) -> frozenset[str]:
     """Return which global random states are still as `seed_random(seed)` left them."""
     found = {"random"} if random.getstate() == random.Random(seed).getstate() else set()  # noqa: S311 - what the user draws from
-    numpy_random = sys.modules.get("numpy.random")
+    numpy_random = loaded_numpy_random()
     if numpy_random is not None:
         now, fresh = numpy_random.get_state(), numpy_random.RandomState(seed % _SEED_LIMIT).get_state()
         if now[2:] == fresh[2:] and (now[1] == fresh[1]).all():

@@ -74,13 +74,18 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
     os.environ.update(task.environment)
     sys.path.insert(0, str(folder))
     redactor = Redactor(secret_values(task.parameters, os.environ, task.secrets))
-    recorder = OutputRecorder(redactor, limit_bytes=task.output_limit_bytes, journal=journal)
+    store = Store(task.store, settings=load_settings(folder, store=task.store))
+    recorder = OutputRecorder(
+        redactor,
+        limit_bytes=task.output_limit_bytes,
+        journal=journal,
+        keep_log=lambda text: store.objects.put([text.encode("utf-8", "surrogatepass")]),
+    )
     if shell is None:
         shell = make_shell(Namespace(), recorder)
     shell.recorder = recorder
     namespace = shell.user_ns
-    settings = load_settings(folder, store=task.store)
-    store = Store(task.store, settings=settings)
+
     run = _Run(
         task=task,
         store=store,
@@ -104,9 +109,9 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
 def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: ANN401 - a callable
     task = run.task
     first = next(position for position, step in enumerate(task.steps) if step.kind in {"stage", "report"} or position == len(task.steps) - 1)
-    seed_random(task.seed)
+    seed_random(_setup_seed(task))
     drawn: dict[str, Any] = {}
-    with seed_when_imported(task.seed):
+    with seed_when_imported(_setup_seed(task)):
         for position, step in enumerate(task.steps):
             own = step.kind in {"stage", "report"}
             if position == first:
@@ -130,7 +135,12 @@ def _prepare(run: _Run) -> None:
     task = run.task
     run.namespace.withhold(set(task.setup_names) - set(task.expected))
     # setup that seeds for itself (np.random.seed(0)) keeps its state
-    seed_random(derive_seed(task.seed, task.draw), only=untouched_since(task.seed))
+    seed_random(derive_seed(task.seed, task.draw), only=untouched_since(_setup_seed(task)))
+
+
+def _setup_seed(task: StageTask) -> int:
+    """Return what the random state is seeded with before setup: no seed that setup would give, or ``np.random.seed(0)`` could not be told."""
+    return derive_seed(task.seed, "@setup")
 
 
 def _load_inputs(run: _Run, position: int) -> None:

@@ -77,7 +77,8 @@ def type_exact(value: object) -> str:
     """
     if isinstance(value, (set, frozenset)):
         inner = ", ".join(sorted(type_exact(item) for item in value))
-        return f"{{{inner}}}" if isinstance(value, set) else f"frozenset({{{inner}}})"
+        # not "{}" where it is empty: that is a dict
+        return (f"{{{inner}}}" if inner else "set()") if isinstance(value, set) else f"frozenset({{{inner}}})"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{type_exact(key)}: {type_exact(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):

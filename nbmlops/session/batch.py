@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.document import Document, read_document
 from nbmlops.pipeline.build import Source, build, read_source
-from nbmlops.runner.executed import write_notebook
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner, Trial, only_stages
 from nbmlops.runner.results import RunResult, StageResult, run_status
 from nbmlops.runner.serve import serve
 from nbmlops.runner.stagekey import Surroundings
-from nbmlops.session.execution import Execution, notebook_of
 from nbmlops.session.parameters import all_parameters, check_parameters
 from nbmlops.session.run import Run
 from nbmlops.settings import Settings, load_settings
@@ -188,6 +186,8 @@ class Session:
         earlier = self._equal_run(planner, plan)
         if earlier is not None and (target is None or earlier.output is not None):
             return self._nothing_to_do(planner, plan, earlier, target)
+        from nbmlops.session.execution import Execution  # noqa: PLC0415 - scheduler, executor and events: only where something runs
+
         return Execution(self, planner, target).run(
             workers=workers or self.settings.worker_count, executor=executor, track=track, fail_fast=fail_fast, progress=progress
         )
@@ -240,6 +240,9 @@ class Session:
             nothing_to_do=True,
         )
         if target is not None:
+            from nbmlops.runner.executed import write_notebook  # noqa: PLC0415 - a run with nothing to do writes only what it was asked to
+            from nbmlops.session.execution import notebook_of  # noqa: PLC0415
+
             result = replace(result, output=str(target.resolve()))
             write_notebook(target, notebook_of(self, planner, result, begun))
         return Run(replace(result, seconds=time.time() - begun), self)

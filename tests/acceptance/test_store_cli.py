@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.project import Project
+from tests.acceptance.project import PIPELINE, Project
 
 
 def damage(path: Path) -> None:
@@ -140,12 +140,19 @@ def test_store_is_ignored_by_git(finished: Project) -> None:
 
 
 def test_untrusted_store_is_not_unpickled(project: Project) -> None:
-    """From a store outside the project a pickled artifact is a miss with a diagnostic, plain data is reused."""
+    """A pickle in a store outside the project is not read unless the store is named as trusted; the line says how."""
     other = project.folder.parent / "elsewhere"
-    project.write(["%%mlstage a\nvalue = {1, 2}\nplain = [1]", "%%mlstage b\nx = len(value) + len(plain)", "print(x)"])
-    first = project.run("--store", other)
-    assert first.code == 0, first.err
-    project.write(["%%mlstage a\nvalue = {1, 2}\nplain = [1]", "%%mlstage b\nx = len(value) + len(plain) + 1", "print(x)"])
-    again = project.run("--store", other)
-    assert again.code == 0, again.err
-    assert project.call("run", "nb.ipynb", "--store", other, env={"NBMLOPS_TRUSTED_STORES": str(other)}).code == 0
+    project.write(["%%mlstage a\nvalue = {1, 2}", "%%mlstage b\nx = len(value)", "print(x)"])
+    done = project.run("--store", other)
+    assert (done.code, "Traceback" in done.err) == (1, False)
+    assert [line for line in done.err.splitlines() if "trusted_stores" in line]
+    trusted = project.run("--store", other, env={"NBMLOPS_TRUSTED_STORES": str(other)})
+    assert (trusted.code, trusted.statuses["b"]) == (0, "ran")
+
+
+def test_plain_data_of_an_untrusted_store_is_used(project: Project) -> None:
+    """JSON runs no code: it is reused from anywhere."""
+    other = project.folder.parent / "elsewhere"
+    project.write(PIPELINE)
+    assert project.run("--store", other).code == 0
+    assert project.run("--store", other).ran == []

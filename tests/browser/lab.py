@@ -150,6 +150,19 @@ class NotebookPage:
         self.page.keyboard.press("Control+End")
         self.page.keyboard.type(text)
 
+    def complete(self, cell: Locator, text: str) -> None:
+        """Type at the end of a cell's first line, and press Tab."""
+        cell.locator(".cm-content").click()
+        self.page.keyboard.press("Control+Home")
+        self.page.keyboard.press("End")
+        self.page.keyboard.type(text)
+        self.page.keyboard.press("Tab")
+
+    @property
+    def offered(self) -> Locator:
+        """What the open completer offers."""
+        return self.page.locator(".jp-Completer-item .jp-Completer-match")
+
     def _idle(self) -> None:
         # the notebook's own indicator says idle while the kernel is still starting
         self.page.wait_for_selector(r"#jp-main-statusbar >> text=/\| Idle/")

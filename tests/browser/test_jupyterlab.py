@@ -79,10 +79,11 @@ def test_stage_that_raises_shows_its_own_traceback_once(
 
 
 def test_tab_completes_options_and_stages(server: LabServer, notebook: NotebookPage, project: Project) -> None:
-    """Tab offers the options of `%%mlstage`, and the notebook's stages where one is wanted."""
-    notebook.open(server.url(project.write([*STAGES, "%%mlstage last"])))
+    """Tab offers the options of `%%mlstage` and nothing else, and the notebook's stages where one is wanted."""
+    notebook.open(server.url(project.write([*STAGES, "%%mlstage last\n1"])))
     notebook.run_all()
-    notebook.type_into(notebook.cell("%%mlstage last"), " --re")
-    notebook.page.keyboard.press("Tab")
-    offered = notebook.page.locator(".jp-Completer-item .jp-Completer-match")
-    expect(offered).to_have_count(2)
+    last = notebook.cell("%%mlstage last")
+    notebook.complete(last, " --re")
+    expect(notebook.offered).to_have_text(["--require", "--retries"])
+    notebook.complete(last, "quire 1 --after t")
+    expect(notebook.offered).to_have_text(["train"])

@@ -40,6 +40,12 @@ class Thing:
             raise ValueError
         return args[0] if args and chance.random() < 0.3 else Thing(self.world)
 
+    def apply(self, function: Any) -> Thing:
+        """Use the function up, as the tables of pandas do."""
+        if self._step().random() < 0.7:
+            function()
+        return Thing(self.world)
+
     def __iter__(self) -> Iterator[Thing]:
         return iter([Thing(self.world) for _ in range(self._step().randrange(3))])
 
@@ -87,7 +93,7 @@ class World(dict[str, Any]):
             raise Enough
         return self.chance
 
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - whatever the program keeps
+    def __getitem__(self, name: str) -> Any:
         self.step()
         value = super().__getitem__(name)
         if name in self.owner and self.owner[name][1] is value:

@@ -19,8 +19,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalExecutor]:
     made.close()
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder for what is costly to find out: which distributions are installed."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def bench(tmp_path: Path, server: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path, cache: Path, server: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Give an empty project."""
     monkeypatch.delenv("NBMLOPS_STORE_KEY", raising=False)
-    return Bench(tmp_path / "project", server)
+    return Bench(tmp_path / "project", cache, server)

@@ -34,9 +34,10 @@ WAIT_S = 60.0
 
 @dataclass
 class Bench:
-    """One project folder with its store; `executor` runs what is to be run."""
+    """One project folder with its store; `executor` runs what is to be run, `cache` is shared between tests: it says what is installed."""
 
     folder: Path
+    cache: Path
     executor: Executor | None = None
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -56,7 +57,7 @@ class Bench:
     def planner(self, *cells: Cell | str, parameters: Mapping[str, Any] | None = None, **trial: Any) -> Planner:  # noqa: ANN401 - fields of Trial
         """Return a planner for a notebook of these cells, which has seen nothing of the surroundings yet."""
         source = read_source(parse_document(notebook_json(cells), self.folder / "nb.ipynb"))
-        surroundings = Surroundings(self.folder, self.folder, self.store.local_path("cache"))
+        surroundings = Surroundings(self.folder, self.folder, self.cache)
         return Planner(source, Trial(parameters=parameters or {}, **trial), self.store, surroundings)
 
     def plan(self, *cells: Cell | str, **trial: Any) -> Mapping[str, PlannedStage]:  # noqa: ANN401

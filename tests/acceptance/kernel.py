@@ -1,0 +1,105 @@
+"""A real ipykernel, driven as JupyterLab drives it: every cell with its metadata in the request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.manager import KernelManager
+
+from tests.acceptance.project import Cell, Project, notebook_json, text_of
+
+__all__ = ["Executed", "Kernel"]
+
+REPLY_S = 120
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What one execution gave: the reply, and its outputs in order."""
+
+    reply: dict[str, Any]
+    outputs: list[dict[str, Any]]
+
+    @property
+    def text(self) -> str:
+        """The plain text of all outputs."""
+        return "\n".join(text_of(item) for item in self.outputs)
+
+    @property
+    def last_line(self) -> str:
+        """The last line that the cell shows."""
+        return self.text.strip().splitlines()[-1]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the cell raised nothing."""
+        return bool(self.reply["status"] == "ok")
+
+
+class Kernel:
+    """A kernel in a project's folder; with `notebook` it is told its file as Jupyter Server tells it."""
+
+    def __init__(self, project: Project, notebook: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+        told = {"JPY_SESSION_NAME": str(notebook)} if notebook else {}
+        self._manager = KernelManager(kernel_name="python3")
+        self._manager.start_kernel(cwd=str(project.folder), env=project.environment({**told, **(env or {})}))
+        self._client = self._manager.blocking_client()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=REPLY_S)
+
+    def close(self) -> None:
+        """End the kernel."""
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
+
+    def run(self, source: str, metadata: Mapping[str, Any] | None = None, cell_id: str = "") -> Executed:
+        """Execute one cell and return what it gave; metadata goes with the request as JupyterLab sends it."""
+        content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False, "stop_on_error": True}
+        sent = {"trusted": True, **(metadata or {}), "deletedCells": [], "recordTiming": False, "cellId": cell_id}
+        message = self._client.session.msg("execute_request", content, metadata=sent)
+        self._client.shell_channel.send(message)
+        return self._gather(message["header"]["msg_id"])
+
+    def run_cells(self, cells: Sequence[Cell | str]) -> list[Executed]:
+        """Execute the code cells of a notebook in order, as "Run All" does."""
+        made = [item for item in notebook_json(cells)["cells"] if item["cell_type"] == "code"]
+        done = []
+        for item in made:
+            done.append(self.run(item["source"], item["metadata"], item["id"]))
+            if not done[-1].ok:
+                break
+        return done
+
+    def value(self, expression: str) -> str:
+        """Return the repr of an expression in the kernel."""
+        return text_of(self.run(expression).outputs[-1])
+
+    def complete(self, code: str) -> list[str]:
+        """Return the completions at the end of `code`."""
+        reply = self._client.complete(code, len(code), reply=True, timeout=REPLY_S)
+        return [str(item) for item in reply["content"]["matches"]]
+
+    def inspect(self, code: str) -> str:
+        """Return the help that Shift-Tab shows."""
+        reply = self._client.inspect(code, len(code), detail_level=0, reply=True, timeout=REPLY_S)
+        return str(reply["content"]["data"].get("text/plain", ""))
+
+    def _gather(self, request: str) -> Executed:
+        outputs: list[dict[str, Any]] = []
+        end = time.monotonic() + REPLY_S
+        while True:
+            message = self._client.get_iopub_msg(timeout=max(0.1, end - time.monotonic()))
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            kind, content = message["msg_type"], message["content"]
+            if kind == "status" and content["execution_state"] == "idle":
+                break
+            if kind in {"stream", "display_data", "execute_result", "error"}:
+                outputs.append({"output_type": kind, **content})
+        while (reply := self._client.get_shell_msg(timeout=REPLY_S))["parent_header"].get("msg_id") != request:
+            continue
+        return Executed(reply["content"], outputs)

@@ -1,0 +1,69 @@
+"""Which texts are secrets, and that none of them is left."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbmlops.runner.redaction import MASK, Redactor, looks_secret, secret_values
+
+LOOKS = [
+    ("password", "hunter2", True),
+    ("db_passwd", "x", True),
+    ("API_KEY", "abc", True),
+    ("apikey", "abc", True),
+    ("auth_token", "abc", True),
+    ("anything", "sk-abcdefgh12345678", True),
+    ("anything", "ghp_abcdefghijklmnopqrstuvwx", True),
+    ("anything", "AKIAABCDEFGHIJKLMNOP", True),
+    ("anything", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.c2lnbmF0dXJl", True),
+    ("password", 12, False),
+    ("password", "", False),
+    ("learning_rate", "0.1", False),
+    ("path", "data/flights.csv", False),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), LOOKS)
+def test_what_looks_secret(name: str, value: object, expected: bool) -> None:  # noqa: FBT001 - a table row
+    """A parameter is secret by its name, or by a value of a well-known shape."""
+    assert looks_secret(name, value) is expected
+
+
+def test_values_are_collected_longest_first() -> None:
+    """Declared variables and parameters; unset and very short ones are left out."""
+    found = secret_values({"password": "hunter2", "n": "plain"}, {"TOKEN": "longer-value", "PIN": "123"}, ["TOKEN", "PIN", "UNSET"])
+    assert found == ("longer-value", "hunter2")
+
+
+TEXTS = [("token is hunter2!", f"token is {MASK}!"), ("hunter2hunter2", MASK * 2), ("hunter2-and-more", MASK), ("x a.cd", f"x {MASK}"), ("abcd", "abcd")]
+
+
+@pytest.mark.parametrize(("text", "expected"), TEXTS)
+def test_text_is_masked(text: str, expected: str) -> None:
+    """Every place, the longer secret first, and no secret is read as a pattern."""
+    assert Redactor(["hunter2", "hunter2-and-more", "a.cd"]).text(text) == expected
+
+
+def test_short_value_is_left() -> None:
+    """A secret of three characters would hide ordinary text."""
+    assert Redactor(["abc"]).text("abc") == "abc"
+
+
+def test_data_is_masked_throughout() -> None:
+    """Strings at any depth, keys included; other values stay as they are."""
+    data = {"hunter2": ["x hunter2", {"k": ("hunter2", 1, None, 2.5, True)}]}
+    assert Redactor(["hunter2"]).data(data) == {MASK: [f"x {MASK}", {"k": [MASK, 1, None, 2.5, True]}]}
+
+
+def test_without_secrets_nothing_is_touched() -> None:
+    """The data is handed on as it is."""
+    data = {"k": [1]}
+    assert Redactor().data(data) is data
+
+
+@given(st.text(max_size=30), st.text(alphabet="abcdef", min_size=4, max_size=6), st.text(max_size=30))
+def test_no_secret_is_left(before: str, secret: str, after: str) -> None:
+    """Whatever surrounds it, a secret is not in the text afterwards."""
+    assert secret not in Redactor([secret]).text(before + secret + after)
