@@ -34,6 +34,8 @@ class Settings:
         How many stages may run at once; at least 1. 0 means one per CPU.
     trackers : tuple of str
         Names of the trackers that get every run; empty for none.
+    track_wait_s : int
+        How long a command waits, after its last stage, for its trackers; what is not sent by then waits for the next command.
     experiment : str
         The MLflow experiment and W&B project; "" means the notebook's name.
     trusted_stores : tuple of str
@@ -52,6 +54,7 @@ class Settings:
     store: str
     workers: int = 0
     trackers: tuple[str, ...] = ("mlflow",)
+    track_wait_s: int = 10
     experiment: str = ""
     trusted_stores: tuple[str, ...] = ()
     retention_days: int = 30
@@ -61,7 +64,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("workers", "retention_days", "retention_runs", "kernel_limit_bytes", "output_limit_bytes", "seed"):
+        for name in ("workers", "track_wait_s", "retention_days", "retention_runs", "kernel_limit_bytes", "output_limit_bytes", "seed"):
             if getattr(self, name) < 0:
                 raise UsageError(f"setting {name!r} is {getattr(self, name)}", code="NB005", fix="give a number from 0")
 

@@ -116,10 +116,12 @@ class Scheduler:
     def _settle(self, plan: Plan, *, report: bool) -> Plan:
         """Take over what records serve, until nothing new is served."""
         while True:
-            fresh = [item for item in plan.stages.values() if item.stage.name not in self.results and item.state in {"fresh", "skipped"}]
-            fresh = [item for item in fresh if item.stage.name not in self._running]
-            for item in fresh:
-                self.take_over(item)
+            fresh = False
+            for stage in plan.pipeline.topological():
+                item = plan.stages.get(stage.name)
+                if item is not None and self._can_take_over(item):
+                    self.take_over(item)
+                    fresh = True
             # the report cells come when every stage has its status
             planned = plan.report
             if planned is not None and planned.state == "fresh" and REPORT not in self.results and self._stages_done(plan):
@@ -127,6 +129,13 @@ class Scheduler:
             if not fresh:
                 return plan
             plan = self.planner.plan(self.finished, report=report)
+
+    def _can_take_over(self, item: PlannedStage) -> bool:
+        name = item.stage.name
+        if item.state not in {"fresh", "skipped"} or name in self.results or name in self._running:
+            return False
+        # a gate that is stricter now refuses what earlier runs went on from
+        return item.state == "skipped" or all(other in self.finished for other in item.stage.upstream)
 
     def take_over(self, item: PlannedStage) -> None:
         """Take a stage's result from the record that serves it, its files put back and its gates judged again."""

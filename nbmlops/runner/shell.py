@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-from nbmlops.runner.randomness import loaded_numpy_random
+from nbmlops.runner.randomness import loaded_numpy_random, random_states
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from nbmlops.runner.namespace import Namespace
     from nbmlops.runner.outputs import OutputRecorder
 
-__all__ = ["StageShell", "make_shell", "run_cell", "seed_random", "seed_when_imported", "untouched_since"]
+__all__ = ["ComingSeed", "StageShell", "make_shell", "run_cell", "seed_random", "seed_when_imported", "untouched_since"]
 
 _SEED_LIMIT = 2**32
 
@@ -161,24 +162,33 @@ def untouched_since(seed: int) -> frozenset[str]:
     return frozenset(found)
 
 
+@dataclass(slots=True)
+class ComingSeed:
+    """What numpy's global random state is seeded with once it is there, and where the state that it has then is noted."""
+
+    seed: int
+    states: dict[str, Any] = field(default_factory=dict)
+
+
 @contextmanager
-def seed_when_imported(seed: int) -> Iterator[None]:
+def seed_when_imported(seed: int) -> Iterator[ComingSeed]:
     """Seed numpy's global random state if numpy is imported while the body runs: it would be seeded from entropy."""
-    finder = _SeedingFinder(seed)
+    coming = ComingSeed(seed)
+    finder = _SeedingFinder(coming)
     if "numpy.random" in sys.modules:
-        yield
+        yield coming
         return
     sys.meta_path.insert(0, finder)
     try:
-        yield
+        yield coming
     finally:
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
 
 
 class _SeedingFinder(MetaPathFinder):
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, coming: ComingSeed) -> None:
+        self._coming = coming
 
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:  # noqa: ANN401
         if fullname != "numpy.random":
@@ -187,15 +197,15 @@ class _SeedingFinder(MetaPathFinder):
         for finder in sys.meta_path:
             spec = finder.find_spec(fullname, path, target) if hasattr(finder, "find_spec") else None
             if spec is not None and spec.loader is not None:
-                spec.loader = _SeedingLoader(spec.loader, self._seed)
+                spec.loader = _SeedingLoader(spec.loader, self._coming)
                 return spec
         return None
 
 
 class _SeedingLoader(Loader):
-    def __init__(self, loader: Any, seed: int) -> None:  # noqa: ANN401
+    def __init__(self, loader: Any, coming: ComingSeed) -> None:  # noqa: ANN401
         self._loader = loader
-        self._seed = seed
+        self._coming = coming
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         module: ModuleType | None = self._loader.create_module(spec)
@@ -203,4 +213,5 @@ class _SeedingLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
-        module.seed(self._seed % _SEED_LIMIT)
+        module.seed(self._coming.seed % _SEED_LIMIT)
+        self._coming.states.setdefault("numpy", random_states()["numpy"])

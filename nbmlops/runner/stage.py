@@ -111,12 +111,13 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
     first = next(position for position, step in enumerate(task.steps) if step.kind in {"stage", "report"} or position == len(task.steps) - 1)
     seed_random(_setup_seed(task))
     drawn: dict[str, Any] = {}
-    with seed_when_imported(_setup_seed(task)):
+    with seed_when_imported(_setup_seed(task)) as coming:
         for position, step in enumerate(task.steps):
             own = step.kind in {"stage", "report"}
             if position == first:
                 _prepare(run)
                 drawn = random_states()
+                coming.seed, coming.states = derive_seed(task.seed, task.draw), drawn
             _load_inputs(run, position)
             error = _run_step(run, step.source, f"cell {step.cell}" + (f" ({task.stage})" if step.kind == "stage" else ""), step.cell, own=own)
             drain()

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Execution", "notebook_of"]
 
 Progress = Callable[[str, str], None]
-_WAIT_S = 10.0
 _INTERRUPTED_WAIT_S = 2.0
 
 
@@ -166,7 +165,7 @@ class Execution:
         )
         self._record(result, {})
         if self._tracking is not None:
-            result = replace(result, tracking=self._tracking[1].wait(_INTERRUPTED_WAIT_S if cancelled else _WAIT_S))
+            result = replace(result, tracking=self._tracking[1].wait(_INTERRUPTED_WAIT_S if cancelled else session.settings.track_wait_s))
             self._record(result, result.tracking)
         return Run(result, session)
 

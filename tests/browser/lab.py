@@ -21,7 +21,7 @@ __all__ = ["TIMEOUT_S", "LabServer", "NotebookPage"]
 
 TIMEOUT_S = 120
 _SETTINGS = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
-_KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
+_KEPT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 
 
 class LabServer:
@@ -126,13 +126,13 @@ class NotebookPage:
     def run_all(self) -> None:
         """Run all cells, and wait until each has a number."""
         self.menu("Run", "runmenu:run-all")
-        expect(self._prompts(r"\[\*\]|\[ \]")).to_have_count(0)
+        expect(self._prompts(r"\[\*\]|\[ \]")).to_have_count(0, timeout=TIMEOUT_S * 1000)
 
     def restart(self) -> None:
         """Restart the kernel and clear what the cells show."""
         self.menu("Kernel", "kernelmenu:restart-and-clear")
         self.page.click(".jp-Dialog .jp-mod-accept")
-        expect(self._prompts(r"\[\d+\]")).to_have_count(0)
+        expect(self._prompts(r"\[\d+\]")).to_have_count(0, timeout=TIMEOUT_S * 1000)
         self._idle()
 
     def save(self, path: Path) -> None:

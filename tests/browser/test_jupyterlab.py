@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.acceptance.project import Project, cell
-from tests.browser.lab import LabServer, NotebookPage
+
+if TYPE_CHECKING:
+    from tests.browser.lab import LabServer, NotebookPage
 
 pytestmark = pytest.mark.browser
 
@@ -18,6 +21,7 @@ STAGES = (
     "def square(x):\n    return x * x",
     "%%mlstage train\nmodel = [square(x) for x in range(rows)]\nprint('trained')",
     cell("total = sum(model)\ntotal", "stage:score"),
+    "print('report', len(model), total)",
 )
 
 
@@ -35,6 +39,7 @@ def test_stages_run_and_are_reused_after_a_restart_and_in_batch(server: LabServe
     expect(notebook.output("%%mlstage train")).to_have_text(re.compile(r"^trained\ntrain  reused from run \w{8}"))
     expect(notebook.output("total = sum").first).to_contain_text("14")
     expect(notebook.output("total = sum").last).to_contain_text(re.compile(r"score  reused from run \w{8}"))
+    expect(notebook.output("print('report'")).to_have_text("report 4 14")
 
     notebook.save(path)
     done = project.run()
@@ -52,7 +57,7 @@ def test_changed_parameter_is_named(server: LabServer, notebook: NotebookPage, p
 
 def test_graph_is_a_picture_and_status_a_table(server: LabServer, notebook: NotebookPage, project: Project) -> None:
     """`%mlgraph` draws a picture that needs nothing but itself, and `%mlstatus` tells each stage's state."""
-    notebook.open(server.url(project.write([*STAGES, "%mlgraph", "%mlstatus"])))
+    notebook.open(server.url(project.write([*STAGES[:-1], "%mlgraph", "%mlstatus"])))
     notebook.run_all()
     picture = notebook.output("%mlgraph").locator("img[src^='data:image/svg+xml']")
     expect(picture).to_have_attribute("alt", re.compile("Pipeline of 2 stages: 2 fresh.*score after train"))
@@ -61,11 +66,17 @@ def test_graph_is_a_picture_and_status_a_table(server: LabServer, notebook: Note
     expect(notebook.output("%mlstatus")).to_have_text(re.compile(r"train +✓ fresh.*\nscore +✓ fresh.*\n\nnothing to run"))
 
 
-@pytest.mark.parametrize(("magic", "tags"), [("%%mlstage train\n", ()), ("", ("stage:train",))], ids=["magic", "tag"])
+@pytest.mark.parametrize(
+    ("magic", "tags", "places"),
+    [
+        pytest.param("%%mlstage train\n", (), ["Cell In[2], line 6", "Cell In[2], line 3"], id="magic"),
+        pytest.param("", ("stage:train",), ["Cell In[2], line 5", "Cell In[2], line 2"], id="tag"),
+    ],
+)
 def test_stage_that_raises_shows_its_own_traceback_once(
-    server: LabServer, notebook: NotebookPage, project: Project, magic: str, tags: tuple[str, ...]
+    server: LabServer, notebook: NotebookPage, project: Project, magic: str, tags: tuple[str, ...], places: list[str]
 ) -> None:
-    """The traceback is the one that the cell alone would have: the user's frames and no other."""
+    """The traceback is the one that the cell alone would have: the user's frames and no other, with the prompt's number and the editor's lines."""
     broken = cell(f"{magic}def pick(values):\n    return values[5]\n\n\npick([1, 2])", *tags)
     notebook.open(server.url(project.write(["%load_ext nbmlops", broken])))
     notebook.run_all()
@@ -74,13 +85,14 @@ def test_stage_that_raises_shows_its_own_traceback_once(
     text = shown.inner_text()
     assert text.count("Traceback (most recent call last)") == 1
     assert re.findall(r"^-+> \d+ +(.*)$", text, re.MULTILINE) == ["pick([1, 2])", "return values[5]"]
+    assert re.findall(r"^Cell In\[\d+\], line \d+", text, re.MULTILINE) == places
     assert text.rstrip().endswith("IndexError: list index out of range")
     assert "nbmlops" not in text
 
 
 def test_tab_completes_options_and_stages(server: LabServer, notebook: NotebookPage, project: Project) -> None:
     """Tab offers the options of `%%mlstage` and nothing else, and the notebook's stages where one is wanted."""
-    notebook.open(server.url(project.write([*STAGES, "%%mlstage last\n1"])))
+    notebook.open(server.url(project.write([*STAGES[:-1], "%%mlstage last\n1"])))
     notebook.run_all()
     last = notebook.cell("%%mlstage last")
     notebook.complete(last, " --re")

@@ -125,7 +125,7 @@ def test_environment_and_modules_of_a_stage() -> None:
 
 
 def test_injected_parameters_win() -> None:
-    """papermill's cell comes later, so its value is the one that is read."""
+    """The cell that papermill adds comes later, so its value is the one that is read."""
     pipeline = pipeline_of(cell("n = 1", "parameters"), cell("n = 2", "injected-parameters"), "%%mlstage a\nx = n")
     assert pipeline.stages["a"].reads[0].cell == 1
 

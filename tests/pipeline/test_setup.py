@@ -16,7 +16,7 @@ def split(source: str) -> list[Statement]:
     return list(statements(source_of(cell(source, "setup")).cells[0]))
 
 
-def parameters(*cells: Any) -> dict[str, Parameter]:  # noqa: ANN401 - cells
+def parameters(*cells: Any) -> dict[str, Parameter]:
     """Return what parameters cells declare."""
     return read_parameters(source_of(*cells).cells)
 
@@ -79,7 +79,9 @@ def test_what_configures_the_process(source: str, expected: bool) -> None:  # no
     assert split(source)[0].configures is expected
 
 
-@pytest.mark.parametrize(("source", "expected"), [("def f(): pass", True), ("async def f(): pass", True), ("class C: pass", True), ("f = len", False)])
+@pytest.mark.parametrize(
+    ("source", "expected"), [("def f(): pass", True), ("async def f(): pass", True), ("class C: pass", True), ("f = len", False)]
+)
 def test_what_defines_code(source: str, expected: bool) -> None:  # noqa: FBT001 - a table row
     """Artifacts refer to functions and classes by name."""
     assert split(source)[0].defines_code is expected
@@ -112,7 +114,7 @@ def test_parameter_is_read(source: str, expected: Parameter) -> None:
 
 
 def test_injected_value_keeps_the_authors_help() -> None:
-    """papermill's cell overrides the value, and says nothing about the meaning."""
+    """The cell that papermill adds overrides the value, and says nothing about the meaning."""
     found = parameters(cell("n = 3  # how many", "parameters"), cell("# Parameters\nn = 5\nextra = 1", "injected-parameters"))
     assert (found["n"].default, found["n"].help, found["n"].cell) == (5, "how many", 1)
     assert found["extra"].default == 1

@@ -54,28 +54,28 @@ class Bench:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def planner(self, *cells: Cell | str, parameters: Mapping[str, Any] | None = None, **trial: Any) -> Planner:  # noqa: ANN401 - fields of Trial
+    def planner(self, *cells: Cell | str, parameters: Mapping[str, Any] | None = None, **trial: Any) -> Planner:
         """Return a planner for a notebook of these cells, which has seen nothing of the surroundings yet."""
         source = read_source(parse_document(notebook_json(cells), self.folder / "nb.ipynb"))
         surroundings = Surroundings(self.folder, self.folder, self.cache)
         return Planner(source, Trial(parameters=parameters or {}, **trial), self.store, surroundings)
 
-    def plan(self, *cells: Cell | str, **trial: Any) -> Mapping[str, PlannedStage]:  # noqa: ANN401
+    def plan(self, *cells: Cell | str, **trial: Any) -> Mapping[str, PlannedStage]:
         """Return what a plan says of each stage."""
         return self.planner(*cells, **trial).plan().stages
 
-    def states(self, *cells: Cell | str, **trial: Any) -> dict[str, str]:  # noqa: ANN401
+    def states(self, *cells: Cell | str, **trial: Any) -> dict[str, str]:
         """Return each stage's state."""
         return {name: item.state for name, item in self.plan(*cells, **trial).items()}
 
-    def key(self, *cells: Cell | str, stage: str = "a", effects: Effects | None = None, **trial: Any) -> str:  # noqa: ANN401
+    def key(self, *cells: Cell | str, stage: str = "a", effects: Effects | None = None, **trial: Any) -> str:
         """Return the key of a stage whose inputs are known by name only."""
         planner = self.planner(*cells, **trial)
         found = planner.pipeline.stages[stage]
         inputs = {name: f"identity of {name}" for name in found.inputs}
         return stage_key(planner.parts(found, inputs, effects or planner.effects[stage], {}))
 
-    def run(self, *cells: Cell | str, report: bool = False, fail_fast: bool = False, **trial: Any) -> Scheduler:  # noqa: ANN401
+    def run(self, *cells: Cell | str, report: bool = False, fail_fast: bool = False, **trial: Any) -> Scheduler:
         """Run what is stale."""
         assert self.executor is not None
         scheduler = Scheduler(
@@ -84,7 +84,7 @@ class Bench:
         scheduler.run(report=report)
         return scheduler
 
-    def statuses(self, *cells: Cell | str, **options: Any) -> dict[str, str]:  # noqa: ANN401
+    def statuses(self, *cells: Cell | str, **options: Any) -> dict[str, str]:
         """Run what is stale and return each stage's status."""
         return {name: item.status for name, item in self.run(*cells, **options).results.items()}
 
@@ -94,7 +94,7 @@ class Bench:
         assert stage in done.finished, done.results
         return done.finished[stage].effects
 
-    def task(self, *cells: Cell | str, stage: str = "a", parameters: Mapping[str, Any] | None = None, **changes: Any) -> StageTask:  # noqa: ANN401
+    def task(self, *cells: Cell | str, stage: str = "a", parameters: Mapping[str, Any] | None = None, **changes: Any) -> StageTask:
         """Return the task of a stage without upstream, with `changes` made to it."""
         planner = self.planner(*cells, parameters=parameters)
         plan = planner.plan(report=False)
@@ -103,28 +103,30 @@ class Bench:
         data = made.to_json() | {"environment": {"NBMLOPS_TEST_MARK": self.mark}} | changes
         return type(made).from_json(json.loads(json.dumps(data)))
 
-    def outcome(self, *cells: Cell | str, **options: Any) -> StageOutcome:  # noqa: ANN401
+    def outcome(self, *cells: Cell | str, **options: Any) -> StageOutcome:
         """Run one stage without upstream as a task of its own."""
         assert self.executor is not None
-        self.executor.start(self.task(*cells, **options))
-        return self.next_outcome()
+        task = self.task(*cells, **options)
+        self.executor.start(task)
+        return self.outcome_of(task)
 
-    def next_outcome(self) -> StageOutcome:
-        """Wait for the next outcome."""
+    def outcome_of(self, task: StageTask) -> StageOutcome:
+        """Wait for the outcome of a task; late ones of attempts that an earlier test's run gave up are passed over."""
         assert self.executor is not None
         end = time.monotonic() + WAIT_S
         while time.monotonic() < end:
-            found = self.executor.wait(1.0)
-            if found:
-                assert len(found) == 1
-                return found[0]
+            for found in self.executor.wait(1.0):
+                if found.attempt == task.attempt:
+                    return found
         raise AssertionError(f"no outcome after {WAIT_S} s")
 
-    def value(self, done: Scheduler | StageOutcome, stage: str, name: str) -> Any:  # noqa: ANN401 - any value
+    def value(self, done: Scheduler | StageOutcome, stage: str, name: str) -> Any:
         """Return an artifact's value."""
         outputs = done.finished[stage].outputs if isinstance(done, Scheduler) else done.outputs
         artifact = outputs[name]
-        value = decode(artifact.format, self.store.objects.view(artifact.digest), Context(namespace={}, by_reference=frozenset(), local_roots=(), trusted=True))
+        value = decode(
+            artifact.format, self.store.objects.view(artifact.digest), Context(namespace={}, by_reference=frozenset(), local_roots=(), trusted=True)
+        )
         return value[name] if artifact.members else value
 
     def shown(self, digest: str | None) -> list[list[dict[str, Any]]]:

@@ -108,7 +108,13 @@ def test_modules(project: Path) -> None:
     assert watch(project, "import importlib\nimportlib.import_module('help' + 'ers')")[3] == ["helpers.py"]
 
 
-DRAWS = [("random.random()", ["random"]), ("random.Random(1).random()", []), ("np.random.rand()", ["numpy"]), ("np.random.default_rng(1).random()", []), ("1", [])]
+DRAWS = [
+    ("random.random()", ["random"]),
+    ("random.Random(1).random()", []),
+    ("np.random.rand()", ["numpy"]),
+    ("np.random.default_rng(1).random()", []),
+    ("1", []),
+]
 
 
 @pytest.mark.parametrize(("code", "expected"), DRAWS)

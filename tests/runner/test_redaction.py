@@ -37,7 +37,13 @@ def test_values_are_collected_longest_first() -> None:
     assert found == ("longer-value", "hunter2")
 
 
-TEXTS = [("token is hunter2!", f"token is {MASK}!"), ("hunter2hunter2", MASK * 2), ("hunter2-and-more", MASK), ("x a.cd", f"x {MASK}"), ("abcd", "abcd")]
+TEXTS = [
+    ("token is hunter2!", f"token is {MASK}!"),
+    ("hunter2hunter2", MASK * 2),
+    ("hunter2-and-more", MASK),
+    ("x a.cd", f"x {MASK}"),
+    ("abcd", "abcd"),
+]
 
 
 @pytest.mark.parametrize(("text", "expected"), TEXTS)

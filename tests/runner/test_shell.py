@@ -12,7 +12,7 @@ from tests.runner.bench import Bench, cell
 
 def outputs(bench: Bench, code: str) -> list[dict[str, Any]]:
     """Return what one stage cell shows."""
-    return bench.shown(bench.outcome(f"%%mlstage a\nprint('-')\n{code}").cell_outputs)[0][1:]
+    return bench.shown(bench.outcome(f"%%mlstage a\ndisplay('-')\n{code}").cell_outputs)[0][1:]
 
 
 SHOWN = [
@@ -53,7 +53,7 @@ def test_traceback_names_the_cell(bench: Bench) -> None:
     assert done.error is not None
     assert (done.error.type, done.error.message, done.error.cell) == ("ZeroDivisionError", "division by zero", 0)
     traceback = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(done.error.traceback))
-    assert "cell 0 (a)" in traceback
+    assert "Cell 0 (a), line" in traceback
     assert "/nbmlops/" not in traceback
 
 
@@ -74,7 +74,7 @@ RANDOM = "%%mlstage {name}\nx_{name} = [random.random(), float(np.random.rand())
 IMPORTS = "import random\nimport numpy as np"
 
 
-def draws(bench: Bench, *cells: str, names: str = "ab", **trial: Any) -> list[Any]:  # noqa: ANN401
+def draws(bench: Bench, *cells: str, names: str = "ab", **trial: Any) -> list[Any]:
     """Run stages that draw, and return what they drew."""
     done = bench.run(*cells, print_all(names), forced=frozenset(names), **trial)
     return [bench.value(done, name, f"x_{name}") for name in names]
@@ -107,7 +107,15 @@ def test_setup_that_seeds_is_left_alone(bench: Bench) -> None:
     found = draws(bench, cell(f"{IMPORTS}\nrandom.seed(0)\nnp.random.seed(0)", "setup"), RANDOM.format(name="a"), names="a")  # type: ignore[arg-type]
     import numpy as np
 
-    assert found == [[random.Random(0).random(), float(np.random.RandomState(0).rand())]]  # noqa: NPY002
+    assert found == [[random.Random(0).random(), float(np.random.RandomState(0).rand())]]
+
+
+def test_stages_that_import_numpy_draw_different_numbers(bench: Bench) -> None:
+    """Each has its own seed, and its draws are marked, wherever numpy is imported."""
+    code = "%%mlstage {0}\nimport numpy as np\nx_{0} = float(np.random.rand())"
+    done = bench.run(code.format("a"), code.format("b"), print_all("ab"))
+    assert bench.value(done, "a", "x_a") != bench.value(done, "b", "x_b")
+    assert done.finished["a"].effects.random == ("numpy",)
 
 
 def test_numpy_imported_by_the_stage_is_seeded_too(bench: Bench) -> None:
