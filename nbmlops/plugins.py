@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Family"]
 
@@ -34,6 +37,12 @@ class Family:
         """List the names that `get` accepts, sorted."""
         return sorted({*self.builtins, *(point.name for point in self._entry_points())})
 
+    def check(self, names: Iterable[str]) -> None:
+        """Raise `UsageError` for the first name that no plugin has; nothing is imported."""
+        for name in names:
+            if name not in self.builtins and name not in self.names():
+                raise self._unknown(name)
+
     def get(self, name: str) -> Any:  # noqa: ANN401 - each family's Protocol is its callers' to state
         """Import and return the plugin called `name`.
 
@@ -53,8 +62,11 @@ class Family:
         for point in self._entry_points():
             if point.name == name:
                 return point.load()
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> UsageError:
         kind = self.group.rpartition(".")[2]
-        raise UsageError(
+        return UsageError(
             f"no {kind.rstrip('s')} is called {name!r}",
             code="NB002",
             fix=f"choose one of: {', '.join(self.names())}",

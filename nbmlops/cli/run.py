@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from nbmlops.arguments import add_run as add_arguments
 from nbmlops.arguments import given_parameters, open_session, print_json
 from nbmlops.errors import UsageError
+from nbmlops.session.run import Interrupted, Run
 from nbmlops.views.text import run_text
 
 if TYPE_CHECKING:
     import argparse
 
-    from nbmlops.session.run import Run
+    from nbmlops.session.batch import Session
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
@@ -25,7 +26,18 @@ def run(options: argparse.Namespace) -> int:
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers is {options.workers}", code="NB004", fix="give a number from 1")
     session = open_session(options)
-    found = session.run(
+    try:
+        found = _run(session, options)
+    except Interrupted as stop:
+        found = stop.run
+    if options.json:
+        print_json(found.result.to_json())
+    print(run_text(found.result), file=sys.stderr)
+    return found.result.exit_code
+
+
+def _run(session: Session, options: argparse.Namespace) -> Run:
+    return session.run(
         given_parameters(options),
         output=options.output,
         stages=options.stage,
@@ -37,16 +49,8 @@ def run(options: argparse.Namespace) -> int:
         fail_fast=options.fail_fast,
         progress=_progress,
     )
-    if options.json:
-        print_json(found.result.to_json())
-    _tell(found)
-    return found.result.exit_code
 
 
 def _progress(stage: str, reason: str) -> None:
     name = "report cells" if stage.startswith("@") else stage
     print(f"  {name} ... {reason}", file=sys.stderr, flush=True)
-
-
-def _tell(found: Run) -> None:
-    print(run_text(found.result), file=sys.stderr)

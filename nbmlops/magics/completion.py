@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nbmlops.magics.hooks import Hooks
 
-__all__ = ["complete", "install_completion"]
+__all__ = ["complete", "install_completion", "remove_completion"]
+
+_IDENTIFIER = "nbmlops"
 
 _RUN = ("-p", "-f", "--stage", "--force", "--force-stage", "--workers", "--executor", "--no-track", "--fail-fast")
 _OPTIONS = {
@@ -26,13 +28,27 @@ _NAMES_FIRST = ("%mlwhy", "%mlload")
 
 
 def install_completion(shell: InteractiveShell, hooks: Hooks) -> None:
-    """Register a completer for each magic."""
+    """Register a matcher for the magics' lines, where Jedi's names would bury the options."""
+    from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher  # noqa: PLC0415 - loaded already
 
-    def completer(_shell: object, event: Any) -> list[str]:  # noqa: ANN401 - IPython's event
-        return complete(event.line, event.symbol, hooks)
+    @context_matcher(identifier=_IDENTIFIER, priority=100)  # type: ignore[untyped-decorator]
+    def matcher(context: CompletionContext) -> SimpleMatcherResult:
+        line = context.text_until_cursor
+        words = line.split()
+        if not words or words[0] not in {"%%mlstage", *_OPTIONS} or (len(words) == 1 and not line.endswith(" ")):
+            return {"completions": []}
+        symbol = "" if line.endswith(" ") else words[-1]
+        found = [SimpleCompletion(text=text, type="option") for text in complete(line, symbol, hooks)]
+        return {"completions": found, "suppress": True, "matched_fragment": symbol}
 
-    for magic in ("%%mlstage", *_OPTIONS):
-        shell.set_hook("complete_command", completer, str_key=magic)
+    remove_completion(shell)
+    shell.Completer.custom_matchers.append(matcher)
+
+
+def remove_completion(shell: InteractiveShell) -> None:
+    """Take the matcher out again."""
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [item for item in matchers if getattr(item, "matcher_identifier", None) != _IDENTIFIER]
 
 
 def complete(line: str, symbol: str, hooks: Hooks) -> list[str]:

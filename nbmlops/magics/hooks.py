@@ -68,6 +68,9 @@ class Hooks:
         self.shell.events.unregister("pre_run_cell", self.before_cell)
         self.shell.events.unregister("post_run_cell", self.after_cell)
         self.shell.input_transformers_cleanup.remove(self.tag_to_magic)
+        from nbmlops.magics.completion import remove_completion  # noqa: PLC0415 - beside its only use
+
+        remove_completion(self.shell)
 
     def before_cell(self, info: ExecutionInfo) -> None:
         """Note the state of things before a cell; provide what a reused stage has not loaded."""

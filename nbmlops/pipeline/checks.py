@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from nbmlops.notebook.roles import Role
+from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Diagnostic, Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from nbmlops.dataflow.flow import Flow
     from nbmlops.dataflow.linking import UnitLinks
@@ -55,12 +56,14 @@ def check_document(findings: Findings, document: Document, cells: Sequence[Roled
     _repaired_ids(findings, document)
 
 
-def check_build(findings: Findings, pipeline: Pipeline, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+def check_build(findings: Findings, pipeline: Pipeline, links: Sequence[UnitLinks], pieces: Sequence[_Piece], effects: Mapping[str, Effects]) -> None:
     """Look at how the cells hang together."""
     _undefined_names(findings, links, pieces)
     _hidden_by_reports(findings, links, pieces)
     _setup_reads_artifacts(findings, links, pieces)
-    _missing_options(findings, pipeline)
+    _missing_options(findings, pipeline, pieces)
+    _no_stages(findings, pipeline)
+    _shared_random(findings, pipeline, effects)
     _cycles(findings, pipeline)
     _process_state(findings, pieces)
     _dynamic_code(findings, pipeline, pieces)
@@ -72,7 +75,7 @@ def _unreadable_cells(findings: Findings, cells: Sequence[RoledCell]) -> None:
             findings.add(
                 Diagnostic(
                     code=roled.error.code,
-                    severity="warning" if roled.role is Role.REPORT else "error",
+                    severity="error",
                     message=roled.error.message,
                     fix=roled.error.fix or "mend the cell",
                     cell=roled.cell.index,
@@ -195,9 +198,42 @@ def _setup_reads_artifacts(findings: Findings, links: Sequence[UnitLinks], piece
                 )
 
 
-def _missing_options(findings: Findings, pipeline: Pipeline) -> None:
+def _no_stages(findings: Findings, pipeline: Pipeline) -> None:
+    if not pipeline.stages:
+        findings.add(
+            Diagnostic(
+                code="NB112",
+                severity="info",
+                message="the notebook has no stages: its cells run in order, and nothing is reused",
+                fix="begin a cell with %%mlstage NAME, or give it the tag stage:NAME",
+            )
+        )
+
+
+def _shared_random(findings: Findings, pipeline: Pipeline, effects: Mapping[str, Effects]) -> None:
+    """Find stages that were seen to draw from one global random state: from top to bottom each would go on where the last one stopped."""
+    for module in ("random", "numpy"):
+        drawing = [stage for stage in pipeline.stages.values() if module in effects.get(stage.name, NO_EFFECTS).random]
+        if len(drawing) > 1:
+            names = ", ".join(stage.name for stage in drawing)
+            findings.add(
+                Diagnostic(
+                    code="NB212",
+                    severity="warning",
+                    message=f"stages {names} draw from the global random state of {module}: each gets its own numbers, other than one process would",
+                    fix="make a generator in each stage: random.Random(seed) or numpy.random.default_rng(seed)",
+                    cell=drawing[1].cells[0],
+                    stage=drawing[1].name,
+                )
+            )
+
+
+def _missing_options(findings: Findings, pipeline: Pipeline, pieces: Sequence[_Piece]) -> None:
     for stage in pipeline.stages.values():
-        bound = set(stage.binds)
+        flows = [piece.flow for piece in pieces if piece.stage == stage.name]
+        if any(flow.dynamic for flow in flows):
+            continue
+        bound = {name for flow in flows for name in (*flow.binds, *flow.mutates, *flow.reads)}
         for name in stage.directive.after:
             if name not in pipeline.stages or name == stage.name:
                 findings.add(_option(stage.name, stage.cells[0], f"--after names {name!r}, which is no other stage", "NB205", pipeline.stages))

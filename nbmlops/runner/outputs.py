@@ -156,13 +156,17 @@ class _StreamText:
         self._file: Any = None
         self.size = 0
 
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
     def add(self, text: str) -> None:
         self.size += len(text)
         if self.size <= self._limit:
             self._head.append(text)
             return
         if self._file is None:
-            self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 - closed with its output
+            self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 - closed when its output is dropped
             self._file.write("".join(self._head))
         self._file.write(text)
         self._tail.append(text)

@@ -302,7 +302,7 @@ class Planner:
                 lines = differences(dict(record.components), parts, self.pipeline.parameters)
                 if lines and (nearest is None or len(lines) < len(nearest)):
                     nearest = lines
-        return tuple(nearest) if nearest else ("not computed yet",)
+        return tuple(nearest) if nearest else ("first run",)
 
     def _condition(self, stage: Stage, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:
         """Evaluate ``--if`` over the parameters and the metrics of the stages before."""
@@ -319,6 +319,7 @@ class Planner:
             raise UsageError(
                 f"stage {stage.name!r}: --if reads {unknown[0]!r}, which is neither a parameter nor a metric of an earlier stage",
                 code="NB207",
+                notebook=self.source.document.shown,
                 cell=stage.cells[0],
                 fix="use a parameter, or a metric that a stage before it logs with --metrics",
             )

@@ -149,6 +149,7 @@ def _load_inputs(run: _Run, position: int) -> None:
     for place, artifact in run.task.inputs:
         if place != position:
             continue
+        run.failed_cell = run.task.steps[position].cell
         if artifact.members:
             if artifact.digest not in bundles:
                 bundles[artifact.digest] = _read(run, artifact)

@@ -60,9 +60,35 @@ class Surroundings:
         local, foreign = self._modules.fingerprints(names, paths)
         return local, self._distributions.versions(foreign)
 
+    def secret_key(self) -> bytes:
+        """Return the key under which secrets are digested: the team's, else one of this project that never leaves it."""
+        team = os.environ.get("NBMLOPS_STORE_KEY")
+        if team:
+            return hashlib.blake2b(team.encode(), digest_size=32).digest()
+        path = self._cache / "secret.key"
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return _make_key(path)
+
     def version(self, distribution: str) -> str | None:
         """Return the installed version of a distribution, or None."""
         return self._distributions.version(distribution)
+
+
+def _make_key(path: Path) -> bytes:
+    """Make a random key once; of two processes at once, the first one's holds."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.touch(mode=0o600)
+    temporary.write_bytes(os.urandom(32))
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+    return path.read_bytes()
 
 
 def type_exact(value: object) -> str:
@@ -140,7 +166,7 @@ def components(
         "schema": _SCHEMA,
         "code": list(stage.fingerprints),
         "options": stage.directive.result_options(),
-        "values": _values(used, pipeline, parameters),
+        "values": _values(used, pipeline, parameters, surroundings.secret_key()),
         "setup": _definitions(used),
         "configuration": [statement.fingerprint for statement in used if statement.configures],
         "inputs": dict(sorted(inputs.items())),
@@ -207,23 +233,23 @@ def differences(old: Components, new: Components, parameters: Iterable[str] = ()
     return lines
 
 
-def _values(used: list[SetupStatement], pipeline: Pipeline, parameters: Mapping[str, Any]) -> dict[str, str]:
+def _values(used: list[SetupStatement], pipeline: Pipeline, parameters: Mapping[str, Any], key: bytes) -> dict[str, str]:
     values: dict[str, str] = {}
     for statement in used:
         for name in statement.names:
             declared = name in parameters and name in pipeline.parameters and pipeline.parameters[name].cell == statement.cell
             if declared:
-                values[name] = _shown(name, parameters[name])
+                values[name] = _shown(name, parameters[name], key)
             elif name in statement.literals:
                 label = name if name not in values else f"{name} (cell {statement.cell})"
-                values[label] = _shown(name, statement.literals[name])
+                values[label] = _shown(name, statement.literals[name], key)
     return values
 
 
-def _shown(name: str, value: object) -> str:
-    """Return a value's exact text; of one that looks secret a digest, since records are read by people."""
+def _shown(name: str, value: object, key: bytes) -> str:
+    """Return a value's exact text; of one that looks secret a keyed digest, since records are read by people and short secrets are guessed."""
     text = type_exact(value)
-    return f"{MASK} {hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}" if looks_secret(name, value) else text
+    return f"{MASK} {hashlib.blake2b(text.encode(), digest_size=16, key=key).hexdigest()}" if looks_secret(name, value) else text
 
 
 def _definitions(used: list[SetupStatement]) -> dict[str, str]:
@@ -273,11 +299,17 @@ def _changed(kind: str) -> Any:  # noqa: ANN401 - a describe function
     return describe
 
 
+def _plain(value: object) -> object:
+    return MASK if str(value).startswith(MASK) else value
+
+
 def _from_to(kind: str) -> Any:  # noqa: ANN401
     def describe(name: str, before: object, after: object) -> str:
         what = f"{kind} {name}".strip()
+        if str(before).startswith(MASK) and str(after).startswith(MASK):
+            return f"{what} changed"
         if before is None:
-            return f"{what} is now used ({after})"
+            return f"{what} is now used ({_plain(after)})"
         if after is None:
             return f"{what} is no longer used"
         return f"{what} {before} -> {after}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.document import Document, read_document
 from nbmlops.pipeline.build import Source, build, read_source
+from nbmlops.runner.gate import judge
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner, Trial, only_stages
 from nbmlops.runner.results import RunResult, StageResult, run_status
 from nbmlops.runner.serve import serve
@@ -183,7 +184,7 @@ class Session:
         asked = only_stages(planner.pipeline, stages)
         planner.trial = replace(planner.trial, forced=forced | (frozenset({REPORT}) if force else frozenset()), only=asked or None)
         plan = planner.plan()
-        earlier = self._equal_run(planner, plan)
+        earlier = None if self._refuses(plan) else self._equal_run(planner, plan)
         if earlier is not None and (target is None or earlier.output is not None):
             return self._nothing_to_do(planner, plan, earlier, target)
         from nbmlops.session.execution import Execution  # noqa: PLC0415 - scheduler, executor and events: only where something runs
@@ -209,6 +210,12 @@ class Session:
             error = NotebookError(first.message, code=first.code, notebook=self.document.shown, cell=first.cell, fix=first.fix)
             error.diagnostics = [item.to_json() for item in pipeline.diagnostics]  # type: ignore[attr-defined]
             raise error
+
+    @staticmethod
+    def _refuses(plan: Plan) -> bool:
+        """Tell whether a gate refuses a stage that a record serves: such a run equals no run that was done."""
+        planned = [item for item in plan.stages.values() if item.record is not None]
+        return any(not gate["passed"] for item in planned for gate in judge(item.stage.directive.require, item.record.metrics if item.record else {}))
 
     def _equal_run(self, planner: Planner, plan: Plan) -> RunRecord | None:
         """Return the last run that was done with the very records that this one would use, or None."""

@@ -72,8 +72,7 @@ class SeenCells:
         NotebookError
             If the cells cannot be made into one.
         """
-        places = {cell_id: place for place, cell_id in enumerate(self._order_in_file())}
-        cells = sorted(self._seen.values(), key=lambda cell: places.get(cell.id, len(places)))
+        cells = self._ordered()
         raw = {
             "nbformat": 4,
             "nbformat_minor": 5,
@@ -82,6 +81,14 @@ class SeenCells:
         }
         document = parse_document(raw, self.path)
         return document if self.path is not None else replace(document, path=Path.cwd() / "kernel.ipynb")
+
+    def ids(self) -> list[str]:
+        """Return the cells' ids in the order of `document`."""
+        return [cell.id for cell in self._ordered()]
+
+    def _ordered(self) -> list[SeenCell]:
+        places = {cell_id: place for place, cell_id in enumerate(self._order_in_file())}
+        return sorted(self._seen.values(), key=lambda cell: places.get(cell.id, len(places)))
 
     def later_sources(self) -> list[str]:
         """Return the sources of the file's cells that have not run here: what they read is to be kept."""

@@ -20,7 +20,7 @@ from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.results import RunResult, run_status
 from nbmlops.session.origin import git_tags
 from nbmlops.session.parameters import all_parameters
-from nbmlops.session.run import Run
+from nbmlops.session.run import Interrupted, Run
 from nbmlops.store.records import RunRecord
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Execution:
 
         Raises
         ------
-        KeyboardInterrupt
+        Interrupted
             After everything that ran has been ended, and that has been written down too.
         """
         session, planner = self._session, self._planner
@@ -71,11 +71,10 @@ class Execution:
         try:
             with session.store.hold():
                 scheduler.run()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             scheduler.executor.close()
             scheduler.cancel()
-            self._finish(scheduler, cancelled=True)
-            raise
+            raise Interrupted(self._finish(scheduler, cancelled=True)) from stop
         finally:
             scheduler.executor.close()
         return self._finish(scheduler, cancelled=False)
@@ -111,9 +110,11 @@ class Execution:
         settings = self._session.settings
         if not track or not settings.trackers:
             return
-        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415 - the core runs without trackers
+        from nbmlops.tracking.base import TRACKERS  # noqa: PLC0415 - the core runs without trackers
+        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415
         from nbmlops.tracking.sender import Sender  # noqa: PLC0415
 
+        TRACKERS.check(settings.trackers)
         outbox = Outbox(self._session.store.local_path("outbox"), settings.trackers)
         self._tracking = (outbox, Sender(outbox, settings.trackers, settings.project_root, self.run_id))
 
@@ -158,6 +159,8 @@ class Execution:
         )
         data = write_notebook(target, notebook_of(session, planner, result, self._started_s))
         digest = session.store.snapshot(data)
+        if report is not None and report.status in {"ran", "reused"} and not planner.pipeline.reports:
+            result = replace(result, report=None)  # only setup cells ran there, which is nothing to tell
         self._emit(
             RunFinished(
                 run_id=self.run_id, time_s=time.time(), status=result.status, seconds=result.seconds, output=result.output, output_digest=digest

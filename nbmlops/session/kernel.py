@@ -172,7 +172,7 @@ class KernelSession:
             raise NotebookError(problem.message, code=problem.code, fix=problem.fix)
         if name not in planner.pipeline.stages:
             raise NotebookError(f"{name!r} is no stage", code="NB105", fix="write %%mlstage NAME")
-        return StageCell(self, planner, planner.pipeline.stages[name], seen.id, body).run(force=force)
+        return StageCell(self, planner, planner.pipeline.stages[name], seen.id, body, tagged=tagged).run(force=force)
 
     def run_again(self, stage: str) -> CellOutcome:
         """Run a stage cell of this kernel once more, for outputs that were not kept."""
@@ -260,7 +260,7 @@ class KernelSession:
             magic = split_magic(source)
             with suppress(SyntaxError, ValueError):
                 found.update(analyse(parse_code(magic[1] if magic else source)).reads)
-        return found & {*stage.binds, *stage.inputs}
+        return found
 
     def context(self) -> Context:
         """Return what serializers need to know of the kernel's namespace."""

@@ -44,6 +44,7 @@ class Provenance:
 
     def __init__(self) -> None:
         self._origins: dict[str, Origin] = {}
+        self._by_stage: dict[tuple[str, str], Origin] = {}
         self.unloaded: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> Origin:
@@ -54,13 +55,19 @@ class Provenance:
         """Tell whether a tracked cell made the name."""
         return name in self._origins
 
+    def of_stage(self, stage: str, name: str) -> Origin | None:
+        """Return what a stage made of a name, also where a later stage has handed the same object on."""
+        return self._by_stage.get((stage, name))
+
     def made_by_stage(
         self, stage: str, cell: str, artifacts: Mapping[str, Artifact], namespace: Mapping[str, Any], prints: Mapping[str, str | None]
     ) -> None:
         """Take note of what a stage has just made or loaded."""
         for name, artifact in artifacts.items():
             if name in namespace:
-                self._origins[name] = Origin(stage=stage, cell=cell, value=namespace[name], fingerprint=prints.get(name), artifact=artifact)
+                self._origins[name] = self._by_stage[stage, name] = Origin(
+                    stage=stage, cell=cell, value=namespace[name], fingerprint=prints.get(name), artifact=artifact
+                )
                 self.unloaded.pop(name, None)
 
     def made_by_setup(self, cell: str, names: Iterable[str], namespace: Mapping[str, Any], prints: Mapping[str, str | None]) -> None:

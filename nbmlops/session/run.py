@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nbmlops.session.batch import Session
     from nbmlops.store.records import Artifact, RunRecord, StageRecord
 
-__all__ = ["Run"]
+__all__ = ["Interrupted", "Run"]
 
 
 class Run:
@@ -136,6 +136,14 @@ class Run:
             for step in self._session.graph().setup_steps:
                 exec(compile(to_python(step.source), f"<cell {step.cell}>", "exec"), self._namespace)  # noqa: S102 - the user's own notebook
         return self._namespace
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that was stopped by SIGINT or SIGTERM; `run` is what became of it."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__("interrupted")
+        self.run = run
 
 
 def _stage(item: Mapping[str, Any], session: Session) -> StageResult:

@@ -31,6 +31,8 @@ from nbmlops.store.serializers import decode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from IPython.core.interactiveshell import ExecutionResult
+
     from nbmlops.pipeline.model import Stage
     from nbmlops.runner.plan import Planner
     from nbmlops.session.kernel import KernelSession
@@ -62,12 +64,13 @@ class CellOutcome:
 class StageCell:
     """One stage cell on its way through the kernel."""
 
-    def __init__(self, session: KernelSession, planner: Planner, stage: Stage, cell_id: str, body: str) -> None:
+    def __init__(self, session: KernelSession, planner: Planner, stage: Stage, cell_id: str, body: str, *, tagged: bool) -> None:
         self.session = session
         self.planner = planner
         self.stage = stage
         self.cell_id = cell_id
         self.body = body
+        self.tagged = tagged
         self.namespace = session.shell.user_ns
         self.context = session.context()
         self.remarks: list[str] = []
@@ -83,24 +86,24 @@ class StageCell:
             planned = self.planner.look_up(self.stage, identities)
             if planned.record is not None and self._serves(planned.record):
                 return self._reuse(planned.record)
-            reason = planned.reason
+            reason = planned.reason if planned.record is None else "its record does not hold all that later cells read"
         else:
             reason = "forced" if force else ("" if self.remarks else "--no-cache")
         return self._execute(identities, reason)
 
     def _trust_inputs(self) -> None:
         """Compare each input with what its stage made; what nobody vouches for is no ground for reuse."""
+        provenance = self.session.provenance
         self.remarks += [f"{name!r} was made by a cell that is no stage and no setup" for name in self.stage.unprovided if name in self.namespace]
         for name, stage in self.stage.inputs.items():
             if name not in self.namespace:
                 continue
-            if name not in self.session.provenance:
-                self.remarks.append(f"{name!r} was not made by a stage that has run here")
-                continue
-            origin = self.session.provenance[name]
-            if origin.stage != stage:
-                self.remarks.append(f"{name!r} was made by {'stage ' + origin.stage if origin.stage else 'a setup cell'}, not by stage {stage}")
-            elif origin.artifact is None or self.session.fingerprint(self.namespace[name]) != origin.fingerprint:
+            origin = provenance.of_stage(stage, name)
+            if origin is None or origin.artifact is None:
+                maker = provenance[name].stage if name in provenance else None
+                who = f"stage {maker}" if maker else "a cell that is no stage"
+                self.remarks.append(f"{name!r} was made by {who}, not by stage {stage}")
+            elif self.session.fingerprint(self.namespace[name]) != origin.fingerprint:
                 self.remarks.append(f"{name!r} was changed after stage {stage} made it")
             else:
                 self.inputs[name] = origin.artifact
@@ -130,29 +133,35 @@ class StageCell:
     def _live_values(self) -> dict[str, Any]:
         """Compare setup's names with what their cells made; return the parameters whose live value is another one."""
         changed: dict[str, Any] = {}
+        cells = self.session.cells.ids()
         for position in self.stage.setup:
             statement = self.planner.pipeline.setup[position]
             for name in statement.names:
-                if name not in self.namespace:
+                if name not in self.namespace or not self._is_last(name, position):
                     continue
                 live = self.namespace[name]
                 if name in statement.literals:
-                    if type_exact(statement.literals[name]) != type_exact(live) and self._is_last(name, position):
+                    if type_exact(statement.literals[name]) != type_exact(live):
                         self.remarks.append(f"{name!r} is {live!r}, not the {statement.literals[name]!r} of its cell")
                         changed[name] = live
-                elif name in self.session.provenance and self._is_last(name, position):
-                    origin = self.session.provenance[name]
-                    same = live is origin.value if is_code(live) else self.session.fingerprint(live) == origin.fingerprint
-                    if not same:
-                        self.remarks.append(f"{name!r} was changed after its setup cell made it")
+                elif name in self.session.provenance:
+                    self._compare(name, live, cells[statement.cell])
         return changed
+
+    def _compare(self, name: str, live: Any, cell: str) -> None:  # noqa: ANN401 - any value
+        """Compare a setup name with what the cell made that the notebook's order gives."""
+        origin = self.session.provenance[name]
+        if origin.cell != cell:
+            self.remarks.append(f"{name!r} was made by another cell than the one above the stage")
+        elif not (live is origin.value if is_code(live) else self.session.fingerprint(live) == origin.fingerprint):
+            self.remarks.append(f"{name!r} was changed after its setup cell made it")
 
     def _is_last(self, name: str, position: int) -> bool:
         return not any(name in self.planner.pipeline.setup[other].names for other in self.stage.setup if other > position)
 
     def _serves(self, record: StageRecord) -> bool:
         """Tell whether a record holds all that later cells are known to read, and may be used."""
-        needed = self.session.later_reads(self.stage)
+        needed = self.session.later_reads(self.stage) & {*self.stage.binds, *record.effects.mutated}
         return record.reproducible and needed <= set(record.outputs)
 
     def _reuse(self, record: StageRecord) -> CellOutcome:
@@ -212,7 +221,7 @@ class StageCell:
         drawn = random_states()
         started_s, begun = time.time(), time.perf_counter()
         with recording(session.shell, recorder), observing(observation, self.namespace):
-            ran = session.shell.run_cell(self.body, store_history=False, silent=False)
+            ran = self._run_body()
         seconds = time.perf_counter() - begun
         draws = tuple(sorted(name for name, state in random_states().items() if name in drawn and drawn[name] != state))
         restore_random(held)
@@ -222,6 +231,20 @@ class StageCell:
             return self._failed(error, outputs, reason, seconds)
         mutated = [name for name in watched if name in self.namespace and value_fingerprint(self.namespace[name], self.context) != before[name]]
         return self._keep(identities, observation, outputs, mutated=mutated, draws=draws, reason=reason, seconds=seconds, started_s=started_s)
+
+    def _run_body(self) -> ExecutionResult:
+        """Run the cell's body so that tracebacks name the cell and the lines that the user sees."""
+        shell = self.session.shell
+        history = shell.history_manager.input_hist_raw if shell.history_manager else []
+        # IPython strips blank lines at the top: only a comment keeps the place of the magic line
+        first = "" if self.tagged or self.body.lstrip().startswith("%%") else "# %%mlstage\n"
+        count = shell.execution_count
+        shell.execution_count = max(1, len(history) - 1)
+        try:
+            ran: ExecutionResult = shell.run_cell(first + self.body, store_history=False, silent=False)
+        finally:
+            shell.execution_count = count
+        return ran
 
     def _seed(self) -> None:
         """Give the stage the random state that it has in batch: what setup seeded, else one derived from its code."""
@@ -242,7 +265,7 @@ class StageCell:
         started_s: float,
     ) -> CellOutcome:
         session, stage = self.session, self.stage
-        needed = session.later_reads(stage) | {*(stage.directive.outs or ()), *stage.directive.metrics}
+        needed = session.later_reads(stage) & {*stage.binds, *mutated} | {*(stage.directive.outs or ()), *stage.directive.metrics}
         bound = [name for name in stage.binds if name in self.namespace]
         aliases = tuple(
             names
@@ -257,7 +280,7 @@ class StageCell:
             if (session.folder / path).is_file()
         }
         effects = Effects(
-            mutated=tuple(sorted(name for name in mutated if name in kept)),
+            mutated=tuple(sorted(mutated)),
             aliases=tuple(names for names in aliases if set(names) <= set(kept)),
             files_read=tuple(sorted(path for path, digest in files.items() if digest is not None and path not in stage.files_read)),
             files_absent=tuple(
@@ -329,7 +352,7 @@ class StageCell:
                 )  # fmt: skip
             except NotStorable as error:
                 if name in needed:
-                    lost.append(f"{name!r} cannot be stored: {error.message}")
+                    lost.append(error.message)
         return kept, lost
 
     def _failed(self, error: BaseException, outputs: list[dict[str, Any]], reason: str, seconds: float) -> CellOutcome:

@@ -155,8 +155,8 @@ def test_failed_stage_keeps_what_it_printed(bench: Bench) -> None:
 
 def test_secret_is_masked_in_outputs_and_error(bench: Bench) -> None:
     """The value of a `--secret` variable is in nothing that a stage shows."""
-    code = "%%mlstage a --secret TOKEN\nprint('token', os.environ['TOKEN'])\nos.write(1, os.environ['TOKEN'].encode())\nraise ValueError(os.environ['TOKEN'])"
-    done = bench.outcome("import os", code, environment={"TOKEN": "s3cr3t-v4lue"})
+    code = "token = os.environ['TOKEN']\nprint('token', token)\nos.write(1, token.encode())\nraise ValueError(token)"
+    done = bench.outcome("import os", f"%%mlstage a --secret TOKEN\n{code}", environment={"TOKEN": "s3cr3t-v4lue"})
     assert done.error is not None
     assert "s3cr3t" not in repr(done.to_json()) + repr(bench.shown(done.cell_outputs))
     assert done.error.message == "[secret]"

@@ -33,7 +33,11 @@ def until_alive(mark: str, text: str) -> None:
         time.sleep(0.02)
 
 
-DAEMON = "import os, subprocess, sys, time\nsubprocess.Popen(['setsid', '--fork', 'sleep', '300'])\nsubprocess.Popen(['sleep', '300'], start_new_session=True)\nx = 1\n"
+DAEMON = """import os, subprocess, time
+subprocess.Popen(['setsid', '--fork', 'sleep', '300'])
+subprocess.Popen(['sleep', '300'], start_new_session=True)
+x = 1
+"""
 ENDS = [
     ("returns", "", {}, "ran"),
     ("raises", "raise ValueError('no')", {}, "failed"),
