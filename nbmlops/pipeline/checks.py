@@ -230,13 +230,13 @@ def _shared_random(findings: Findings, pipeline: Pipeline, effects: Mapping[str,
 
 def _missing_options(findings: Findings, pipeline: Pipeline, pieces: Sequence[_Piece]) -> None:
     for stage in pipeline.stages.values():
+        for name in stage.directive.after:
+            if name not in pipeline.stages or name == stage.name:
+                findings.add(_option(stage.name, stage.cells[0], f"--after names {name!r}, which is no other stage", "NB205", pipeline.stages))
         flows = [piece.flow for piece in pieces if piece.stage == stage.name]
         if any(flow.dynamic for flow in flows):
             continue
         bound = {name for flow in flows for name in (*flow.binds, *flow.mutates, *flow.reads)}
-        for name in stage.directive.after:
-            if name not in pipeline.stages or name == stage.name:
-                findings.add(_option(stage.name, stage.cells[0], f"--after names {name!r}, which is no other stage", "NB205", pipeline.stages))
         for flag, names in (("--out", stage.directive.outs or ()), ("--metrics", stage.directive.metrics)):
             for name in names:
                 if name not in bound:

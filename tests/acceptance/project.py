@@ -135,7 +135,7 @@ class Project:
         """Run `nbmlops run nb.ipynb ... --json`."""
         return self.call("run", notebook, *words, "--json", env=env)
 
-    def value(self, run_id: str, stage: str, name: str) -> Any:  # noqa: ANN401 - any JSON value
+    def value(self, run_id: str, stage: str, name: str) -> Any:
         """Return an artifact of plain data."""
         target = self.folder / f"{stage}-{name}.out.json"
         done = self.call("store", "get", run_id, stage, name, "-o", target, "--as", "json")

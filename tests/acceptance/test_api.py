@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import nbmlops
 from nbmlops.errors import NotebookError, UsageError
-from nbmlops.session.batch import Session
 from tests.acceptance.project import PIPELINE, Project
+
+if TYPE_CHECKING:
+    from nbmlops.session.batch import Session
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,11 @@ NOTEBOOKS: dict[str, tuple[list[Cell | str], int, list[str]]] = {
     "after itself": ([A, "%%mlstage b --after b\ny = x"], 1, ["b"]),
     "after nobody": ([A, "%%mlstage b --after c\ny = x"], 1, ["'c'"]),
     "magic not on the first line": ([A, "import os\n%%mlstage b\ny = x"], 1, ["%%mlstage"]),
-    "value of a report cell": ([A, "table = print(x)\nprint(table)\nq = input and 3\nprint(q)", "%%mlstage b\ny = q"], 1, ["'b'", "'q'", "tag setup"]),
+    "value of a report cell": (
+        [A, "table = print(x)\nprint(table)\nq = input and 3\nprint(q)", "%%mlstage b\ny = q"],
+        1,
+        ["'b'", "'q'", "tag setup"],
+    ),
 }
 
 
@@ -271,11 +275,19 @@ def test_output_that_cannot_be_stored(project: Project, source: str, kind: str) 
 
 
 def test_output_that_was_promised_and_not_bound(project: Project) -> None:
-    """A name of `--out` that the stage never binds: failed, and the line names it."""
-    project.write(["%%mlstage a --out y\nx = 1"])
+    """A name of `--out` that the stage did not bind this time: failed, and the line names it."""
+    project.write(["%%mlstage a --out y\nx = 1\nif x > 1:\n    y = 2"])
     done = project.run()
     assert (done.code, done.statuses, "Traceback" in done.err) == (1, {"a": "failed"}, False)
     assert "'y'" in done.stage("a")["error"]["message"]
+
+
+def test_output_that_no_line_binds(project: Project) -> None:
+    """A name of `--out` that no line of the stage binds: misuse, before anything runs."""
+    project.write(["%%mlstage a --out y\nx = 1"])
+    done = project.run()
+    assert done.code == 2
+    assert "NB206" in done.err
 
 
 def test_unstorable_value_that_nobody_reads(project: Project) -> None:

@@ -48,7 +48,8 @@ def test_failed_run_goes_on_where_it_failed(project: Project) -> None:
 def test_retries(project: Project) -> None:
     """`--retries 2` tries three times; the third attempt counts."""
     count = project.folder.parent / "count"
-    source = f"with open({str(count)!r}, 'a+') as f:\n    f.write('x')\n    f.seek(0)\n    tries = len(f.read())\nif tries < 3:\n    raise OSError('not yet')"
+    source = f"with open({str(count)!r}, 'a+') as f:\n    f.write('x')\n    f.seek(0)\n    tries = len(f.read())\n"
+    source += "if tries < 3:\n    raise OSError('not yet')"
     project.write([f"%%mlstage a --retries 2\n{source}", "%%mlstage b\ny = tries"])
     done = project.run()
     assert done.code == 0, done.err

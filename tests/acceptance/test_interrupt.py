@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.project import Project
+if TYPE_CHECKING:
+    from tests.acceptance.project import Project
 
 # train starts a process of its own and sleeps, unless NAP is off; the name of that process tells the test that train is under way
 CELLS = [

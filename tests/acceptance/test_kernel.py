@@ -313,7 +313,7 @@ def test_stage_process_state_does_not_leak(project: Project, start: Starter) -> 
     assert new == "['C', 'X', 'before', 'data', 'model', 'n', 'scores', 'shift', 'square']"
 
 
-def test_interrupted_stage(project: Project, start: Starter) -> None:
+def test_interrupted_stage(start: Starter) -> None:
     """A stage that was interrupted is not taken for done."""
     kernel = start(notebook=None, load=True)
     done = kernel.run("%%mlstage a\nx = 1\nraise KeyboardInterrupt")

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import nbclient
-import nbformat
+import nbformat  # noqa: TID253 - these tests are about its files
 import pytest
 
 from tests.acceptance.project import Outcome, Project, cell, notebook_json, text_of
 
-
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def read(path: Path | str) -> Any:  # noqa: ANN401 - nbformat has no annotations
+def read(path: Path | str) -> Any:
     """Read and validate a notebook."""
     found = nbformat.read(path, as_version=4)
     nbformat.validate(found)
@@ -112,7 +111,7 @@ CAPTURED = [
 ]
 
 
-def plain(outputs: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - nbformat has no annotations
+def plain(outputs: Any) -> list[dict[str, Any]]:
     """Drop what depends on the kernel's counter, and join streams of one name as nbformat's own readers do."""
     made: list[dict[str, Any]] = []
     for item in json.loads(json.dumps(outputs)):

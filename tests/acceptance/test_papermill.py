@@ -74,7 +74,7 @@ def test_same_notebook_as_run_writes(finished: Project) -> None:
 
 
 def test_failing_stage_fails_papermill(project: Project) -> None:
-    """papermill ends with an exit code, names the error, and the notebook holds what is known."""
+    """Papermill ends with an exit code, names the error, and the notebook holds what is known."""
     project.write(["%%mlstage a\nx = 1", "%%mlstage b\ny = x / 0", "%%mlstage c\nz = y"])
     done = papermill(project, "nb.ipynb", "out.ipynb")
     assert done.code != 0

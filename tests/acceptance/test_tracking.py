@@ -14,7 +14,7 @@ from tests.acceptance.project import PIPELINE, Outcome, Project
 mlflow = pytest.importorskip("mlflow")
 
 
-def client(folder: Path) -> Any:  # noqa: ANN401 - MLflow's client
+def client(folder: Path) -> Any:
     """Return MLflow's client of the project's database."""
     return mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder}/tracking.db")
 
@@ -44,6 +44,7 @@ def settings(project: Project) -> dict[str, str]:
     """Return the environment that turns both trackers on."""
     return {
         "NBMLOPS_TRACKERS": "mlflow,wandb",
+        "NBMLOPS_TRACK_WAIT_S": "120",
         "MLFLOW_TRACKING_URI": f"sqlite:///{project.folder}/tracking.db",
         "WANDB_MODE": "offline",
         "WANDB_SILENT": "true",
@@ -81,7 +82,7 @@ def test_executed_notebook_is_an_artifact(tracked: tuple[Project, Outcome], tmp_
     assert "report {'total': 11.0}" in json.dumps(json.loads(path.read_text(encoding="utf-8")))
 
 
-def artifacts(api: Any, run_id: str, folder: str) -> list[str]:  # noqa: ANN401 - MLflow's client
+def artifacts(api: Any, run_id: str, folder: str) -> list[str]:
     """Return the paths of all artifacts of a run."""
     found: list[str] = []
     for item in api.list_artifacts(run_id, folder):

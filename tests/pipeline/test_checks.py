@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nbmlops.pipeline.effects import Effects
 from tests.pipeline.written import cell, pipeline_of
 
 TROUBLE = [
@@ -18,6 +19,7 @@ TROUBLE = [
     ("definition in no stage", ["x = open('f')", "%%mlstage a\ny = x"], ("NB203", "error", 0)),
     ("setup reads an artifact", ["%%mlstage a\nx = 1", cell("y = x + 1", "setup")], ("NB204", "error", 1)),
     ("--after nothing", ["%%mlstage a --after b\nx = 1"], ("NB205", "error", 0)),
+    ("--after nothing, of dynamic code", ["%%mlstage a --after b\nexec(input())"], ("NB205", "error", 0)),
     ("--after itself", ["%%mlstage a --after a\nx = 1"], ("NB205", "error", 0)),
     ("--metrics of nothing", ["%%mlstage a --metrics m\nx = 1"], ("NB206", "error", 0)),
     ("process state in a stage", ["import os", "%%mlstage a\nos.chdir('/')"], ("NB210", "warning", 1)),
@@ -62,9 +64,23 @@ def test_diagnostics_come_in_document_order() -> None:
     assert [(item.cell, item.line) for item in found] == sorted((item.cell, item.line) for item in found)
 
 
+def test_notebook_without_stages_is_told_so() -> None:
+    """It runs as papermill would run it, and that is worth a word."""
+    assert [(item.code, item.severity, item.cell) for item in pipeline_of("print(1)").diagnostics] == [("NB112", "info", None)]
+
+
+def test_stages_that_share_a_random_state_are_told() -> None:
+    """Two stages that were seen to draw from one global state differ from a run from top to bottom."""
+    cells = ("%%mlstage a\nx = 1", "%%mlstage b\ny = 1")
+    drawing = Effects(random=("numpy",))
+    both = pipeline_of(*cells, effects={"a": drawing, "b": drawing}).diagnostics
+    assert [(item.code, item.severity, item.stage) for item in both] == [("NB212", "warning", "b")]
+    assert pipeline_of(*cells, effects={"a": drawing, "b": Effects(random=("random",))}).diagnostics == ()
+
+
 def test_repaired_cell_id_is_a_warning() -> None:
     """A duplicated id is worked around, and said."""
-    twins = [{**cell("x = 1"), "id": "same"}, {**cell("y = 1"), "id": "same"}]
+    twins = [{**cell("%%mlstage a\nx = 1"), "id": "same"}, {**cell("y = 1"), "id": "same"}]
     assert [(item.code, item.severity) for item in pipeline_of(*twins).diagnostics] == [("NB108", "warning")]
 
 

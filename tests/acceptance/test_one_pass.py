@@ -1,0 +1,116 @@
+"""A run's values are those of the cells run once, from top to bottom, in one process."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.project import cell, text_of
+
+if TYPE_CHECKING:
+    from tests.acceptance.project import Cell, Project
+
+COUNTER = "def mk():\n    n = [0]\n    def f():\n        n[0] += 1\n        return n[0]\n    return f\n"
+COLLECT = "def f(v, acc=[]):\n    acc.append(v)\n    return list(acc)"
+
+# stages and setup cells; the last is a report cell, with what it prints in one plain process
+CASES: dict[str, tuple[list[str], str]] = {
+    "two names of one list": (
+        ["%%mlstage a\nx = [1]\ny = x", "%%mlstage b\nx.append(2)", "%%mlstage c\nz = len(y)", "print(x, y, z)"],
+        "[1, 2] [1, 2] 2",
+    ),
+    "list inside a dict": (
+        ["%%mlstage a\nd = {'k': [1]}", "%%mlstage b\nd['k'].append(2)", "%%mlstage c\nm = d['k'][-1]", "print(d, m)"],
+        "{'k': [1, 2]} 2",
+    ),
+    "array and its view": (
+        ["import numpy as np", "%%mlstage a\nA = np.zeros(4)\nB = A[:2]", "%%mlstage b\nB += 1", "%%mlstage c\ns = A.sum()", "print(B, s)"],
+        "[1. 1.] 2.0",
+    ),
+    "constant that a stage fills": (["CACHE = {}", "%%mlstage a\nCACHE['a'] = 1", "%%mlstage b\nn = len(CACHE)", "print(n, CACHE)"], "1 {'a': 1}"),
+    "counter of a setup function": (
+        [
+            "count = 0\ndef bump():\n    global count\n    count += 1\n    return count",
+            "%%mlstage a\nx = bump()",
+            "%%mlstage b\ny = bump()",
+            "print(x, y, count)",
+        ],
+        "1 2 2",
+    ),
+    "global that is bound again": (["def f():\n    return K", "%%mlstage a\nK = 1\nx = f()", "%%mlstage b\nK = 2\ny = f()", "print(x, y)"], "1 2"),
+    "iterator": (["%%mlstage a\nit = iter([1, 2])", "%%mlstage b\nb = next(it)", "%%mlstage c\nc = next(it)", "print(b, c)"], "1 2"),
+    "random generator": (
+        ["import random", "%%mlstage a\nr = random.Random(0)", "%%mlstage b\nb = r.randrange(99)", "%%mlstage c\nc = r.randrange(99)", "print(b, c)"],
+        "49 97",
+    ),
+    "binding that may not happen": (["%%mlstage a\nx = 1", "%%mlstage b\nif x > 5:\n    x = 99", "%%mlstage c\ny = x", "print(x, y)"], "1 1"),
+    "types": (
+        ["%%mlstage a\nv = (1, True, 1.0, '1', b'1', {1: 'a', '1': 'b'}, [2], float('inf'), 10**40)", "%%mlstage b\nt = v", "print(t)"],
+        "(1, True, 1.0, '1', b'1', {1: 'a', '1': 'b'}, [2], inf, 10000000000000000000000000000000000000000)",
+    ),
+    "name bound by exec": (["%%mlstage a\nexec('hidden = 5')", "%%mlstage b\nz = globals()['hidden'] + 1", "print(z)"], "6"),
+    "file between stages": (
+        ["%%mlstage a\nwith open('o.txt', 'w') as f:\n    f.write('hi')", "%%mlstage b\nt = open('o.txt').read()", "print(t)"],
+        "hi",
+    ),
+    "class of a setup cell": (
+        ["class P:\n    pass", "%%mlstage a\np = P()\np.v = 1", "%%mlstage b\np.v += 1\nq = type(p) is P", "print(p.v, q)"],
+        "2 True",
+    ),
+    "state in a closure": ([f"%%mlstage a\n{COUNTER}f = mk()", "%%mlstage b\nb1 = f()", "%%mlstage c\nc1 = f()", "print(b1, c1)"], "1 2"),
+    "state in a default argument": ([COLLECT, "%%mlstage b\nb1 = f(1)", "%%mlstage c\nc1 = f(2)", "print(b1, c1)"], "[1] [1, 2]"),
+    "state in a stage's default argument": (
+        [f"%%mlstage a\n{COLLECT}", "%%mlstage b\nb1 = f(1)", "%%mlstage c\nc1 = f(2)", "print(b1, c1)"],
+        "[1] [1, 2]",
+    ),
+    "state in a class": (["class R:\n    items = []", "%%mlstage b\nR.items.append(1)", "%%mlstage c\nc1 = list(R.items)", "print(c1)"], "[1]"),
+    "state in a stage's class": (
+        ["%%mlstage a\nclass R:\n    items = []", "%%mlstage b\nR.items.append(1)", "%%mlstage c\nc1 = list(R.items)", "print(c1)"],
+        "[1]",
+    ),
+    "annotations that are not evaluated": (
+        ["from __future__ import annotations", "%%mlstage a\ndef f(x: Nowhere) -> Never:\n    return 1\ny = f(2)", "%%mlstage b\nz = y", "print(z)"],
+        "1",
+    ),
+}
+
+
+def shown(project: Project, name: str) -> str:
+    """Return what the last cell of an executed notebook shows."""
+    cells = json.loads((project.folder / name).read_text(encoding="utf-8"))["cells"]
+    return "".join(text_of(item) for item in cells[-1]["outputs"]).strip()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values(project: Project, name: str) -> None:
+    """Computed for the first time, and reused."""
+    sources, expected = CASES[name]
+    cells: list[Cell | str] = [*sources]
+    project.write(cells)
+    first = project.run("one.ipynb")
+    assert first.code == 0, first.err
+    second = project.run("two.ipynb")
+    assert (shown(project, "one.ipynb"), shown(project, "two.ipynb")) == (expected, expected)
+    assert set(second.statuses.values()) == {"reused"}
+
+
+def test_report_cell_that_changes_what_a_stage_reads(project: Project) -> None:
+    """It feeds no stage: either the value is that of one pass, or a diagnostic says so."""
+    project.write(["%%mlstage a\nx = [3, 1]", "x.sort()\nprint(x)", "%%mlstage b\ny = x[0]", "print(y)"])
+    done = project.run("out.ipynb")
+    said = [item for item in done.data["diagnostics"] if item["cell"] == 1]
+    assert said or shown(project, "out.ipynb") == "1"
+
+
+@pytest.mark.parametrize("seeded", [True, False])
+def test_global_random_state_in_two_stages_is_diagnosed(project: Project, *, seeded: bool) -> None:
+    """It differs from one pass, which a diagnostic says; each stage gives the same value every time."""
+    setup = "import random\nrandom.seed(1)" if seeded else "import random"
+    project.write(
+        [setup, "%%mlstage a --metrics x\nx = random.random()", "%%mlstage b --metrics y\ny = random.random()", cell("# end", kind="markdown")]
+    )
+    first, second = project.run(), project.run("--force")
+    assert [item["metrics"] for item in first.data["stages"]] == [item["metrics"] for item in second.data["stages"]]
+    assert [item for item in first.data["diagnostics"] if "random" in item["message"]]
