@@ -44,7 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(error, words)
     except KeyboardInterrupt:
         if "--json" in words:
-            print(json.dumps({"error": {"code": "NB010", "message": "interrupted", "cell": None, "fix": "run the same command again"}, "diagnostics": []}))
+            print(
+                json.dumps(
+                    {"error": {"code": "NB010", "message": "interrupted", "cell": None, "fix": "run the same command again"}, "diagnostics": []}
+                )
+            )
         print("interrupted: finished stages are kept; the same command continues", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:

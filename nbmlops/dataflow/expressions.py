@@ -146,14 +146,14 @@ class ExpressionReader(Reader):
         """Read a generator, which runs when it is consumed."""
         # it runs when it is consumed: its names count here, and again for whoever holds it
         names: set[str] = set()
-        self.lazy.append(names)
-        frame = self._comprehension(node.generators, [node.elt])
-        self.lazy.pop()
+        frame = self._comprehension(node.generators, [node.elt], lazy=names)
         self.held.reads |= names - frame.targets
 
-    def _comprehension(self, generators: list[ast.comprehension], results: list[ast.expr]) -> ComprehensionFrame:
+    def _comprehension(self, generators: list[ast.comprehension], results: list[ast.expr], *, lazy: set[str] | None = None) -> ComprehensionFrame:
         outer, self.held = self.held, Held()
-        self.visit(generators[0].iter)
+        self.visit(generators[0].iter)  # at once, also where the rest waits to be consumed
+        if lazy is not None:
+            self.lazy.append(lazy)
         frame = ComprehensionFrame(self.frame)
         with self.inside(frame):
             self.unsure += 1
@@ -165,6 +165,8 @@ class ExpressionReader(Reader):
                 self.apart(*generator.ifs)
             self.visit_all(results)
             self.unsure -= 1
+        if lazy is not None:
+            self.lazy.pop()
         held, self.held = self.held, outer
         outer.add(held.carry(without=frame.targets))
         return frame

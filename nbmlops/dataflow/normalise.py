@@ -7,13 +7,13 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["fingerprint", "normalise"]
 
 # Constant.kind tells u"x" from "x"; a name's context follows from where it stands
 _IGNORED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
-_KNOWN: dict[type[ast.AST], tuple[str, ...]] = {}
+_KNOWN: dict[type, tuple[str, tuple[str, ...]]] = {}
 
 
 def normalise(node: ast.AST | Sequence[ast.AST]) -> str:
@@ -28,7 +28,7 @@ def normalise(node: ast.AST | Sequence[ast.AST]) -> str:
     """
     parts: list[str] = []
     for item in [node] if isinstance(node, ast.AST) else node:
-        parts.extend(_written(item))
+        _written(item, parts.append)
         parts.append("\n")
     return "".join(parts)
 
@@ -38,32 +38,34 @@ def fingerprint(node: ast.AST | Sequence[ast.AST]) -> str:
     return blake2b(normalise(node).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
+def _fields(kind: type[ast.AST]) -> tuple[str, tuple[str, ...]]:
     fields = _KNOWN.get(kind)
     if fields is None:
-        fields = _KNOWN[kind] = tuple(name for name in reversed(kind._fields) if name not in _IGNORED)
+        fields = _KNOWN[kind] = (kind.__name__ + "(", tuple(name for name in reversed(kind._fields) if name not in _IGNORED))
     return fields
 
 
-def _written(node: ast.AST) -> Iterator[str]:
+def _written(node: ast.AST, write: Callable[[str], None]) -> None:
     # a stack, not recursion: a sum of a thousand terms is a thousand levels deep
     stack: list[object] = [node]
     while stack:
         item = stack.pop()
-        if isinstance(item, _Mark):
-            yield item
-        elif isinstance(item, ast.AST):
-            kind = type(item)
-            yield kind.__name__
-            yield "("
+        kind = type(item)
+        known = _KNOWN.get(kind)
+        if known is None and isinstance(item, ast.AST):
+            known = _fields(type(item))
+        if known is not None:
+            write(known[0])
             stack.append(_CLOSE)
-            stack.extend(getattr(item, name, None) for name in _fields(kind))
+            stack += [getattr(item, name, None) for name in known[1]]
+        elif isinstance(item, _Mark):
+            write(item)
         elif isinstance(item, list):
-            yield "["
+            write("[")
             stack.append(_END)
-            stack.extend(reversed(item))
+            stack += item[::-1]
         else:
-            yield f"{item!r},"
+            write(f"{item!r},")
 
 
 class _Mark(str):

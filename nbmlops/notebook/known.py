@@ -110,13 +110,18 @@ class Changes:
         waiting = [(tree, True)]
         while waiting:
             node, outer = waiting.pop()
+            kind = type(node)
+            if kind in _LEAVES:
+                if isinstance(node, ast.Name) and outer and not isinstance(node.ctx, ast.Load):
+                    found.bound.add(node.id)
+                continue
             found.see(node, outer=outer)
-            inner = outer and type(node) not in _SCOPES
+            inner = outer and kind not in _SCOPES
             for name in node._fields:
                 value = getattr(node, name, None)
-                if isinstance(value, list):
+                if type(value) is list:
                     waiting += [(item, inner) for item in value if isinstance(item, ast.AST)]
-                elif isinstance(value, (ast.expr, ast.pattern, ast.arguments)):
+                elif isinstance(value, ast.AST):
                     waiting.append((value, inner))
         return found
 
@@ -144,6 +149,8 @@ class Changes:
             self.bound.update(filter(None, [getattr(node, _NAMED[kind])]))
 
 
+_OPERATORS = (ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
+_LEAVES = frozenset({ast.Name, ast.Constant, *(kind for family in _OPERATORS for kind in family.__subclasses__())})
 _ASSIGNABLE = frozenset({ast.Name, ast.Attribute, ast.Subscript})
 _IMPORTS = frozenset({ast.Import, ast.ImportFrom})
 _NAMED = {

@@ -8,7 +8,6 @@ import os
 import sys
 import tempfile
 import threading
-from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -75,8 +74,9 @@ class OutputRecorder:
             return kept
         if log.size <= self._limit:
             return {**kept, "text": self._redactor.text(log.whole())}
-        place = f" (all of it: nbmlops store show {self._keep_log(self._redactor.text(log.whole()))})" if self._keep_log else ""
-        head, tail = self._redactor.text(log.head()), self._redactor.text(log.tail())
+        whole, half = self._redactor.text(log.whole()), self._limit // 2  # hidden before it is cut: a secret may stand on the cut
+        place = f" (all of it: nbmlops store show {self._keep_log(whole)})" if self._keep_log else ""
+        head, tail = whole[:half], whole[-half:]
         return {**kept, "text": f"{head}\n... {log.size - self._limit:,} characters are left out here{place} ...\n{tail}"}
 
     def stream(self, name: str, text: str) -> None:
@@ -143,16 +143,14 @@ class OutputRecorder:
 
 
 class _StreamText:
-    """The text of one stream output: as much as a notebook shows in memory, all of it in a file once it is more.
+    """The text of one stream output: in memory up to the limit, then in a file.
 
     Joining strings as they come would copy the whole text with each line that is printed.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._head: list[str] = []
-        self._tail: deque[str] = deque()
-        self._tail_size = 0
+        self._parts: list[str] = []
         self._file: Any = None
         self.size = 0
 
@@ -162,34 +160,18 @@ class _StreamText:
 
     def add(self, text: str) -> None:
         self.size += len(text)
-        if self.size <= self._limit:
-            self._head.append(text)
-            return
-        if self._file is None:
-            self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 - closed when its output is dropped
-            self._file.write("".join(self._head))
-        self._file.write(text)
-        self._tail.append(text)
-        self._tail_size += len(text)
-        while self._tail_size - len(self._tail[0]) >= self._limit // 2:
-            self._tail_size -= len(self._tail.popleft())
+        self._parts.append(text)
+        if self.size > self._limit:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115 - closed with its output
+            self._file.write("".join(self._parts))
+            self._parts.clear()
 
     def whole(self) -> str:
         if self._file is None:
-            return "".join(self._head)
+            return "".join(self._parts)
         self._file.seek(0)
         text: str = self._file.read()
-        return text
-
-    def head(self) -> str:
-        return self.whole()[: self._limit // 2] if self._file is None else self._start()
-
-    def tail(self) -> str:
-        return "".join(self._tail)[-(self._limit // 2) :]
-
-    def _start(self) -> str:
-        self._file.seek(0)
-        text: str = self._file.read(self._limit // 2)
         return text
 
 

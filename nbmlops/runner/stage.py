@@ -20,7 +20,8 @@ from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
 from nbmlops.runner.randomness import random_states
 from nbmlops.runner.redaction import Redactor, secret_values
-from nbmlops.runner.shell import StageShell, make_shell, run_cell, seed_random, seed_when_imported, untouched_since
+from nbmlops.runner.seeding import seed_random, seed_when_imported, untouched_since
+from nbmlops.runner.shell import StageShell, make_shell, run_cell
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.settings import load_settings
 from nbmlops.store.fingerprint import alias_sets, value_fingerprint
@@ -190,6 +191,8 @@ def _run_step(run: _Run, source: str, name: str, cell: int, *, own: bool) -> Bas
     run.failed_cell = cell
     if not own:
         return run_cell(run.shell, source, name, keep_history=False)
+    if source.startswith("\n") and not source.lstrip().startswith("%%"):
+        source = f"# %%mlstage{source}"  # IPython strips blank lines at the top: only a comment keeps the magic line's place
     begun = time.perf_counter()
     with observing(run.observation, run.namespace), run.namespace.watch(run.task.elsewhere):
         error = run_cell(run.shell, source, name, keep_history=True)

@@ -17,8 +17,8 @@ from nbmlops.runner.outputs import OutputRecorder
 from nbmlops.runner.randomness import random_states, restore_random, save_random
 from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.results import StageResult
+from nbmlops.runner.seeding import seed_random, seed_when_imported
 from nbmlops.runner.serve import judged, serve
-from nbmlops.runner.shell import seed_random
 from nbmlops.runner.stage import derive_seed, keep_values, metrics_of
 from nbmlops.runner.stagekey import identity, stage_key, type_exact
 from nbmlops.runner.task import StageError
@@ -217,10 +217,11 @@ class StageCell:
         watched = sorted(name for name in names if name in self.namespace and not is_code(self.namespace[name]))
         before = {name: value_fingerprint(self.namespace[name], self.context) for name in watched}
         held = save_random()
-        self._seed()
+        seed = self._seed()
         drawn = random_states()
         started_s, begun = time.time(), time.perf_counter()
-        with recording(session.shell, recorder), observing(observation, self.namespace):
+        with recording(session.shell, recorder), observing(observation, self.namespace), seed_when_imported(seed) as coming:
+            coming.states = drawn
             ran = self._run_body()
         seconds = time.perf_counter() - begun
         draws = tuple(sorted(name for name, state in random_states().items() if name in drawn and drawn[name] != state))
@@ -246,11 +247,12 @@ class StageCell:
             shell.execution_count = count
         return ran
 
-    def _seed(self) -> None:
-        """Give the stage the random state that it has in batch: what setup seeded, else one derived from its code."""
-        seed = self.planner.trial.seed if self.stage.directive.seed is None else self.stage.directive.seed
-        seed_random(derive_seed(seed, self.stage.code))
+    def _seed(self) -> int:
+        """Give the stage the random state that it has in batch: what setup seeded, else one derived from its code; return that seed."""
+        seed = derive_seed(self.planner.trial.seed if self.stage.directive.seed is None else self.stage.directive.seed, self.stage.code)
+        seed_random(seed)
         restore_random(self.session.seeded)
+        return seed
 
     def _keep(
         self,

@@ -275,11 +275,9 @@ def test_output_that_cannot_be_stored(project: Project, source: str, kind: str) 
 
 
 def test_output_that_was_promised_and_not_bound(project: Project) -> None:
-    """A name of `--out` that the stage did not bind this time: failed, and the line names it."""
-    project.write(["%%mlstage a --out y\nx = 1\nif x > 1:\n    y = 2"])
-    done = project.run()
-    assert (done.code, done.statuses, "Traceback" in done.err) == (1, {"a": "failed"}, False)
-    assert "'y'" in done.stage("a")["error"]["message"]
+    """A name of `--out` that the stage never binds is refused before anything runs."""
+    project.write(["%%mlstage a --out y\nx = 1"])
+    refused(project.run(), "nb.ipynb", "'y'", index=0)
 
 
 def test_output_that_no_line_binds(project: Project) -> None:

@@ -1,6 +1,5 @@
 """What every serializer must keep: run it on your own by subclassing `SerializerConformance`."""
 
-# ruff: noqa: ANN401 - these tests are about values of any type, and about the libraries that make them
 from __future__ import annotations
 
 import copy

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PutStage = Callable[..., StageRecord]
 
 
-def _memory() -> Any:  # noqa: ANN401 - fsspec has no annotations
+def _memory() -> Any:
     import fsspec
 
     return fsspec.filesystem("memory")

@@ -180,7 +180,7 @@ class _Dying:
 class _DyingTracker(MlflowTracker):
     last = ""
 
-    def connect(self) -> Any:  # noqa: ANN401 - it stands in for the client
+    def connect(self) -> Any:
         return _Dying(super().connect(), self.last)
 
 
