@@ -6,7 +6,7 @@ import json
 import pickle
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.errors import StoreError, UsageError
+from nbmlops.errors import UpstreamMissing, UsageError
 from nbmlops.store.serializers import Context, decode
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def export_artifact(store: Store, settings: Settings, artifact: Artifact, target
 
     Raises
     ------
-    StoreError
+    UpstreamMissing
         If its bytes are no longer in the store.
     UsageError
         If the value cannot be written in that format.
@@ -43,7 +43,7 @@ def export_artifact(store: Store, settings: Settings, artifact: Artifact, target
     try:
         view = store.objects.view(artifact.digest)
     except KeyError as error:
-        raise StoreError(f"the bytes of {artifact.name!r} are no longer in the store", code="NB602", fix="run the notebook again") from error
+        raise UpstreamMissing(f"the bytes of {artifact.name!r} are no longer in the store", code="NB602", fix="run the notebook again") from error
     if format is None:
         return target.write_bytes(view)
     context = Context(local_roots=(settings.project_root,), trusted=store.trusted)
