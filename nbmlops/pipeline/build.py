@@ -20,7 +20,7 @@ from nbmlops.notebook.roles import Role, RoledCell, assign_roles
 from nbmlops.pipeline.checks import Findings, check_build, check_document
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
-from nbmlops.pipeline.setup import Statement, read_parameters, statements
+from nbmlops.pipeline.setup import Statement, postpones_annotations, read_parameters, statements, without_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,14 +60,18 @@ def read_source(document: Document) -> Source:
     cells = assign_roles(document)
     pieces: list[Piece] = []
     stages: dict[str, list[RoledCell]] = {}
+    postponed = False
     for roled in cells:
+        postponed = postponed or (roled.tree is not None and postpones_annotations(roled.tree))
         if roled.role in _SETUP_ROLES:
-            pieces += [Piece(cell=roled.cell.index, role=roled.role, flow=item.flow, statement=item) for item in statements(roled)]
+            pieces += [
+                Piece(cell=roled.cell.index, role=roled.role, flow=item.flow, statement=item) for item in statements(roled, postponed=postponed)
+            ]
         elif roled.role is Role.STAGE and roled.stage and roled.directive:
             stages.setdefault(roled.stage, []).append(roled)
-            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled), stage=roled.stage))
+            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, postponed=postponed), stage=roled.stage))
         elif roled.role is Role.REPORT:
-            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled)))
+            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, postponed=postponed)))
     return Source(
         document=document,
         cells=cells,
@@ -129,7 +133,7 @@ class _Linked:
         self.unit_links: tuple[UnitLinks, ...] = link(self.units)
         self.setup_positions = [position for position, piece in enumerate(source.pieces) if piece.statement is not None]
         self._setup_index = {position: index for index, position in enumerate(self.setup_positions)}
-        self._readers: dict[int, list[tuple[int, Link]]] = {}
+        self._readers: dict[int | None, list[tuple[int, Link]]] = {}
         for reader, links in enumerate(self.unit_links):
             for item in links.links:
                 if item.provider is not None:
@@ -204,6 +208,20 @@ class _Linked:
             setup=self._setup_closure([position]),
             modules=tuple(sorted(piece.flow.modules)),
             follows=self._follows(position),
+            guards=self._guards(position),
+        )
+
+    def _guards(self, position: int) -> tuple[str, ...]:
+        """Return the artifacts that a report cell reads and that a stage after it reads in the same version."""
+        return tuple(
+            sorted(
+                {
+                    item.name
+                    for item in self.unit_links[position].links
+                    for reader, other in self._readers.get(item.provider, ())
+                    if other.name == item.name and reader > position and self.source.pieces[reader].stage is not None
+                }
+            )
         )
 
     def _follows(self, position: int) -> tuple[int, ...]:
@@ -346,8 +364,10 @@ def _with_file_edges(stages: dict[str, Stage], effects: Mapping[str, Effects]) -
     return found
 
 
-def _flow(roled: RoledCell) -> Flow:
-    return analyse(roled.tree) if roled.tree is not None else Flow()
+def _flow(roled: RoledCell, *, postponed: bool) -> Flow:
+    if roled.tree is None:
+        return Flow()
+    return analyse(without_annotations(roled.tree) if postponed else roled.tree)
 
 
 def _step(roled: RoledCell) -> Step:

@@ -145,7 +145,7 @@ def _undefined_names(findings: Findings, links: Sequence[UnitLinks], pieces: Seq
         for item in unit.undefined:
             if item.hidden_by is not None:
                 continue  # NB203 says more
-            certain = item.how == "name" and not cannot_know and piece.role is not Role.REPORT
+            certain = item.how in {"name", "--in"} and not cannot_know and piece.role is not Role.REPORT
             who = f"stage {piece.stage!r}" if piece.stage else "the cell"
             findings.add(
                 Diagnostic(

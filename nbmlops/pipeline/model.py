@@ -149,11 +149,21 @@ class Read:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One cell that a process runs, in document order."""
+    """One cell that a process runs, in document order.
+
+    Parameters
+    ----------
+    kind : {"setup", "parameters", "stage", "report"}
+    cell : int
+    source : str
+    guards : tuple of str
+        Of a report cell: the artifacts that it reads and that a stage after it reads too. It must leave them as they are.
+    """
 
     kind: StepKind
     cell: int
     source: str
+    guards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +265,8 @@ class Report:
     setup : tuple of int
         As of a `Stage`.
     modules : tuple of str
+    guards : tuple of str
+        As of a `Step`.
     """
 
     cell: int
@@ -264,6 +276,7 @@ class Report:
     setup: tuple[int, ...]
     modules: tuple[str, ...] = ()
     follows: tuple[int, ...] = ()
+    guards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

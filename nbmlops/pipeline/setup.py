@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import io
 import tokenize
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from nbmlops.dataflow.flow import Flow
 
-__all__ = ["Statement", "line_comments", "literal_assignments", "read_parameters", "statements"]
+__all__ = ["Statement", "line_comments", "literal_assignments", "postpones_annotations", "read_parameters", "statements", "without_annotations"]
 
 _NO_LITERALS: dict[str, Any] = {}
 
@@ -55,13 +56,51 @@ class Statement:
         return isinstance(self.tree.body[0], (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
 
 
-def statements(roled: RoledCell) -> Iterator[Statement]:
-    """Split a setup or parameters cell into statements; an import of several names becomes several."""
+def statements(roled: RoledCell, *, postponed: bool = False) -> Iterator[Statement]:
+    """Split a setup or parameters cell into statements; an import of several names becomes several.
+
+    Parameters
+    ----------
+    roled : RoledCell
+    postponed : bool
+        Whether ``from __future__ import annotations`` holds, so that annotations read nothing.
+    """
     if roled.tree is None:
         return
     for node in _split(roled.tree.body):
         tree = ast.Module(body=[node], type_ignores=[])
-        yield Statement(cell=roled.cell.index, tree=tree, flow=analyse(tree), literals=literal_assignments(node))
+        flow = analyse(without_annotations(tree) if postponed else tree)
+        yield Statement(cell=roled.cell.index, tree=tree, flow=flow, literals=literal_assignments(node))
+
+
+def postpones_annotations(tree: ast.Module) -> bool:
+    """Tell whether a cell has ``from __future__ import annotations``: IPython keeps it for the cells that follow."""
+    futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    return any(alias.name == "annotations" for node in futures for alias in node.names)
+
+
+def without_annotations(tree: ast.Module) -> ast.Module:
+    """Return the code without the annotations, which are not evaluated."""
+    bare: ast.Module = _Bare().visit(copy.deepcopy(tree))
+    return bare
+
+
+class _Bare(ast.NodeTransformer):
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        node.annotation = ast.copy_location(ast.Constant(value=None), node)
+        return self.generic_visit(node)
 
 
 def literal_assignments(node: ast.stmt) -> dict[str, Any]:

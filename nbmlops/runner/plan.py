@@ -189,14 +189,14 @@ class Planner:
         if not reports and not self.pipeline.setup_steps:
             return None
         steps = sorted(
-            (*self.pipeline.setup_steps, *(Step(kind="report", cell=item.cell, source=item.source) for item in reports)),
+            (*self.pipeline.setup_steps, *(Step(kind="report", cell=item.cell, source=item.source, guards=item.guards) for item in reports)),
             key=lambda step: step.cell,
         )
         reads: dict[tuple[str, str], Read] = {}
         for item in reports:
             for read in item.reads:
                 reads.setdefault((read.provider, read.name), read)
-        prints = tuple(item.code for item in reports)
+        prints = tuple(f"{item.code} {' '.join(item.guards)}".rstrip() for item in reports)
         return Stage(
             name=REPORT,
             cells=tuple(step.cell for step in steps),
@@ -414,5 +414,14 @@ def only_stages(pipeline: Pipeline, names: Iterable[str]) -> frozenset[str]:
 
 
 def _structure(effects: Effects) -> tuple[object, ...]:
-    """Return the part of effects that changes how stages are linked."""
-    return effects.reads, effects.writes, effects.mutated, effects.aliases, effects.files_read, effects.files_absent, effects.files_written
+    """Return the part of effects that changes how stages are linked, or what is said of them."""
+    return (
+        effects.random,
+        effects.reads,
+        effects.writes,
+        effects.mutated,
+        effects.aliases,
+        effects.files_read,
+        effects.files_absent,
+        effects.files_written,
+    )

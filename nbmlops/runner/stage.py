@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from nbmlops.errors import NbmlopsError, NotStorable, UpstreamMissing
+from nbmlops.errors import NbmlopsError, NotebookError, NotStorable, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
@@ -24,13 +24,15 @@ from nbmlops.runner.seeding import seed_random, seed_when_imported, untouched_si
 from nbmlops.runner.shell import StageShell, make_shell, run_cell
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.settings import load_settings
-from nbmlops.store.fingerprint import alias_sets, value_fingerprint
+from nbmlops.store.fingerprint import alias_sets, state_fingerprint
 from nbmlops.store.records import Artifact
 from nbmlops.store.serializers import Context, decode, encode
 from nbmlops.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from nbmlops.pipeline.model import Step
 
 __all__ = ["derive_seed", "execute", "keep_values", "metrics_of"]
 
@@ -120,7 +122,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
                 drawn = random_states()
                 coming.seed, coming.states = derive_seed(task.seed, task.draw), drawn
             _load_inputs(run, position)
-            error = _run_step(run, step.source, f"cell {step.cell}" + (f" ({task.stage})" if step.kind == "stage" else ""), step.cell, own=own)
+            error = _run_step(run, step, f"cell {step.cell}" + (f" ({task.stage})" if step.kind == "stage" else ""), own=own)
             drain()
             outputs = run.recorder.take()
             if own or task.stage.startswith("@") or error is not None:
@@ -158,19 +160,36 @@ def _load_inputs(run: _Run, position: int) -> None:
         else:
             run.namespace[artifact.name] = _read(run, artifact)
         run.loaded[artifact.name] = artifact.digest
-    if run.before or run.task.stage.startswith("@"):
+    if run.before:
         return
     # what no later cell reads may change unnoticed
-    for name in _watched(run):
-        run.before[name] = value_fingerprint(run.namespace[name], run.context)
+    for name in _watched(run) if not run.task.stage.startswith("@") else ():
+        run.before[name] = state_fingerprint(run.namespace[name], run.context)
 
 
 def _watched(run: _Run) -> list[str]:
-    """Return the inputs and setup objects that later cells read, and that may be changed in place."""
-    names = {*run.loaded, *run.task.expected} & set(run.task.later) - set(run.task.by_reference)
-    return sorted(
-        name for name in names if name in run.namespace and not isinstance(run.namespace[name], (type(os), type, type(len), type(_watched)))
-    )
+    """Return the inputs and setup objects that later cells read."""
+    names = {*run.loaded, *run.task.expected} & set(run.task.later)
+    return sorted(name for name in names if name in run.namespace)
+
+
+def _changed(run: _Run) -> list[str]:
+    """Return the watched names whose value is no longer what it was.
+
+    Raises
+    ------
+    NotStorable
+        If one is a function or class of a setup cell: every stage makes it anew, so what changed in it would be lost.
+    """
+    changed = [name for name, before in run.before.items() if name in run.namespace and state_fingerprint(run.namespace[name], run.context) != before]
+    for name in changed:
+        if name in run.task.by_reference:
+            raise NotStorable(
+                f"stage {run.task.stage!r} changes what {name!r} holds (an attribute, a default argument or a closure), and a later cell reads it",
+                code="NB304",
+                fix=f"keep that state in a variable that the stage binds, or define {name!r} in a stage",
+            )
+    return changed
 
 
 def _read(run: _Run, artifact: Artifact) -> Any:  # noqa: ANN401 - any value
@@ -186,25 +205,38 @@ def _read(run: _Run, artifact: Artifact) -> Any:  # noqa: ANN401 - any value
     return decode(artifact.format, view, run.context)
 
 
-def _run_step(run: _Run, source: str, name: str, cell: int, *, own: bool) -> BaseException | None:
-    run.recorder.begin(cell)
-    run.failed_cell = cell
+def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException | None:
+    run.recorder.begin(step.cell)
+    run.failed_cell = step.cell
+    source = step.source
     if not own:
         return run_cell(run.shell, source, name, keep_history=False)
     if source.startswith("\n") and not source.lstrip().startswith("%%"):
         source = f"# %%mlstage{source}"  # IPython strips blank lines at the top: only a comment keeps the magic line's place
+    guarded = {item: state_fingerprint(run.namespace[item], run.context) for item in step.guards if item in run.namespace}
     begun = time.perf_counter()
     with observing(run.observation, run.namespace), run.namespace.watch(run.task.elsewhere):
         error = run_cell(run.shell, source, name, keep_history=True)
     run.seconds += time.perf_counter() - begun
-    return error
+    return error or _trespass(run, step, guarded)
+
+
+def _trespass(run: _Run, step: Step, guarded: dict[str, str | None]) -> NbmlopsError | None:
+    """Return an error if a report cell has changed what a stage after it reads: that stage has not seen the change."""
+    for name, before in guarded.items():
+        if name in run.namespace and state_fingerprint(run.namespace[name], run.context) != before:
+            return NotebookError(
+                f"cell {step.cell} changes {name!r}, which a stage after it reads; the cell is no stage, so that stage did not see the change",
+                code="NB213",
+                cell=step.cell,
+                fix="begin the cell with %%mlstage, or let it work on a copy",
+            )
+    return None
 
 
 def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     task = run.task
-    mutated = sorted(
-        name for name, before in run.before.items() if name in run.namespace and value_fingerprint(run.namespace[name], run.context) != before
-    )
+    mutated = sorted(_changed(run))
     writes = _unforeseen(run)
     kept = sorted({*task.wants, *mutated, *writes})
     aliases = _aliases(run, kept)
@@ -259,7 +291,7 @@ def _unforeseen(run: _Run) -> tuple[str, ...]:
 
 def _aliases(run: _Run, kept: list[str]) -> tuple[tuple[str, ...], ...]:
     """Find the names, among those handed on and the inputs read later, that share mutable state."""
-    candidates = {*kept, *_watched(run)}
+    candidates = {*kept, *_watched(run)} - set(run.task.by_reference)
     found = alias_sets({name: run.namespace[name] for name in sorted(candidates) if name in run.namespace})
     return tuple(names for names in found if set(names) & set(kept))
 
@@ -381,12 +413,16 @@ def _failed(run: _Run, error: StageError, started_s: float) -> StageOutcome:
     )
 
 
+def _line_of(error: BaseException) -> str:
+    return "; ".join(filter(None, (error.message, error.fix))) if isinstance(error, NbmlopsError) else str(error)
+
+
 def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]]) -> StageError:
     last = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
     code = error.code if isinstance(error, SystemExit) else None
     return StageError(
         type=type(error).__name__,
-        message=last["evalue"] if last else str(error),
+        message=last["evalue"] if last else _line_of(error),
         cell=cell,
         traceback=tuple(last["traceback"]) if last else (),
         exit_code=code if isinstance(code, int) else (None if code is None and not isinstance(error, SystemExit) else (0 if code is None else 1)),

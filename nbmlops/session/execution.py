@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.executors.base import EXECUTORS, Executor
 from nbmlops.executors.events import Event, RunFinished, RunStarted
 from nbmlops.executors.scheduler import Scheduler, attempts_folder, preload_modules
+from nbmlops.pipeline.model import Diagnostic
 from nbmlops.runner.environment import LocalModules
 from nbmlops.runner.executed import executed_notebook, write_notebook
 from nbmlops.runner.plan import REPORT, Planner
 from nbmlops.runner.redaction import Redactor, secret_values
-from nbmlops.runner.results import RunResult, run_status
+from nbmlops.runner.results import RunResult, StageResult, run_status
 from nbmlops.session.origin import git_tags
 from nbmlops.session.parameters import all_parameters
 from nbmlops.session.run import Interrupted, Run
@@ -154,7 +155,7 @@ class Execution:
             parameters=self._redactor.data(all_parameters(planner.pipeline.parameters, planner.trial.parameters)),
             seconds=time.time() - self._started_s,
             stages=stages,
-            diagnostics=planner.pipeline.diagnostics,
+            diagnostics=(*planner.pipeline.diagnostics, *_report_trouble(report)),
             report=report,
         )
         data = write_notebook(target, notebook_of(session, planner, result, self._started_s))
@@ -192,6 +193,16 @@ class Execution:
                 git_commit=git_tags(session.settings.project_root).get("git_commit"),
             )
         )
+
+
+def _report_trouble(report: StageResult | None) -> tuple[Diagnostic, ...]:
+    """Say why the report cells failed: they are no stage, so the answer has no other place for it."""
+    if report is None or report.error is None:
+        return ()
+    error = report.error
+    code = "NB213" if error.type == "NotebookError" else "NB214"
+    message = error.message if code == "NB213" else f"the report cell raised {error.type}: {error.message}"
+    return (Diagnostic(code=code, severity="error", message=message, fix="mend the cell; every stage is kept", cell=error.cell),)
 
 
 def notebook_of(session: Session, planner: Planner, result: RunResult, started_s: float) -> dict[str, Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from nbmlops.store.serializers import Context
 
-__all__ = ["alias_sets", "mutable_ids", "value_fingerprint"]
+__all__ = ["alias_sets", "mutable_ids", "state_fingerprint", "value_fingerprint"]
 
 # never changed in place, and nothing below them is
 _ATOMS = (
@@ -53,6 +53,45 @@ def value_fingerprint(value: Any, context: Context) -> str | None:  # noqa: ANN4
     for buffer in encoded.buffers:
         digest.update(buffer)
     return str(digest.hexdigest())
+
+
+def state_fingerprint(value: Any, context: Context) -> str | None:  # noqa: ANN401
+    """Return a digest of what can change in a value; None if it cannot be stored, or if nothing in it can change.
+
+    For most values that is `value_fingerprint`. Of a function it is its default arguments, closure and attributes, of a class its
+    attributes: its source stands for the rest. Modules, builtins and code of packages have none.
+    """
+    if isinstance(value, types.FunctionType):
+        state: Any = _function_state(value) if value.__globals__ is context.namespace else None
+    elif isinstance(value, type):
+        state = _class_state(value) if value.__module__ in {"__main__", "builtins"} else None
+    elif isinstance(value, (types.ModuleType, types.BuiltinFunctionType)):
+        state = None
+    else:
+        return value_fingerprint(value, context)
+    return value_fingerprint(state, context) if state else None
+
+
+def _function_state(function: types.FunctionType) -> dict[str, Any]:
+    cells = {name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True) if _is_set(cell)}
+    parts = {"defaults": function.__defaults__, "keywords": function.__kwdefaults__, "closure": cells, "attributes": dict(vars(function))}
+    return {name: part for name, part in parts.items() if part}
+
+
+def _is_set(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - it raises where a local function is not bound yet
+    except ValueError:
+        return False
+    return True
+
+
+def _class_state(kind: type) -> dict[str, Any]:
+    return {
+        name: item
+        for name, item in vars(kind).items()
+        if not name.startswith("__") and not callable(item) and not hasattr(item, "__get__") and not isinstance(item, _ATOMS)
+    }
 
 
 def mutable_ids(value: Any) -> set[int]:  # noqa: ANN401

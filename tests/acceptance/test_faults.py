@@ -184,3 +184,11 @@ def test_secret_is_redacted(project: Project) -> None:
     texts = [done.out, done.err, (project.folder / "out.ipynb").read_text(encoding="utf-8")]
     texts += [path.read_text(encoding="utf-8", errors="replace") for path in (project.folder / ".nbmlops").rglob("*") if path.is_file()]
     assert not [text for text in texts if "s3cr3t-v4lue-1234" in text]
+
+
+def test_memory_limit_is_enforced(project: Project) -> None:
+    """A stage that wants more than its `--memory` fails with MemoryError; the others go on."""
+    project.write(["%%mlstage a --memory 2GiB\nx = bytearray(4 << 30)", "%%mlstage b\ny = 1"])
+    done = project.run()
+    assert (done.code, done.statuses) == (1, {"a": "failed", "b": "ran"})
+    assert done.stage("a")["error"]["type"] == "MemoryError"

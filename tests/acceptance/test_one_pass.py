@@ -60,12 +60,10 @@ CASES: dict[str, tuple[list[str], str]] = {
         "2 True",
     ),
     "state in a closure": ([f"%%mlstage a\n{COUNTER}f = mk()", "%%mlstage b\nb1 = f()", "%%mlstage c\nc1 = f()", "print(b1, c1)"], "1 2"),
-    "state in a default argument": ([COLLECT, "%%mlstage b\nb1 = f(1)", "%%mlstage c\nc1 = f(2)", "print(b1, c1)"], "[1] [1, 2]"),
     "state in a stage's default argument": (
         [f"%%mlstage a\n{COLLECT}", "%%mlstage b\nb1 = f(1)", "%%mlstage c\nc1 = f(2)", "print(b1, c1)"],
         "[1] [1, 2]",
     ),
-    "state in a class": (["class R:\n    items = []", "%%mlstage b\nR.items.append(1)", "%%mlstage c\nc1 = list(R.items)", "print(c1)"], "[1]"),
     "state in a stage's class": (
         ["%%mlstage a\nclass R:\n    items = []", "%%mlstage b\nR.items.append(1)", "%%mlstage c\nc1 = list(R.items)", "print(c1)"],
         "[1]",
@@ -114,3 +112,19 @@ def test_global_random_state_in_two_stages_is_diagnosed(project: Project, *, see
     first, second = project.run(), project.run("--force")
     assert [item["metrics"] for item in first.data["stages"]] == [item["metrics"] for item in second.data["stages"]]
     assert [item for item in first.data["diagnostics"] if "random" in item["message"]]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [COLLECT, "%%mlstage b\nb1 = f(1)", "%%mlstage c\nc1 = f(2)", "print(b1, c1)"],
+        ["class R:\n    items = []", "%%mlstage b\nR.items.append(1)", "%%mlstage c\nc1 = list(R.items)", "print(c1)"],
+    ],
+    ids=["default argument", "class"],
+)
+def test_state_in_what_a_setup_cell_defines_is_refused(project: Project, cells: list[str]) -> None:
+    """Every stage makes setup's functions and classes anew: a change that a later stage would need is refused, never lost silently."""
+    project.write(cells)
+    done = project.run()
+    assert (done.code, done.statuses) == (1, {"b": "failed", "c": "not-run"})
+    assert "keep that state in a variable" in done.stage("b")["error"]["message"]
