@@ -126,5 +126,5 @@ def test_state_in_what_a_setup_cell_defines_is_refused(project: Project, cells: 
     """Every stage makes setup's functions and classes anew: a change that a later stage would need is refused, never lost silently."""
     project.write(cells)
     done = project.run()
-    assert (done.code, done.statuses) == (1, {"b": "failed", "c": "not-run"})
+    assert (done.code, done.data["status"], done.statuses["b"]) == (1, "failed", "failed")
     assert "keep that state in a variable" in done.stage("b")["error"]["message"]
