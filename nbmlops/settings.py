@@ -6,7 +6,6 @@ Options win over ``NBMLOPS_*`` variables, which win over ``[tool.nbmlops]`` in t
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -120,11 +119,13 @@ def load_settings(start: Path, **options: Any) -> Settings:  # noqa: ANN401 - ty
 
 
 def _project_table(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    import tomllib  # noqa: PLC0415 - most notebooks stand in no project with settings
+
     try:
         with path.open("rb") as file:
             table = tomllib.load(file).get("tool", {}).get("nbmlops", {})
-    except FileNotFoundError:
-        return {}
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path.name} cannot be read: {error}", code="NB005", fix="mend the file") from error
     return dict(table)

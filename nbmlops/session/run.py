@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import UpstreamMissing
 from nbmlops.pipeline.model import Diagnostic
 from nbmlops.runner.results import RunResult, StageResult
-from nbmlops.runner.task import StageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,6 +146,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 def _stage(item: Mapping[str, Any], session: Session) -> StageResult:
+    from nbmlops.runner.task import StageError  # noqa: PLC0415 - a run with nothing stale has no errors to rebuild
+
     record: StageRecord | None = session.store.record(item["key"]) if item.get("key") else None
     error = item.get("error")
     return StageResult(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from typing import TYPE_CHECKING
@@ -38,6 +37,8 @@ def _unstacked(line: str) -> Iterator[str]:
 
 def escape(text: object) -> str:
     """Return `text` for HTML and SVG, between tags or inside quotes."""
+    import html  # noqa: PLC0415 - its table of 2,231 entities is for the fronts that show HTML
+
     return html.escape(clean(text), quote=True)
 
 
