@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from IPython.core.interactiveshell import InteractiveShell
 
-    from nbmlops.magics.hooks import Hooks
+    from nbmlops.pipeline.model import Pipeline
 
 __all__ = ["complete", "install_completion", "remove_completion"]
 
@@ -27,7 +29,7 @@ _TAKES_STAGE = ("--after", "--stage", "--force-stage")
 _NAMES_FIRST = ("%mlwhy", "%mlload")
 
 
-def install_completion(shell: InteractiveShell, hooks: Hooks) -> None:
+def install_completion(shell: InteractiveShell, known: Callable[[], Pipeline]) -> None:
     """Register a matcher for the magics' lines, where Jedi's names would bury the options."""
     from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher  # noqa: PLC0415 - loaded already
 
@@ -38,7 +40,7 @@ def install_completion(shell: InteractiveShell, hooks: Hooks) -> None:
         if not words or words[0] not in {"%%mlstage", *_OPTIONS} or (len(words) == 1 and not line.endswith(" ")):
             return {"completions": []}
         symbol = "" if line.endswith(" ") else words[-1]
-        found = [SimpleCompletion(text=text, type="option") for text in complete(line, symbol, hooks)]
+        found = [SimpleCompletion(text=text, type="option") for text in complete(line, symbol, known)]
         return {"completions": found, "suppress": True, "matched_fragment": symbol}
 
     remove_completion(shell)
@@ -51,7 +53,7 @@ def remove_completion(shell: InteractiveShell) -> None:
     matchers[:] = [item for item in matchers if getattr(item, "matcher_identifier", None) != _IDENTIFIER]
 
 
-def complete(line: str, symbol: str, hooks: Hooks) -> list[str]:
+def complete(line: str, symbol: str, known: Callable[[], Pipeline]) -> list[str]:
     """Return what can stand at the end of `line`.
 
     Parameters
@@ -60,15 +62,16 @@ def complete(line: str, symbol: str, hooks: Hooks) -> list[str]:
         The text up to the cursor.
     symbol : str
         The word that is being written, "" after a space.
-    hooks : Hooks
+    known : callable
+        Returns the pipeline whose stages and parameters are offered.
     """
     words = line.split()
     magic = words[0] if words else ""
     previous = words[-1] if line.endswith(" ") else (words[-2] if len(words) > 1 else "")
     if previous in _TAKES_STAGE or (magic in _NAMES_FIRST and previous == magic):
-        found = _stages(hooks)
+        found = list(known().stages)
     elif previous == "-p":
-        found = _parameters(hooks)
+        found = list(known().parameters)
     elif magic == "%%mlstage":
         from nbmlops.notebook.directive import OPTIONS  # noqa: PLC0415 - only once somebody completes
 
@@ -76,11 +79,3 @@ def complete(line: str, symbol: str, hooks: Hooks) -> list[str]:
     else:
         found = [*_OPTIONS.get(magic, ())]
     return sorted(name for name in found if name.startswith(symbol))
-
-
-def _stages(hooks: Hooks) -> list[str]:
-    return list(hooks.session.known().stages)
-
-
-def _parameters(hooks: Hooks) -> list[str]:
-    return list(hooks.session.known().parameters)

@@ -61,7 +61,7 @@ class Hooks:
         self.shell.input_transformers_cleanup.append(self.tag_to_magic)
         from nbmlops.magics.completion import install_completion  # noqa: PLC0415 - beside its only use
 
-        install_completion(self.shell, self)
+        install_completion(self.shell, lambda: self.session.known())  # noqa: PLW0108 - the session is made when somebody completes
 
     def remove(self) -> None:
         """Unregister the handlers."""
