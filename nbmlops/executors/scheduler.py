@@ -12,7 +12,7 @@ from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, StageFinished
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
 from nbmlops.runner.results import StageResult
-from nbmlops.runner.serve import judged, serve
+from nbmlops.runner.serve import judged, restore_files, serve
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.store.records import Artifact, StageRecord
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from nbmlops.executors.base import Executor
     from nbmlops.pipeline.effects import Effects
-    from nbmlops.pipeline.model import Stage, Step
+    from nbmlops.pipeline.model import Pipeline, Stage, Step
     from nbmlops.settings import Settings
     from nbmlops.store.store import Store
 
@@ -183,6 +183,8 @@ class Scheduler:
         except StoreError:
             self._not_before[name] = time.monotonic() + _POLL_S
             return False
+        for path, writer in item.stage.files_from.items():
+            restore_files(self.finished[writer], self.store, self.planner.surroundings, only=path)
         token = f"{self.run_id[:8]}-{uuid.uuid4().hex[:12]}"
         task = make_task(item, plan, self.finished, planner=self.planner, settings=self.settings, store=self.store, run_id=self.run_id, token=token)
         task = replace(task, environment=dict(self.environment))
@@ -213,6 +215,9 @@ class Scheduler:
             now = self.planner.pipeline.stages[name]
             if self._inputs_grew(attempt, now) or not set(now.wants) <= set(outcome.outputs):
                 self._repeat(attempt, "it read what was not foreseen")
+                return
+            if self._read_others(now, outcome):
+                self._repeat(attempt, "a file was changed by another run meanwhile")
                 return
         key = self.planner.key_of(name, effects, self.finished, outcome.files)
         if key is None:
@@ -272,6 +277,14 @@ class Scheduler:
             )
         )
 
+    def _read_others(self, stage: Stage, outcome: StageOutcome) -> bool:
+        """Tell whether the stage read a file that an upstream stage writes, and found what somebody else had written."""
+        return any(
+            path in outcome.files and outcome.files[path] != self.finished[writer].files_written.get(path)
+            for path, writer in stage.files_from.items()
+            if writer in self.finished
+        )
+
     def _drop_damaged(self, stage: Stage) -> bool:
         """Forget upstream results whose bytes the store has lost, so that they are computed again."""
         lost = [name for name in stage.upstream if name in self.finished and not self.store.whole(self.finished[name])]
@@ -320,6 +333,10 @@ class Scheduler:
         """Tell whether a finished stage ran on the versions that its reads now mean."""
         if not set(stage.wants) <= set(record.outputs):
             return False
+        files = record.components.get("files", {})
+        for path, writer in stage.files_from.items():
+            if writer in self.finished and path in files and files[path] != self.finished[writer].files_written.get(path):
+                return False
         identities = self.planner.identities(stage, self.finished)
         return identities is None or all(record.components.get("inputs", {}).get(name) == value for name, value in identities.items())
 
@@ -387,7 +404,7 @@ def make_task(
         later=stage.later,
         setup_names=tuple(sorted(setup_names)),
         expected=tuple(sorted(expected if stage.name != REPORT else setup_names)),
-        by_reference=tuple(sorted({name for statement in pipeline.setup if statement.defines_code for name in statement.names})),
+        by_reference=tuple(sorted(_by_reference(pipeline))),
         elsewhere=tuple(sorted(elsewhere)),
         binds=stage.binds,
         metrics=stage.directive.metrics,
@@ -403,6 +420,12 @@ def make_task(
         memory_bytes=stage.directive.memory_bytes,
         output_limit_bytes=settings.output_limit_bytes,
     )
+
+
+def _by_reference(pipeline: Pipeline) -> set[str]:
+    """Return the functions and classes that every process gets from setup: not those that a stage binds anew or changes."""
+    defined = {name for statement in pipeline.setup if statement.defines_code for name in statement.names}
+    return defined - {name for stage in pipeline.stages.values() for name in stage.binds}
 
 
 def _inputs(stage: Stage, plan: Plan, records: Mapping[str, StageRecord]) -> tuple[tuple[int, Artifact], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.randomness import random_states
@@ -9,6 +10,7 @@ from nbmlops.runner.randomness import random_states
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
+    from nbmlops.runner.observe import Observation
     from nbmlops.session.kernel import KernelSession
 
 __all__ = ["Hooks"]
@@ -36,6 +38,8 @@ class Hooks:
         history = shell.history_manager.input_hist_raw[1:-1] if shell.history_manager else []
         self._earlier = [source for source in history if source.strip() and not _is_stage(source)]
         self.cell_id: str | None = None
+        self._watched: Observation | None = None
+        self._watching = ExitStack()
 
     @property
     def session(self) -> KernelSession:
@@ -80,18 +84,30 @@ class Hooks:
         self.cell_id = info.cell_id
         self._before = random_states()
         source = str(info.raw_cell)
-        if self._session is not None and not _is_stage(source):
+        if self._session is not None and not _is_stage(source) and not self._tagged_stage():
             self._provide(source)
+            self._watch(self._session)
 
     def after_cell(self, result: ExecutionResult) -> None:
         """Tell the session about a cell that has run; stage cells have told it themselves."""
+        watched, self._watched = self._watched, None
+        if self.busy == 0:
+            self._watching.close()
         source = str(result.info.raw_cell) if result.info is not None else ""
         if self.busy or not source.strip() or not result.success or _is_stage(source) or self._tagged_stage():
             return
         if self._session is None and source.strip() == "%load_ext nbmlops":
             self._pending.append((source, self._metadata, self.cell_id))
         else:
-            self.session.cell_ran(source, self._metadata, self.cell_id, self._before)
+            self.session.cell_ran(source, self._metadata, self.cell_id, self._before, watched)
+
+    def _watch(self, session: KernelSession) -> None:
+        """Note what the cell reads, for the case that it is setup."""
+        from nbmlops.runner.observe import observing  # noqa: PLC0415 - the session is there, so this is too
+
+        self._watching.close()
+        self._watched = session.observation()
+        self._watching.enter_context(observing(self._watched, self.shell.user_ns))
 
     def tag_to_magic(self, lines: list[str]) -> list[str]:
         """Put the magic line before a cell that is a stage by its tag alone."""

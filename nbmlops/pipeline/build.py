@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import glob
 import hashlib
 import json
@@ -194,7 +195,7 @@ class _Linked:
             modules=tuple(sorted({module for flow in flows for module in (*flow.modules, *flow.star_imports)})),
             environment=tuple(sorted({*directive.env, *(variable for flow in flows for variable in flow.environment)})),
             files_read=self._paths((use for flow in flows for use in flow.files_read), directive.files, ()),
-            files_written=self._paths((use for flow in flows for use in flow.files_written), directive.writes, learnt.files_written),
+            files_written=self._paths((use for flow in flows for use in flow.files_written), (), (*directive.writes, *learnt.files_written)),
         )
 
     def report(self, position: int) -> Report:
@@ -326,7 +327,7 @@ class _Linked:
         for pattern in declared:
             # `Path.glob` would give paths below the folder, and files that begin with a dot
             matches = glob.glob(pattern, root_dir=folder, recursive=True) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207
-            found.update(matches)
+            found.update((pattern, *matches))  # the pattern too: what it is to match may not be written yet
         return tuple(sorted(posixpath.normpath(path) for path in found if path))
 
     def _names_read_later(self) -> dict[int, frozenset[str]]:
@@ -353,15 +354,30 @@ def _literals(source: Source, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_file_edges(stages: dict[str, Stage], effects: Mapping[str, Effects]) -> dict[str, Stage]:
-    """Let a stage wait for the last stage before it that writes a file which it reads."""
+    """Keep the document's order among the stages that read or write one file.
+
+    A reader takes the file from the last stage before it that writes it; a writer waits for those that read or wrote it before.
+    """
     writers: dict[str, str] = {}
+    users: dict[str, list[str]] = {}
     found: dict[str, Stage] = {}
     for stage in stages.values():
         learnt = effects.get(stage.name, NO_EFFECTS)
-        sources = {path: writers[path] for path in (*stage.files_read, *learnt.files_read, *learnt.files_absent) if path in writers}
-        found[stage.name] = replace(stage, files_from=sources) if sources else stage
+        read = {*stage.files_read, *learnt.files_read, *learnt.files_absent}
+        sources = {path: writers[path] for path in sorted(read) if path in writers}
+        before = [user for path in stage.files_written for user in users.get(path, ())]
+        before += [writer for written, writer in writers.items() for item in read if _covers(item, written)]
+        after = tuple(dict.fromkeys((*stage.after, *before)))
+        found[stage.name] = replace(stage, files_from=sources, after=after)
         writers.update(dict.fromkeys(stage.files_written, stage.name))
+        for path in {*read, *stage.files_written}:
+            users.setdefault(path, []).append(stage.name)
     return found
+
+
+def _covers(item: str, path: str) -> bool:
+    """Tell whether something that is read, a folder or a pattern, holds a path."""
+    return item == "." or path.startswith(f"{item}/") or (glob.has_magic(item) and fnmatch.fnmatch(path, item))
 
 
 def _flow(roled: RoledCell, *, postponed: bool) -> Flow:

@@ -29,7 +29,9 @@ def python_version() -> str:
 
 
 def file_digest(path: Path) -> str | None:
-    """Return the blake3 digest of a file's bytes, or None where there is no such file.
+    """Return the blake3 digest of a file's bytes, of a folder's the names in it; None where there is neither.
+
+    Hidden entries of a folder do not count: `glob` leaves them out too.
 
     Raises
     ------
@@ -46,7 +48,8 @@ def file_digest(path: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except IsADirectoryError:
-        return None
+        names = sorted(item.name for item in path.iterdir() if not item.name.startswith((".", "__pycache__")))
+        hasher.update("\0".join(["folder", *names]).encode("utf-8", "surrogateescape"))
     return hasher.hexdigest()
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
 from nbmlops.notebook.roles import Role, RoledCell
+from nbmlops.pipeline.setup import literal_assignments
 from nbmlops.runner.plan import REPORT
 
 if TYPE_CHECKING:
@@ -164,20 +165,28 @@ def _stamp(data: dict[str, Any], roled: RoledCell, status: StageResult | None) -
 
 
 def _inject(notebook: dict[str, Any], cells: tuple[RoledCell, ...], overrides: Mapping[str, Any]) -> None:
-    if not overrides or any(roled.role is Role.INJECTED for roled in cells):
+    if not overrides:
+        return
+    earlier = next((roled for roled in cells if roled.role is Role.INJECTED), None)
+    if earlier is not None:
+        kept = {name: value for node in (earlier.tree.body if earlier.tree else ()) for name, value in literal_assignments(node).items()}
+        notebook["cells"][earlier.cell.index]["source"] = _assignments({**kept, **overrides})
         return
     place = next((roled.cell.index + 1 for roled in cells if roled.role is Role.PARAMETERS), 0)
-    source = "# Parameters\n" + "".join(f"{name} = {value!r}\n" for name, value in overrides.items())
     cell: dict[str, Any] = {
         "cell_type": "code",
         "execution_count": None,
         "metadata": {"tags": [_INJECTED]},
         "outputs": [],
-        "source": source.rstrip("\n"),
+        "source": _assignments(overrides),
     }
     if (notebook.get("nbformat", 4), notebook.get("nbformat_minor", 5)) >= (4, 5):
         cell["id"] = "injected-parameters"
     notebook["cells"].insert(place, cell)
+
+
+def _assignments(values: Mapping[str, Any]) -> str:
+    return "\n".join(["# Parameters", *(f"{name} = {value!r}" for name, value in values.items())])
 
 
 def _metadata(notebook: dict[str, Any], document: Document, result: RunResult, overrides: Mapping[str, Any], started_s: float) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["Observation", "observing", "paused"]
+__all__ = ["Observation", "observing"]
 
 # what the interpreter and libraries open for themselves: the versions of the distributions stand for these
 _CODE_SUFFIXES = (
@@ -68,6 +68,9 @@ class Observation:
         self._modules_before = set(sys.modules)
         self.environment: set[str] = set()
         self.active = False
+        # imports read much that belongs to libraries: their versions stand for that
+        self.in_setup = False
+        self._hidden = str(Path.home()) + os.sep + "."
 
     def opened(self, path: str, mode: str | None, flags: int) -> None:
         """Note that a file is about to be opened."""
@@ -78,10 +81,27 @@ class Observation:
         reads = "r" in mode or "+" in mode or "a" in mode if mode else not flags & os.O_WRONLY
         if reads and name not in self._written and not flags & os.O_TRUNC:
             self._read.setdefault(name)
+            if (self._folder / name).is_dir():
+                self._digests.setdefault(name, file_digest(self._folder / name))  # before the stage puts something into it
         if writes:
             if name in self._read and name not in self._digests:
                 self._digests[name] = file_digest(self._folder / name)  # before it changes under our hands
             self._written.setdefault(name)
+
+    def lists(self, frame: FrameType | None) -> bool:
+        """Tell whether a folder is listed for the notebook's or the project's code: imports list the folders of `sys.path`."""
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                return False
+            if self.is_own(frame):
+                return True
+            frame = frame.f_back
+        return False
+
+    def is_own(self, frame: FrameType) -> bool:
+        """Tell whether a frame runs code of the notebook or of a project-local module."""
+        name = frame.f_code.co_filename
+        return name.startswith("<cell ") or (name.startswith(str(self._root) + os.sep) and not name.startswith((*self._packages, *self._libraries)))
 
     def environment_read(self, name: str) -> None:
         """Note that a variable of the environment is looked up."""
@@ -105,9 +125,11 @@ class Observation:
         if full.startswith((*self._private, *self._libraries)) or full.endswith(("__pycache__", ".pyc")):
             return None
         inside = full.startswith(str(self._root) + os.sep)
+        if self.in_setup and full.startswith((*self._packages, self._hidden)):
+            return None
         if full.startswith(self._packages) and (full.endswith(_CODE_SUFFIXES) or ".dist-info" in full or os.path.isdir(full)):  # noqa: PTH112
             return None
-        if full.endswith((".py", ".so")) or os.path.isdir(full):  # noqa: PTH112 - modules are followed by import, not by bytes
+        if full.endswith((".py", ".so")):
             return None
         if not inside and full.startswith(self._temporary):
             return None
@@ -133,17 +155,6 @@ def observing(observation: Observation, namespace: dict[str, Any]) -> Iterator[O
         os.environ.__class__ = environ_class
 
 
-@contextmanager
-def paused() -> Iterator[None]:
-    """Let our own file accesses pass unnoticed."""
-    global _current  # noqa: PLW0603
-    held, _current = _current, None
-    try:
-        yield
-    finally:
-        _current = held
-
-
 def _install() -> None:
     global _installed  # noqa: PLW0603 - a process has one audit hook of ours
     if not _installed:
@@ -159,6 +170,12 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
         path, mode, flags = args
     elif event == "sqlite3.connect":
         path, mode, flags = args[0], "r+", 0
+    elif event == "os.rename":
+        path, mode, flags = args[1], "w", 0
+    elif event in {"os.listdir", "os.scandir"}:
+        if not observation.lists(sys._getframe(1)):  # noqa: SLF001 - who lists is told by the stack alone
+            return
+        path, mode, flags = args[0] or ".", "r", 0
     else:
         return
     if isinstance(path, int) or path is None:
@@ -195,7 +212,7 @@ def _called_from(namespace: dict[str, Any], depth: int = 4) -> bool:
     for _ in range(depth):
         if frame is None:
             return False
-        if frame.f_globals is namespace:
+        if frame.f_globals is namespace or (_current is not None and _current.is_own(frame)):
             return True
         if frame.f_globals.get("__name__") not in {"os", "collections.abc"}:
             return False

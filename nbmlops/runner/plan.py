@@ -306,13 +306,26 @@ class Planner:
 
     def _condition(self, stage: Stage, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:
         """Evaluate ``--if`` over the parameters and the metrics of the stages before."""
+        metrics: dict[str, Any] = {}
+        for item in planned.values():
+            if item.record is not None:
+                metrics.update(item.record.metrics)
+        why = self.skips(stage, metrics)
+        return None if why is None else PlannedStage(stage=stage, state="skipped", reasons=(why,))
+
+    def skips(self, stage: Stage, metrics: Mapping[str, Any]) -> str | None:
+        """Return why ``--if`` skips a stage; None if it does not.
+
+        Raises
+        ------
+        UsageError
+            If the expression reads a name that is neither a parameter nor among `metrics`.
+        """
         if stage.directive.condition is None:
             return None
         values: dict[str, Any] = {name: item.default for name, item in self.pipeline.parameters.items() if item.literal}
         values.update(self.trial.parameters)
-        for item in planned.values():
-            if item.record is not None:
-                values.update(item.record.metrics)
+        values.update(metrics)
         expression = parse_expression(stage.directive.condition)
         unknown = [name for name in expression.names if name not in values]
         if unknown:
@@ -323,9 +336,7 @@ class Planner:
                 cell=stage.cells[0],
                 fix="use a parameter, or a metric that a stage before it logs with --metrics",
             )
-        if expression.holds(values):
-            return None
-        return PlannedStage(stage=stage, state="skipped", reasons=(f"--if {stage.directive.condition} is false",))
+        return None if expression.holds(values) else f"--if {stage.directive.condition} is false"
 
     def identities(self, stage: Stage, records: Mapping[str, StageRecord]) -> dict[str, str] | None:
         """Return the identity of each input artifact, or None where a record does not hold one."""
@@ -371,7 +382,8 @@ class Planner:
         inputs = None if waiting else self.identities(stage, records)
         if inputs is None:
             return PlannedStage(stage=stage, state="unknown", reasons=("hangs on stages that are stale",))
-        return self._look_up(stage, inputs, {})
+        done = [item.record for item in planned.values() if item.record is not None]
+        return self._look_up(stage, inputs, {path: digest for record in done for path, digest in record.files_written.items()})
 
     def _records(self, stage: str) -> tuple[StageRecord, ...]:
         if stage not in self._known:

@@ -46,8 +46,8 @@ def judged(result: StageResult, requirements: tuple[str, ...]) -> StageResult:
     return replace(result, gates=gates, status="refused", reason=f"--require {refusal} does not hold")
 
 
-def restore_files(record: StageRecord, store: Store, surroundings: Surroundings) -> None:
-    """Put back the files that a stage wrote, where they are missing or hold something else.
+def restore_files(record: StageRecord, store: Store, surroundings: Surroundings, *, only: str | None = None) -> None:
+    """Put back the files that a stage wrote, or one of them, where they are missing or hold something else.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def restore_files(record: StageRecord, store: Store, surroundings: Surroundings)
         If the store no longer has a file's bytes, or it cannot be written.
     """
     for path, digest in record.files_written.items():
-        if surroundings.file(path) == digest:
+        if only not in {None, path} or surroundings.file(path) == digest:
             continue
         full = surroundings.folder / path
         temporary = full.with_name(f".{full.name}.nbmlops")

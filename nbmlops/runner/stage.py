@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import numbers
@@ -122,6 +123,8 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
                 drawn = random_states()
                 coming.seed, coming.states = derive_seed(task.seed, task.draw), drawn
             _load_inputs(run, position)
+            if own and not task.stage.startswith("@"):
+                _remember(run)
             error = _run_step(run, step, f"cell {step.cell}" + (f" ({task.stage})" if step.kind == "stage" else ""), own=own)
             drain()
             outputs = run.recorder.take()
@@ -160,11 +163,13 @@ def _load_inputs(run: _Run, position: int) -> None:
         else:
             run.namespace[artifact.name] = _read(run, artifact)
         run.loaded[artifact.name] = artifact.digest
-    if run.before:
-        return
-    # what no later cell reads may change unnoticed
-    for name in _watched(run) if not run.task.stage.startswith("@") else ():
-        run.before[name] = state_fingerprint(run.namespace[name], run.context)
+
+
+def _remember(run: _Run) -> None:
+    """Note what the watched names hold, once setup has run; setup between the stage's own cells may add some."""
+    for name in _watched(run):
+        if name not in run.before:
+            run.before[name] = state_fingerprint(run.namespace[name], run.context)
 
 
 def _watched(run: _Run) -> list[str]:
@@ -209,8 +214,10 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     run.recorder.begin(step.cell)
     run.failed_cell = step.cell
     source = step.source
+    run.observation.in_setup = not own
     if not own:
-        return run_cell(run.shell, source, name, keep_history=False)
+        with observing(run.observation, run.namespace):
+            return run_cell(run.shell, source, name, keep_history=False)
     if source.startswith("\n") and not source.lstrip().startswith("%%"):
         source = f"# %%mlstage{source}"  # IPython strips blank lines at the top: only a comment keeps the magic line's place
     guarded = {item: state_fingerprint(run.namespace[item], run.context) for item in step.guards if item in run.namespace}
@@ -260,7 +267,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         aliases=aliases,
         files_read=tuple(sorted(path for path, digest in files.items() if digest is not None and path not in task.files)),
         files_absent=tuple(sorted(path for path, digest in files.items() if digest is None and path not in task.files and path not in written)),
-        files_written=tuple(sorted(set(run.observation.files_written()) - set(task.files_written))),
+        files_written=tuple(sorted(set(written) - set(task.files_written))),
         environment=tuple(sorted(run.observation.environment)),
         modules=run.observation.modules(),
         random=draws,
@@ -390,8 +397,10 @@ def _plain_metric(name: str, key: str, value: Any) -> Any:  # noqa: ANN401 - JSO
 
 def _keep_files(run: _Run, paths: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for path in sorted(set(paths)):
-        full = Path(run.task.folder) / path
+    folder = Path(run.task.folder)
+    named = {match for path in paths for match in (glob.glob(path, root_dir=folder, recursive=True) if glob.has_magic(path) else [path])}  # noqa: PTH207 - relative names
+    for path in sorted(named):
+        full = folder / path
         if full.is_file() and full.resolve().is_relative_to(Path(run.task.project_root).resolve()):
             found[path] = run.store.objects.put([full.read_bytes()])
     return found

@@ -17,6 +17,7 @@ from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.build import build, read_source
 from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
 from nbmlops.pipeline.setup import statements
+from nbmlops.runner.observe import Observation
 from nbmlops.runner.plan import Planner, Trial, only_stages
 from nbmlops.runner.randomness import random_states, save_random
 from nbmlops.runner.stagekey import Surroundings
@@ -56,6 +57,10 @@ class KernelSession:
         self._store: Store | None = None
         self.seeded: dict[str, Any] = {}
         self._classes: dict[str, Any] = {}
+        self.metrics: dict[str, Any] = {}
+        self.setup_files: dict[str, str | None] = {}
+        self.setup_environment: set[str] = set()
+        self.setup_modules: set[str] = set()
         self._code_names: set[str] = set()
         for source in earlier:
             self.cell_ran(source, {}, None, {})
@@ -100,7 +105,15 @@ class KernelSession:
 
     # -- other cells
 
-    def cell_ran(self, source: str, metadata: dict[str, Any], cell_id: str | None, before: Mapping[str, Any]) -> None:
+    def observation(self) -> Observation:
+        """Return what watches a cell that may be setup: what setup reads, every stage depends on."""
+        watching = Observation(self.folder, self.settings.project_root, (str(self.store.local_path("")),))
+        watching.in_setup = True
+        return watching
+
+    def cell_ran(
+        self, source: str, metadata: dict[str, Any], cell_id: str | None, before: Mapping[str, Any], seen_to: Observation | None = None
+    ) -> None:
         """Take note of a cell that is no stage and has run to its end.
 
         Parameters
@@ -110,6 +123,8 @@ class KernelSession:
         cell_id : str or None
         before : mapping
             The global random states before it ran.
+        seen_to : Observation or None
+            What it was seen to read.
         """
         seen = self.cells.add(source, metadata, cell_id)
         with suppress(NotebookError, SyntaxError):
@@ -124,6 +139,10 @@ class KernelSession:
             namespace = self.shell.user_ns
             prints = {name: self.fingerprint(namespace[name]) for name in names if name in namespace and not is_code(namespace[name])}
             self.provenance.made_by_setup(seen.id, names, namespace, prints)
+            if seen_to is not None:
+                self.setup_files.update(seen_to.files_read())
+                self.setup_environment |= seen_to.environment
+                self.setup_modules.update(seen_to.modules())
             now, states = random_states(), save_random()
             # setup that seeds decides what every stage draws; a cell that imports numpy and seeds it has no state before
             drawn = {name for name, state in now.items() if name in before and before[name] != state}

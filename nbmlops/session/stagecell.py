@@ -24,7 +24,7 @@ from nbmlops.runner.stagekey import identity, stage_key, type_exact
 from nbmlops.runner.task import StageError
 from nbmlops.session.capture import recording, replay
 from nbmlops.session.provenance import is_code
-from nbmlops.store.fingerprint import alias_sets, value_fingerprint
+from nbmlops.store.fingerprint import alias_sets, state_fingerprint, value_fingerprint
 from nbmlops.store.records import Artifact, StageRecord
 from nbmlops.store.serializers import decode
 
@@ -78,10 +78,16 @@ class StageCell:
 
     def run(self, *, force: bool) -> CellOutcome:
         """Reuse the stage if its inputs are what their stages made and a record serves it, else run it."""
+        skipped = self.planner.skips(self.stage, self._plain_values())
+        if skipped is not None:
+            return CellOutcome(result=StageResult(name=self.stage.name, status="skipped", reason=skipped))
         self._trust_inputs()
         identities = self._identities()
         overrides = self._live_values()
         self.planner.trial = replace(self.planner.trial, parameters=overrides)
+        if len(self.stage.cells) > 1:
+            # this cell is a part of the stage: a record is that of the whole, and would be served to the part
+            return self._execute(None, "a cell of a stage of several cells, which only batch keeps")
         if identities is not None and not force and self.stage.directive.cache and not self.remarks:
             planned = self.planner.look_up(self.stage, identities)
             if planned.record is not None and self._serves(planned.record):
@@ -91,10 +97,16 @@ class StageCell:
             reason = "forced" if force else ("" if self.remarks else "--no-cache")
         return self._execute(identities, reason)
 
+    def _plain_values(self) -> dict[str, Any]:
+        """Return what ``--if`` may read here: metrics of stages that have run, and live numbers, words and truths."""
+        live = {name: value for name, value in self.namespace.items() if isinstance(value, (bool, int, float, str)) and not name.startswith("_")}
+        return {**self.session.metrics, **live} if self.stage.directive.condition else {}
+
     def _trust_inputs(self) -> None:
         """Compare each input with what its stage made; what nobody vouches for is no ground for reuse."""
         provenance = self.session.provenance
         self.remarks += [f"{name!r} was made by a cell that is no stage and no setup" for name in self.stage.unprovided if name in self.namespace]
+        self.remarks += [f"it reads {name!r}, which --in leaves out" for name in self._left_out()]
         for name, stage in self.stage.inputs.items():
             if name not in self.namespace:
                 continue
@@ -110,6 +122,15 @@ class StageCell:
                 upstream = self.session.remarks.get(stage)
                 if upstream:
                     self.remarks.append(f"stage {stage} is not reproducible: {upstream[0]}")
+
+    def _left_out(self) -> list[str]:
+        """Return the live names that the cell reads though its ``--in`` does not name them: batch has none of them."""
+        if self.stage.directive.ins is None:
+            return []
+        reads = {name for piece in self.planner.source.pieces if piece.stage == self.stage.name for name in piece.flow.reads}
+        provided = {read.name for read in self.stage.reads} | set(self.stage.directive.ins)
+        made = {name for stage in self.planner.pipeline.stages.values() if stage.name != self.stage.name for name in stage.binds}
+        return sorted((reads & made & set(self.namespace)) - provided)
 
     def _identities(self) -> dict[str, str] | None:
         """Return the identity of each input; values that no stage vouches for are stored for it."""
@@ -214,8 +235,8 @@ class StageCell:
         recorder.begin(stage.cells[-1])
         observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),))
         names = {*stage.inputs, *(name for position in stage.setup for name in self.planner.pipeline.setup[position].names)}
-        watched = sorted(name for name in names if name in self.namespace and not is_code(self.namespace[name]))
-        before = {name: value_fingerprint(self.namespace[name], self.context) for name in watched}
+        watched = sorted(name for name in names if name in self.namespace)
+        before = {name: state_fingerprint(self.namespace[name], self.context) for name in watched}
         held = save_random()
         seed = self._seed()
         drawn = random_states()
@@ -230,7 +251,10 @@ class StageCell:
         error = ran.error_before_exec or ran.error_in_exec
         if error is not None:
             return self._failed(error, outputs, reason, seconds)
-        mutated = [name for name in watched if name in self.namespace and value_fingerprint(self.namespace[name], self.context) != before[name]]
+        mutated = [name for name in watched if name in self.namespace and state_fingerprint(self.namespace[name], self.context) != before[name]]
+        for name in mutated:
+            if name in self.context.by_reference:
+                self.remarks.append(f"it changes what {name!r} holds, which batch makes anew for each stage")
         return self._keep(identities, observation, outputs, mutated=mutated, draws=draws, reason=reason, seconds=seconds, started_s=started_s)
 
     def _run_body(self) -> ExecutionResult:
@@ -275,7 +299,7 @@ class StageCell:
             if set(names) & {*bound, *mutated}
         )
         kept, lost = self._store_values([*bound, *mutated, *(name for names in aliases for name in names)], aliases, needed)
-        files = observation.files_read()
+        files = {**session.setup_files, **observation.files_read()}
         written = {
             path: session.store.objects.put([(session.folder / path).read_bytes()])
             for path in (*observation.files_written(), *stage.files_written)
@@ -289,8 +313,8 @@ class StageCell:
                 sorted(path for path, digest in files.items() if digest is None and path not in stage.files_read and path not in written)
             ),
             files_written=tuple(sorted(set(written) - set(stage.files_written))),
-            environment=tuple(sorted(observation.environment)),
-            modules=observation.modules(),
+            environment=tuple(sorted({*observation.environment, *session.setup_environment})),
+            modules=tuple(sorted({*observation.modules(), *session.setup_modules})),
             random=draws,
         )
         remarks = [*self.remarks, *lost]
@@ -323,6 +347,7 @@ class StageCell:
                 session.store.put_record(record)
             result = replace(result, key=record.key)
         self._note(kept)
+        session.metrics.update(metrics)
         if self.remarks:
             session.remarks[stage.name] = tuple(self.remarks)
         else:

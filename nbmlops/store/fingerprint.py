@@ -37,7 +37,7 @@ _SHARED = (type, types.ModuleType, types.CodeType, types.FrameType, logging.Logg
 _DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodDescriptorType, types.WrapperDescriptorType)
 _IGNORED = (*_ATOMS, *_SHARED, *_DESCRIPTORS)
 _SEQUENCES = frozenset({list, tuple})
-_WALKED = (tuple, frozenset, types.MethodType, types.BuiltinFunctionType, types.CellType, slice)
+_WALKED = (tuple, frozenset, types.MethodType, types.BuiltinFunctionType, slice)
 _PANDAS_IMMUTABLE = ("Index", "Timestamp", "Timedelta", "Period", "Interval", "Dtype", "NAType", "NaTType")
 
 
@@ -87,11 +87,7 @@ def _is_set(cell: types.CellType) -> bool:
 
 
 def _class_state(kind: type) -> dict[str, Any]:
-    return {
-        name: item
-        for name, item in vars(kind).items()
-        if not name.startswith("__") and not callable(item) and not hasattr(item, "__get__") and not isinstance(item, _ATOMS)
-    }
+    return {name: item for name, item in vars(kind).items() if not name.startswith("__") and not callable(item) and not hasattr(item, "__get__")}
 
 
 def mutable_ids(value: Any) -> set[int]:  # noqa: ANN401
@@ -146,6 +142,8 @@ def _owned(item: Any) -> tuple[int | None, Iterable[Any]]:  # noqa: ANN401, PLR0
         return None, ()
     if isinstance(item, types.FunctionType):
         return id(item), [*(item.__closure__ or ()), *(item.__defaults__ or ()), *(item.__kwdefaults__ or {}).values(), *vars(item).values()]
+    if isinstance(item, types.CellType):
+        return id(item), gc.get_referents(item)  # two closures over one cell share it, whatever it holds
     if isinstance(item, _WALKED):
         return None, gc.get_referents(item)
     package = type(item).__module__.partition(".")[0]

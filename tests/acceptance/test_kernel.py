@@ -234,7 +234,7 @@ def test_users_mistake_is_one_line(project: Project, start: Starter, source: str
 
 
 def test_tag_only_cells_are_stages(project: Project, start: Starter) -> None:
-    """A cell with only a tag is a stage, with options from its metadata, when the front end sends them."""
+    """A cell with only a tag is a stage, with options from its metadata; one of several cells is kept by batch alone."""
     cells = [
         LOAD,
         cell("C = 0.5", "parameters"),
@@ -248,7 +248,7 @@ def test_tag_only_cells_are_stages(project: Project, start: Starter) -> None:
     assert re.match(r"train\s+ran", done[2].last_line), done[2].text
     assert "evaluate" in done[4].last_line
     batch = project.run()
-    assert set(batch.statuses.values()) == {"reused"}, batch.out
+    assert batch.statuses == {"train": "reused", "evaluate": "ran"}, batch.out
     again = start().run_cells(cells)
     assert re.match(r"train\s+reused", again[2].last_line), again[2].text
 
@@ -330,3 +330,39 @@ def test_large_and_unstorable_values_stay_usable(start: Starter) -> None:
     again = kernel.run("%%mlstage a\nimport threading\nlock = threading.Lock()\nx = 1")
     assert again.ok
     assert kernel.value("(x, lock.locked())") == "(1, False)"
+
+
+def test_stage_of_several_cells_is_computed_cell_by_cell(start: Starter) -> None:
+    """A cell that is a part of a stage is never served the result of the whole."""
+    kernel = start(notebook=None, load=True)
+    tagged = {"tags": ["stage:a"]}
+    kernel.run("x = 1", tagged, cell_id="one")
+    kernel.run("x = x + 1", tagged, cell_id="two")
+    kernel.run("x = 2", tagged, cell_id="one")
+    kernel.run("x = x + 1", tagged, cell_id="two")
+    assert kernel.value("x") == "3"
+
+
+def test_name_that_in_leaves_out_is_told(start: Starter) -> None:
+    """A value that batch would not have is read: nothing is reused, and the line says so."""
+    kernel = start(notebook=None, load=True)
+    kernel.run("%%mlstage a\nx = 1\ny = 2")
+    assert "not reproducible" in kernel.run("%%mlstage b --in x\nz = x + y").last_line
+    kernel.run("%%mlstage a\nx = 1\ny = 3")
+    kernel.run("%%mlstage b --in x\nz = x + y")
+    assert kernel.value("z") == "4"
+
+
+def test_state_that_a_stage_changes_in_a_setup_class_is_told(start: Starter) -> None:
+    """Batch makes the class anew for each stage: a record of this kernel must not stand for that."""
+    kernel = start(notebook=None, load=True)
+    kernel.run("class M:\n    seen = []")
+    assert "not reproducible" in kernel.run("%%mlstage a\nM.seen.append(1)").last_line
+
+
+def test_condition_holds_in_the_kernel_too(start: Starter) -> None:
+    """A stage whose --if is false is skipped, as in batch."""
+    kernel = start(notebook=None, load=True)
+    kernel.run("flag = False")
+    assert "skipped" in kernel.run("%%mlstage a --if flag\nx = 1").last_line
+    assert kernel.value("'x' in globals()") == "False"

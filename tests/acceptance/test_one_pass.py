@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from tests.acceptance.project import Cell, Project
 
 COUNTER = "def mk():\n    n = [0]\n    def f():\n        n[0] += 1\n        return n[0]\n    return f\n"
+NUMBER = (
+    "%%mlstage a\ndef mk():\n    n = 0\n    def inc():\n        nonlocal n\n        n += 1\n        return n\n"
+    "    def get():\n        return n\n    return inc, get\ninc, get = mk()"
+)
 COLLECT = "def f(v, acc=[]):\n    acc.append(v)\n    return list(acc)"
 
 # stages and setup cells; the last is a report cell, with what it prints in one plain process
@@ -67,6 +71,38 @@ CASES: dict[str, tuple[list[str], str]] = {
     "state in a stage's class": (
         ["%%mlstage a\nclass R:\n    items = []", "%%mlstage b\nR.items.append(1)", "%%mlstage c\nc1 = list(R.items)", "print(c1)"],
         "[1]",
+    ),
+    "number in a class": (["class R:\n    n = 0", "%%mlstage b\nR.n += 1", "%%mlstage c\nc1 = R.n", "print(c1)"], "1"),
+    "two closures over one number": (
+        [
+            NUMBER,
+            "%%mlstage b\nx = inc()",
+            "%%mlstage c\ny = get()",
+            "print(x, y)",
+        ],
+        "1 1",
+    ),
+    "registry that setup goes on filling": (
+        [
+            "REG = []\ndef register(f):\n    REG.append(f.__name__)\n    return f",
+            "@register\ndef f():\n    pass",
+            "%%mlstage a\nn = len(REG)",
+            "@register\ndef g():\n    pass",
+            "%%mlstage b\nm = len(REG)",
+            "print(n, m)",
+        ],
+        "1 2",
+    ),
+    "file read before another stage writes it": (
+        [
+            "import time",
+            "%%mlstage a\nwith open('t.txt', 'w') as f:\n    n = f.write('5')",
+            "%%mlstage b\ntime.sleep(0.5)\nt = open('t.txt').read()",
+            "%%mlstage c\nwith open('t.txt', 'w') as f:\n    n = f.write('7')",
+            "%%mlstage d\nu = open('t.txt').read()",
+            "print(t, u)",
+        ],
+        "5 7",
     ),
     "annotations that are not evaluated": (
         ["from __future__ import annotations", "%%mlstage a\ndef f(x: Nowhere) -> Never:\n    return 1\ny = f(2)", "%%mlstage b\nz = y", "print(z)"],
@@ -128,3 +164,54 @@ def test_state_in_what_a_setup_cell_defines_is_refused(project: Project, cells: 
     done = project.run()
     assert (done.code, done.data["status"], done.statuses["b"]) == (1, "failed", "failed")
     assert "keep that state in a variable" in done.stage("b")["error"]["message"]
+
+
+EDITS: dict[str, tuple[list[Cell | str], dict[int, str], dict[str, str], str]] = {
+    "file that setup reads": ([cell("CFG = open('cfg.txt').read()", "setup"), "%%mlstage a\nx = CFG", "print(x)"], {}, {"cfg.txt": "2"}, "2"),
+    "file that joins a folder": (
+        ["from pathlib import Path", "%%mlstage a\nn = sorted(p.name for p in Path('d').glob('*.csv'))", "print(n)"],
+        {},
+        {"d/b.csv": ""},
+        "['a.csv', 'b.csv']",
+    ),
+    "file moved into place": (
+        [
+            "import os",
+            "%%mlstage a\nwith open('t.tmp', 'w') as f:\n    n = f.write('1')\nos.replace('t.tmp', 'm.txt')",
+            "%%mlstage b\ny = open('m.txt').read()",
+            "print(y)",
+        ],
+        {1: "%%mlstage a\nwith open('t.tmp', 'w') as f:\n    n = f.write('2')\nos.replace('t.tmp', 'm.txt')"},
+        {},
+        "2",
+    ),
+    "first of two writers": (
+        [
+            "%%mlstage a\nwith open('r.txt', 'w') as f:\n    n = f.write('1')",
+            "%%mlstage b\nwith open('r.txt', 'w') as f:\n    n = f.write('2')",
+            "print(open('r.txt').read())",
+        ],
+        {0: "%%mlstage a\nwith open('r.txt', 'w') as f:\n    n = f.write('11')"},
+        {},
+        "2",
+    ),
+    "variable that a local module reads": (["import helpers", "%%mlstage a\nx = helpers.f()", "print(x)"], {}, {"env": "2"}, "2"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_values_after_an_edit(project: Project, name: str) -> None:
+    """What a stage depends on without saying so is found: the second run gives what one pass gives now."""
+    sources, edited, files, expected = EDITS[name]
+    (project.folder / "d").mkdir()
+    for path, text in {"cfg.txt": "1", "d/a.csv": "", "helpers.py": "import os\n\n\ndef f():\n    return os.environ.get('HUNT', '1')\n"}.items():
+        (project.folder / path).write_text(text)
+    project.write([*sources])
+    assert project.run("one.ipynb").code == 0
+    for path, text in files.items():
+        if path != "env":
+            (project.folder / path).write_text(text)
+    project.write([edited.get(place, source) for place, source in enumerate(sources)])
+    again = project.run("two.ipynb", env={"HUNT": "2"})
+    assert again.code == 0, again.err
+    assert shown(project, "two.ipynb") == expected

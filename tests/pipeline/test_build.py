@@ -25,7 +25,9 @@ EDGES: list[tuple[str, list[Any], list[tuple[str, str]]]] = [
     ("report in between", ["%%mlstage a\nx = 1", "x = print(x)", "%%mlstage b\ny = 1"], []),
     ("--after", ["%%mlstage a\nx = 1", "%%mlstage b --after a\ny = 1"], [("a", "b")]),
     ("file", ["%%mlstage a\nopen('f.txt', 'w').write('1')", "%%mlstage b\ny = open('f.txt').read()"], [("a", "b")]),
-    ("file read before it is written", ["%%mlstage a\ny = open('f.txt').read()", "%%mlstage b\nopen('f.txt', 'w').write('1')"], []),
+    ("file read before it is written", ["%%mlstage a\ny = open('f.txt').read()", "%%mlstage b\nopen('f.txt', 'w').write('1')"], [("a", "b")]),
+    ("file written twice", ["%%mlstage a\nopen('f.txt', 'w').write('1')", "%%mlstage b\nopen('f.txt', 'w').write('2')"], [("a", "b")]),
+    ("pattern over a written file", ["%%mlstage a --writes 'o/*.txt'\nx = 1", "%%mlstage b --file 'o/*.txt'\ny = 1"], [("a", "b")]),
     ("declared files", ["%%mlstage a --writes f.bin\nx = 1", "%%mlstage b --file ./f.bin\ny = 1"], [("a", "b")]),
     ("--in instead of reading", ["%%mlstage a\nx = z = 1", "%%mlstage b\nz = 2", "%%mlstage c --in x\ny = z"], [("a", "c")]),
     ("--out instead of binding", ["%%mlstage a --out p\np = q = 1", cell("q = 2", "setup"), "%%mlstage b\ny = p"], [("a", "b")]),
@@ -110,11 +112,11 @@ def test_paths_are_folded_through_constants_and_parameters(code: str, expected: 
 
 
 def test_glob_is_the_files_that_match_now(tmp_path: Path) -> None:
-    """`--file` with a pattern stands for the files that are there, relative to the notebook's folder."""
+    """`--file` with a pattern stands for the files that are there, and for those that a stage may still write."""
     for name in ("b.csv", "a.csv", "c.txt"):
         (tmp_path / name).touch()
     stage = pipeline_of("%%mlstage a --file '*.csv' --file gone.csv\nx = 1", path=tmp_path / "nb.ipynb").stages["a"]
-    assert stage.files_read == ("a.csv", "b.csv", "gone.csv")
+    assert stage.files_read == ("*.csv", "a.csv", "b.csv", "gone.csv")
 
 
 def test_environment_and_modules_of_a_stage() -> None:

@@ -19,9 +19,20 @@ def test_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file_has_no_digest(tmp_path: Path) -> None:
-    """Absent, a folder, and something below a file are all no file."""
+    """Absent, and something below a file, are both no file."""
     (tmp_path / "f").touch()
-    assert [file_digest(path) for path in (tmp_path / "gone", tmp_path, tmp_path / "f" / "below")] == [None, None, None]
+    assert [file_digest(path) for path in (tmp_path / "gone", tmp_path / "f" / "below")] == [None, None]
+
+
+def test_digest_of_a_folder_is_that_of_the_names_in_it(tmp_path: Path) -> None:
+    """A stage that lists a folder depends on which files are there; hidden ones do not count."""
+    (tmp_path / "a").touch()
+    before = file_digest(tmp_path)
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "a").write_text("other")
+    assert file_digest(tmp_path) == before
+    (tmp_path / "b").touch()
+    assert file_digest(tmp_path) != before
 
 
 def test_python_counts_by_minor_version() -> None:
