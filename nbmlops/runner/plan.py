@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from nbmlops.errors import UsageError
+from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.expressions import parse_expression
 from nbmlops.pipeline.build import Source, build
@@ -347,9 +347,27 @@ class Planner:
             artifact = records[read.provider].outputs.get(read.name) if read.provider in records else None
             if artifact is None:
                 return None
+            if stage.name != REPORT:
+                self._refuse_redefined(artifact, stage, read)
             label = read.name if stage.name != REPORT else f"{read.provider}.{read.name}"
             found[label] = self._identity(artifact, stage)
         return found
+
+    def _refuse_redefined(self, artifact: Artifact, stage: Stage, read: Read) -> None:
+        """Refuse an artifact of a class or function that setup defines again before it is read: it would come back as the new one."""
+        for reference in artifact.refers:
+            kind, _, name = reference.partition(":")
+            if kind == "name" and self._definitions(name, read.cell) != self._definitions(name, stage.cells[-1]):
+                raise NotebookError(
+                    f"stage {stage.name!r} reads {read.name!r}, which refers to the {name!r} that stage {read.provider!r} saw; setup defines it again",
+                    code="NB215",
+                    notebook=self.source.document.shown,
+                    cell=stage.cells[0],
+                    fix=f"give the second {name!r} a name of its own",
+                )
+
+    def _definitions(self, name: str, before: int) -> list[str]:
+        return [item.fingerprint for item in self.pipeline.setup if name in item.names and item.defines_code and item.cell < before]
 
     def _identity(self, artifact: Artifact, stage: Stage) -> str:
         before = stage.cells[-1] if stage.cells else 0

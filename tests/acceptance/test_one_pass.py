@@ -215,3 +215,11 @@ def test_values_after_an_edit(project: Project, name: str) -> None:
     again = project.run("two.ipynb", env={"HUNT": "2"})
     assert again.code == 0, again.err
     assert shown(project, "two.ipynb") == expected
+
+
+def test_class_that_setup_defines_again_is_refused(project: Project) -> None:
+    """An instance of the first class would come back as one of the second: refused, with both names."""
+    project.write(["class A:\n    v = 1", "%%mlstage a\nx = A()", "class A:\n    v = 2", "%%mlstage b\ny = x.v"])
+    done = project.run()
+    assert done.code == 2
+    assert "NB215" in done.err
