@@ -359,7 +359,7 @@ class Planner:
             kind, _, name = reference.partition(":")
             if kind == "name" and self._definitions(name, read.cell) != self._definitions(name, stage.cells[-1]):
                 raise NotebookError(
-                    f"stage {stage.name!r} reads {read.name!r}, which refers to the {name!r} that stage {read.provider!r} saw; setup defines it again",
+                    f"stage {stage.name!r} reads {read.name!r}, which refers to the {name!r} that stage {read.provider!r} saw; setup redefines it",
                     code="NB215",
                     notebook=self.source.document.shown,
                     cell=stage.cells[0],
