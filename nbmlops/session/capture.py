@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import tokenize
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+
+from IPython.core.displayhook import DisplayHook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,8 +43,8 @@ class _Tee:
 
 
 @contextmanager
-def recording(shell: InteractiveShell, recorder: OutputRecorder) -> Iterator[None]:
-    """Feed `recorder` with streams, display data, results and errors; errors are recorded and not shown."""
+def recording(shell: InteractiveShell, recorder: OutputRecorder, source: str) -> Iterator[None]:
+    """Feed `recorder` with streams, display data, results and errors of the code `source`; errors are recorded and not shown."""
     streams = sys.stdout, sys.stderr
     with ExitStack() as stack:
         publish, clear = shell.display_pub.publish, shell.display_pub.clear_output
@@ -66,6 +69,8 @@ def recording(shell: InteractiveShell, recorder: OutputRecorder) -> Iterator[Non
         _replace(stack, shell.display_pub, "clear_output", on_clear)
         _replace(stack, shell.displayhook, "write_format_data", on_result)
         _replace(stack, shell, "_showtraceback", on_error)
+        # IPython looks for the semicolon at the end of the last cell of its history: that is ours, with the magic line
+        _replace(stack, shell.displayhook, "quiet", lambda: _ends_with_semicolon(source))
         sys.stdout = _Tee(streams[0], "stdout", recorder)
         sys.stderr = _Tee(streams[1], "stderr", recorder)
         try:
@@ -84,6 +89,13 @@ def replay(shell: InteractiveShell, outputs: list[dict[str, Any]]) -> None:
             stream.flush()
         elif kind in {"display_data", "execute_result"}:
             shell.display_pub.publish(output["data"], output["metadata"])
+
+
+def _ends_with_semicolon(source: str) -> bool:
+    try:
+        return bool(DisplayHook.semicolon_at_end_of_expression(source))
+    except (tokenize.TokenError, SyntaxError):
+        return source.rstrip().endswith(";")
 
 
 def _replace(stack: ExitStack, owner: Any, name: str, function: Callable[..., Any]) -> None:  # noqa: ANN401

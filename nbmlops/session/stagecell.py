@@ -241,7 +241,7 @@ class StageCell:
         seed = self._seed()
         drawn = random_states()
         started_s, begun = time.time(), time.perf_counter()
-        with recording(session.shell, recorder), observing(observation, self.namespace), seed_when_imported(seed) as coming:
+        with recording(session.shell, recorder, self.body), observing(observation, self.namespace), seed_when_imported(seed) as coming:
             coming.states = drawn
             ran = self._run_body()
         seconds = time.perf_counter() - begun

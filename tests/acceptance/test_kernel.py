@@ -366,3 +366,10 @@ def test_condition_holds_in_the_kernel_too(start: Starter) -> None:
     kernel.run("flag = False")
     assert "skipped" in kernel.run("%%mlstage a --if flag\nx = 1").last_line
     assert kernel.value("'x' in globals()") == "False"
+
+
+def test_semicolon_hides_the_last_value(start: Starter) -> None:
+    """As in any cell, a semicolon at the end keeps the value from being shown."""
+    kernel = start(notebook=None, load=True)
+    assert "4321" in kernel.run("%%mlstage a\n4300 + 21").text
+    assert "4322" not in kernel.run("%%mlstage b\n4300 + 22;").text
