@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, StageFinished
+from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
 from nbmlops.runner.results import StageResult
 from nbmlops.runner.serve import judged, restore_files, serve
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbmlops.executors.base import Executor
-    from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Pipeline, Stage, Step
     from nbmlops.settings import Settings
     from nbmlops.store.store import Store
@@ -83,6 +84,7 @@ class Scheduler:
     _not_before: dict[str, float] = field(default_factory=dict)
     _discarded: dict[str, int] = field(default_factory=dict)
     _reasons: dict[str, str] = field(default_factory=dict)
+    _held: dict[str, tuple[_Attempt, StageOutcome]] = field(default_factory=dict)
 
     def run(self, *, report: bool = True) -> Plan:
         """Run until nothing more can run; the results stand in `results`.
@@ -97,9 +99,14 @@ class Scheduler:
             plan = self._settle(plan, report=report)
             started = self._start_ready(plan)
             if not self._running and not started and not self._waiting(plan):
-                break
+                if not self._held:
+                    break
+                self._resolve_held(idle=True)
+                plan = self.planner.plan(self.finished, report=report)
+                continue
             for outcome in self.executor.wait(_POLL_S if self._running else 0.05):
                 self._conclude(outcome)
+            self._resolve_held(idle=False)
             plan = self.planner.plan(self.finished, report=report)
             while self._discard_outdated(plan):
                 plan = self.planner.plan(self.finished, report=report)
@@ -108,6 +115,7 @@ class Scheduler:
 
     def cancel(self) -> None:
         """Give up what is running, and say so in the results."""
+        self._resolve_held(idle=True, again=False)
         for attempt in list(self._running.values()):
             self._release(attempt)
             self._set(StageResult(name=attempt.stage, status="cancelled", key=attempt.planned.key, reason="interrupted"))
@@ -169,7 +177,7 @@ class Scheduler:
 
     def _can_start(self, item: PlannedStage) -> bool:
         name = item.stage.name
-        if item.state != "stale" or name in self._running or name in self.results:
+        if item.state != "stale" or name in self._running or name in self._held or name in self.results:
             return False
         # a refused stage has its record, but is offered to nobody
         return time.monotonic() >= self._not_before.get(name, 0.0) and all(other in self.finished for other in item.stage.upstream)
@@ -257,6 +265,44 @@ class Scheduler:
         if outcome.error is not None and outcome.error.type == "UpstreamMissing" and self._drop_damaged(attempt.stage_as_planned):
             self._repeat(attempt, "an input was damaged in the store")
             return
+        if outcome.status == "failed" and name != REPORT and self._earlier_unsettled(name):
+            self._hold(attempt, outcome)
+        else:
+            self._fail(attempt, outcome)
+
+    def _hold(self, attempt: _Attempt, outcome: StageOutcome) -> None:
+        """Keep a failure back: the stage may have looked for a file that an earlier stage, still to end, turns out to write."""
+        known, seen = self.planner.effects.get(attempt.stage, NO_EFFECTS), outcome.effects
+        read, absent = {*known.files_read, *seen.files_read}, {*known.files_absent, *seen.files_absent}
+        self.planner.learn(attempt.stage, replace(known, files_read=tuple(sorted(read)), files_absent=tuple(sorted(absent))))
+        self._held[attempt.stage] = (attempt, outcome)
+
+    def _resolve_held(self, *, idle: bool, again: bool = True) -> None:
+        """Let held stages run again if they turn out to wait for another one; believe the failures of the others.
+
+        Parameters
+        ----------
+        idle : bool
+            Whether nothing else runs or can start.
+        again : bool
+            Whether stages may still run again.
+        """
+        for name, (attempt, outcome) in list(self._held.items()):
+            waits = set(self.planner.pipeline.stages[name].upstream) - set(attempt.stage_as_planned.upstream)
+            if again and waits:
+                del self._held[name]
+                self._repeat(attempt, f"it needs a file of stage {min(waits)}")
+            elif idle or not self._earlier_unsettled(name):
+                del self._held[name]
+                self._fail(attempt, outcome)
+
+    def _earlier_unsettled(self, name: str) -> bool:
+        wanted = self.planner.wanted()
+        earlier = itertools.takewhile(lambda other: other != name, self.planner.pipeline.stages)
+        return any(other in wanted and other not in self.results and other not in self._held for other in earlier)
+
+    def _fail(self, attempt: _Attempt, outcome: StageOutcome) -> None:
+        name = attempt.stage
         self._tries[name] = self._tries.get(name, 0) + 1
         retries = attempt.stage_as_planned.directive.retries
         if outcome.status in {"failed", "timed-out"} and self._tries[name] <= retries:
@@ -315,7 +361,7 @@ class Scheduler:
         found = False
         for attempt in list(self._running.values()):
             planned = plan.report if attempt.stage == REPORT else plan.stages.get(attempt.stage)
-            if planned is None or planned.state == "unknown" or (planned.key is not None and planned.key != attempt.planned.key):
+            if planned is None or planned.state == "unknown" or (planned.key is not None and _others(planned) != _others(attempt.planned)):
                 self.executor.cancel(attempt.token)
                 self._release(attempt)
                 self._repeat(attempt, "an input has changed meanwhile")
@@ -420,6 +466,12 @@ def make_task(
         memory_bytes=stage.directive.memory_bytes,
         output_limit_bytes=settings.output_limit_bytes,
     )
+
+
+def _others(planned: PlannedStage) -> dict[str, Any]:
+    """Return what a key is made of, but for files that no other stage writes: the stage that runs may be changing them itself."""
+    files = {path: digest for path, digest in planned.parts.get("files", {}).items() if path in planned.stage.files_from}
+    return {**planned.parts, "files": files}
 
 
 def _by_reference(pipeline: Pipeline) -> set[str]:

@@ -215,7 +215,7 @@ class Planner:
 
     def _offered_reports(self) -> list[Report]:
         """Return the report cells whose stages are part of the run: not those of a stage that is not asked for, or skipped."""
-        offered = self._wanted() - self._skipped
+        offered = self.wanted() - self._skipped
         left_out: set[int] = set()
         kept: list[Report] = []
         for item in self.pipeline.reports:
@@ -226,7 +226,7 @@ class Planner:
                 left_out.add(item.cell)
         return kept
 
-    def _wanted(self) -> frozenset[str]:
+    def wanted(self) -> frozenset[str]:
         """Return the stages that the trial asks for, with all they need."""
         if self.trial.only is None:
             return frozenset(self.pipeline.stages)
@@ -244,7 +244,7 @@ class Planner:
 
     def _pass(self, done: Mapping[str, StageRecord]) -> dict[str, PlannedStage]:
         planned: dict[str, PlannedStage] = {}
-        wanted = self._wanted()
+        wanted = self.wanted()
         for stage in self.pipeline.topological():
             if stage.name in wanted:
                 planned[stage.name] = self._plan_stage(stage, planned, done)

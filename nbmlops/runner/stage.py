@@ -416,9 +416,19 @@ def _failed(run: _Run, error: StageError, started_s: float) -> StageOutcome:
         status="failed",
         seconds=run.seconds,
         cell_outputs=_keep_outputs(run),
-        effects=Effects(reads=tuple(sorted(run.namespace.observed))),
+        effects=_seen_files(run),
         error=error,
         started_s=started_s,
+    )
+
+
+def _seen_files(run: _Run) -> Effects:
+    """Return what a stage that failed had looked for."""
+    files = run.observation.files_read()
+    return Effects(
+        reads=tuple(sorted(run.namespace.observed)),
+        files_read=tuple(sorted(path for path, digest in files.items() if digest is not None)),
+        files_absent=tuple(sorted(path for path, digest in files.items() if digest is None)),
     )
 
 

@@ -93,6 +93,15 @@ CASES: dict[str, tuple[list[str], str]] = {
         ],
         "1 2",
     ),
+    "file on a path that is computed": (
+        [
+            "import time",
+            "%%mlstage a\ntime.sleep(1)\nwith open(''.join(['o', '.txt']), 'w') as f:\n    n = f.write('5')",
+            "%%mlstage b\nt = open(''.join(['o', '.txt'])).read()",
+            "print(t)",
+        ],
+        "5",
+    ),
     "file read before another stage writes it": (
         [
             "import time",
