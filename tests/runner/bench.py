@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.executors.scheduler import Scheduler, make_task
+from nbmlops.executors.scheduler import Scheduler
+from nbmlops.executors.tasks import make_task
 from nbmlops.notebook.document import parse_document
 from nbmlops.pipeline.build import read_source
 from nbmlops.runner.plan import Planner, Trial
