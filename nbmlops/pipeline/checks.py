@@ -218,7 +218,7 @@ def _shared_random(findings: Findings, pipeline: Pipeline, effects: Mapping[str,
             names = ", ".join(stage.name for stage in drawing)
             findings.add(
                 Diagnostic(
-                    code="NB212",
+                    code="NB302",
                     severity="warning",
                     message=f"stages {names} draw from the global random state of {module}: each gets its own numbers, other than one process would",
                     fix="make a generator in each stage: random.Random(seed) or numpy.random.default_rng(seed)",

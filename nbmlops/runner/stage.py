@@ -191,7 +191,7 @@ def _changed(run: _Run) -> list[str]:
         if name in run.task.by_reference:
             raise NotStorable(
                 f"stage {run.task.stage!r} changes what {name!r} holds (an attribute, a default argument or a closure), and a later cell reads it",
-                code="NB304",
+                code="NB614",
                 fix=f"keep that state in a variable that the stage binds, or define {name!r} in a stage",
             )
     return changed
@@ -328,7 +328,7 @@ def keep_values(
         if name not in namespace:
             raise NotStorable(
                 f"stage {stage!r} did not bind {name!r}, which a later cell reads",
-                code="NB301",
+                code="NB611",
                 cell=cell,
                 fix=f"bind {name!r} on every way through the stage",
             )
@@ -339,7 +339,7 @@ def keep_values(
         except NotStorable as error:
             raise NotStorable(
                 f"stage {stage!r} hands on {name!r}, which cannot be stored: {error.message}",
-                code="NB302",
+                code="NB612",
                 cell=cell,
                 fix=error.fix or "make it where it is used, in a setup cell or in the stage that needs it",
             ) from error
@@ -390,7 +390,7 @@ def _plain_metric(name: str, key: str, value: Any) -> Any:  # noqa: ANN401 - JSO
     label = name if name == key else f"{name}[{key!r}]"
     raise NotStorable(
         f"--metrics {name}: {label} is a {type(value).__name__}, no number",
-        code="NB303",
+        code="NB613",
         fix="give a number, or a dict of names to numbers",
     )
 

@@ -285,21 +285,21 @@ def _explained(path: str, act: str) -> Iterator[None]:
             raise
         raise StoreError(
             f"something that the store did not make lies in it as {error}",
-            code="NB322",
+            code="NB803",
             fix="look at what it is and remove it: the store never makes links",
         ) from error
     except FileNotFoundError as error:
         if act == "read":
             raise
-        raise StoreError(f"the store vanished while {path} was written", code="NB320", fix="run again") from error
+        raise StoreError(f"the store vanished while {path} was written", code="NB801", fix="run again") from error
     except OSError as error:
         raise _explain(path, act, error) from error
 
 
 def _explain(path: str, act: str, error: OSError) -> StoreError:
     if error.errno in _FULL:
-        return StoreError(f"no room to write {path}", code="NB320", fix="free space or run nbmlops store gc, then run again")
+        return StoreError(f"no room to write {path}", code="NB801", fix="free space or run nbmlops store gc, then run again")
     if error.errno in _FORBIDDEN:
         fix = "mend the folder's permissions, or choose another store with --store"
-        return StoreError(f"the store does not let this user {act} {path}", code="NB321", fix=fix)
-    return StoreError(f"the store cannot {act} {path}: {error.strerror}", code="NB320", fix="look at the disk, then run again")
+        return StoreError(f"the store does not let this user {act} {path}", code="NB802", fix=fix)
+    return StoreError(f"the store cannot {act} {path}: {error.strerror}", code="NB801", fix="look at the disk, then run again")

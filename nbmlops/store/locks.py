@@ -109,7 +109,7 @@ def _open(path: Path) -> int:
     except OSError as error:
         raise StoreError(
             f"the lock {path} cannot be opened: {error.strerror}",
-            code="NB324",
+            code="NB805",
             fix="make its folder writable, or choose another store",
         ) from error
     return descriptor
@@ -138,7 +138,7 @@ def _wait(descriptor: int, mode: int, deadline: float | None, path: Path) -> Non
     while not _take(descriptor, mode | fcntl.LOCK_NB):
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            raise StoreError(f"the lock {path.name} is held by another process", code="NB324", fix="wait until it has ended")
+            raise StoreError(f"the lock {path.name} is held by another process", code="NB805", fix="wait until it has ended")
         time.sleep(min(pause_s, left_s))
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

@@ -45,7 +45,7 @@ class RemoteBlobs:
         try:
             self._files, self._root = url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise UsageError(f"the store {url!r} cannot be opened: {error}", code="NB323", fix="install its package or mend the URL") from error
+            raise UsageError(f"the store {url!r} cannot be opened: {error}", code="NB804", fix="install its package or mend the URL") from error
         names = self._files.protocol
         self._atomic = bool(_ATOMIC.intersection([names] if isinstance(names, str) else names))
 
@@ -140,7 +140,7 @@ class RemoteBlobs:
             if act == "read" and isinstance(error, FileNotFoundError):
                 raise
             message = f"the store {self.url} cannot {act} {path}: {type(error).__name__}: {error}"
-            raise StoreError(message, code="NB320", fix="check the connection and the permissions, then run again") from error
+            raise StoreError(message, code="NB801", fix="check the connection and the permissions, then run again") from error
 
 
 def _modified_s(info: Mapping[str, Any]) -> float:

@@ -122,7 +122,7 @@ class Store:
             return exact
         ids = [run_id for run_id in self.run_ids() if run_id.startswith(prefix)]
         if len(ids) > 1:
-            raise UsageError(f"{len(ids)} runs begin with {prefix!r}: {', '.join(ids[:4])}", code="NB325", fix="give more of the id")
+            raise UsageError(f"{len(ids)} runs begin with {prefix!r}: {', '.join(ids[:4])}", code="NB806", fix="give more of the id")
         return self._run(ids[0]) if ids else None
 
     def run_ids(self) -> list[str]:
@@ -184,7 +184,7 @@ class Store:
         a machine was cut off, and harmless, since both store the same.
         """
         if not is_name(key):
-            raise StoreError(f"{key!r} is no stage key", code="NB322", fix="names come from digests and ids only")
+            raise StoreError(f"{key!r} is no stage key", code="NB803", fix="names come from digests and ids only")
         if self._local is None:
             return hold_lease(self.blobs, f"leases/{key}.json", timeout_s=timeout_s, on_wait=on_wait)
         return file_lock(self.local_path(f"locks/stage-{key}.lock"), timeout_s=timeout_s, on_wait=on_wait)

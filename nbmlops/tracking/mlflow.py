@@ -99,7 +99,7 @@ class MlflowTracker:
     def _deliver(self, client: MlflowClient, history: Sequence[Event], new: int, reference: Mapping[str, str]) -> dict[str, str]:
         started = history[0]
         if not isinstance(started, RunStarted):
-            raise NbmlopsError("a run's events begin without its start", code="NB312", fix="run `nbmlops store verify`")
+            raise NbmlopsError("a run's events begin without its start", code="NB903", fix="run `nbmlops store verify`")
         experiment = self._experiment(client, started.experiment)
         run = _known_run(client, reference) or _find_run(client, experiment, started.run_id)
         if run is None or run.info.run_id != reference.get("run_id"):
@@ -138,7 +138,7 @@ class MlflowTracker:
         if found is None or found.lifecycle_stage != "active":
             raise NbmlopsError(
                 f"the MLflow experiment {name!r} is deleted",
-                code="NB312",
+                code="NB903",
                 fix="restore it with `mlflow experiments restore`, or set another `experiment`",
             )
         return found
@@ -298,10 +298,10 @@ def _told(error: Exception) -> NbmlopsError:
     line = re.sub(r"//[^/@\s]+@", "//***@", " ".join(str(error).split()))[:300]
     kind = getattr(error, "error_code", "")
     if kind in {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED"}:
-        return NbmlopsError(f"MLflow refuses the run: {line}", code="NB312", fix="its events stay in the outbox")
+        return NbmlopsError(f"MLflow refuses the run: {line}", code="NB903", fix="its events stay in the outbox")
     return TrackerUnavailable(
         f"MLflow cannot be used now: {line or type(error).__name__}",
-        code="NB311",
+        code="NB902",
         fix="its events stay in the outbox; `nbmlops track sync` sends them",
     )
 

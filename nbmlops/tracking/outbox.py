@@ -246,7 +246,7 @@ class Outbox:
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise StoreError(f"{name!r} cannot name a file of the outbox", code="NB310", fix="use letters, digits, '.', '_' and '-'")
+        raise StoreError(f"{name!r} cannot name a file of the outbox", code="NB901", fix="use letters, digits, '.', '_' and '-'")
     return name
 
 
@@ -258,7 +258,7 @@ class _disk_errors(AbstractContextManager[None]):  # noqa: N801 - read as a stat
         if isinstance(error, OSError) and not isinstance(error, StoreError):
             raise StoreError(
                 f"the outbox of events cannot be written: {error.strerror or error} ({self._path})",
-                code="NB310",
+                code="NB901",
                 fix="make room or make the folder writable; the run's results are not touched",
             ) from error
 

@@ -67,7 +67,7 @@ class WandbTracker:
             line = " ".join(str(error).split())[:300]
             raise TrackerUnavailable(
                 f"W&B cannot be used now: {line or type(error).__name__}",
-                code="NB311",
+                code="NB902",
                 fix="the run stays in the outbox; `nbmlops track sync` sends it",
             ) from error
         return found
@@ -98,7 +98,7 @@ class WandbTracker:
         deadline_s = time.monotonic() + _FLUSH_TIMEOUT_S
         while not is_whole(path):
             if time.monotonic() > deadline_s:
-                raise TrackerUnavailable("W&B has not written the end of the run", code="NB311", fix="run `nbmlops track sync`")
+                raise TrackerUnavailable("W&B has not written the end of the run", code="NB902", fix="run `nbmlops track sync`")
             time.sleep(0.05)
 
     def _send(self, started: RunStarted, finished: RunFinished, history: Sequence[Event], mode: str, folder: Path) -> Path:

@@ -74,7 +74,7 @@ def test_stages_that_share_a_random_state_are_told() -> None:
     cells = ("%%mlstage a\nx = 1", "%%mlstage b\ny = 1")
     drawing = Effects(random=("numpy",))
     both = pipeline_of(*cells, effects={"a": drawing, "b": drawing}).diagnostics
-    assert [(item.code, item.severity, item.stage) for item in both] == [("NB212", "warning", "b")]
+    assert [(item.code, item.severity, item.stage) for item in both] == [("NB302", "warning", "b")]
     assert pipeline_of(*cells, effects={"a": drawing, "b": Effects(random=("random",))}).diagnostics == ()
 
 

@@ -65,7 +65,7 @@ def decode(format: str, view: memoryview, context: Context) -> Any:  # noqa: A00
     if serializer.runs_code and not context.trusted:
         raise UntrustedArtifact(
             f"an artifact of format {format!r} would run code when read, and its store is not trusted",
-            code="NB412",
+            code="NB811",
             fix="name the store in the setting trusted_stores, or seal it with NBMLOPS_STORE_KEY",
         )
     try:
@@ -75,7 +75,7 @@ def decode(format: str, view: memoryview, context: Context) -> Any:  # noqa: A00
     except Exception as error:
         raise StoreError(
             f"an artifact of format {format!r} cannot be read: {type(error).__name__}: {error}",
-            code="NB413",
+            code="NB812",
             fix="run again with --force, or install what it names",
         ) from error
 
@@ -103,5 +103,5 @@ def _serializer(name: str) -> Serializer:
     try:
         serializer: Serializer = SERIALIZERS.get(name)()
     except UsageError as error:
-        raise StoreError(f"an artifact has the unknown format {name!r}", code="NB413", fix="install the package that wrote it") from error
+        raise StoreError(f"an artifact has the unknown format {name!r}", code="NB812", fix="install the package that wrote it") from error
     return serializer

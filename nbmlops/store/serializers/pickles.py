@@ -67,7 +67,7 @@ class PickleSerializer:
             first.run()
             windows = shared_windows(first.arrays)
             if windows is None:
-                raise NotStorable("two arrays of objects share memory, which cannot be stored", code="NB411", fix="make one of them a copy()")
+                raise NotStorable("two arrays of objects share memory, which cannot be stored", code="NB615", fix="make one of them a copy()")
             if windows:
                 # `first` lives on: the ids in `windows` must not be given to other arrays
                 last = _Pickler(context, value, windows=windows)
@@ -142,7 +142,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         except (RecursionError, pickle.PicklingError) as error:
             if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
                 raise NotStorable(
-                    f"a {type_name(self._value)} is nested too deeply to be stored", code="NB411", fix="keep it as a flat list or table"
+                    f"a {type_name(self._value)} is nested too deeply to be stored", code="NB615", fix="keep it as a flat list or table"
                 ) from error
             raise not_storable(self._value, self._last, _reason(error)) from error
         except Exception as error:

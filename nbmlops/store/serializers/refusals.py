@@ -70,7 +70,7 @@ def not_storable(value: object, culprit: object, reason: str = "", *, fix: str |
     what = _describe(culprit)
     place = place_of(culprit, value)
     where = "" if culprit is value else f" in {place}" if place else f", inside a {type_name(value)}"
-    return NotStorable(f"{what}{where} cannot be stored{f' ({reason})' if reason else ''}", code="NB411", fix=fix or _remedy(culprit))
+    return NotStorable(f"{what}{where} cannot be stored{f' ({reason})' if reason else ''}", code="NB615", fix=fix or _remedy(culprit))
 
 
 def _describe(culprit: object) -> str:
