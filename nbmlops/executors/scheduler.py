@@ -354,7 +354,8 @@ class Scheduler:
         self._discarded[name] = self._discarded.get(name, 0) + 1
         self._reasons[name] = f"{attempt.reason}; again, because {why}" if ("; again" not in attempt.reason) else attempt.reason
         if self._discarded[name] > _MOST_ATTEMPTS_LEARNING:
-            error = StageError(type="Unsettled", message=f"stage {name!r} reads something else each time it runs; name it with --in and --out")
+            message = f"NB607: stage {name!r} reads something else each time it runs; name it with --in and --out"
+            error = StageError(type="Unsettled", message=message, code="NB607")
             self._set(StageResult(name=name, status="failed", key=attempt.planned.key, reason=attempt.reason, error=error))
 
     def _discard_outdated(self, plan: Plan) -> bool:

@@ -285,6 +285,7 @@ class _Linked:
             for reader, item in self._readers.get(position, ()):
                 if self.source.pieces[reader].stage != stage:
                     wanted.add(item.name)
+        wanted.update(self._read_later.get(positions[-1], frozenset()).intersection(self._changed_setup(positions)))
         aliases = self.effects.get(stage, NO_EFFECTS).aliases
         wanted.update(name for names in aliases if wanted.intersection(names) for name in names)
         return tuple(sorted(wanted))
@@ -300,14 +301,8 @@ class _Linked:
             if position < last
             and ((statement := self.source.pieces[position].statement) and (statement.configures or self.unit_links[position].patches))
         ]
-        found: set[int] = set()
-        while queue:
-            position = queue.pop()
-            if position in found:
-                continue
-            found.add(position)
-            queue += [item.provider for item in self.unit_links[position].links if item.provider in self._setup_index]
-        return tuple(sorted(self._setup_index[position] for position in found))
+        queue += self._setup_above(positions)
+        return tuple(sorted(self._setup_index[position] for position in self._setup_below(queue)))
 
     def _steps(self, members: tuple[RoledCell, ...]) -> tuple[Step, ...]:
         own, last = {roled.cell.index for roled in members}, members[-1].cell.index
@@ -331,13 +326,47 @@ class _Linked:
         return tuple(sorted(posixpath.normpath(path) for path in found if path))
 
     def _names_read_later(self) -> dict[int, frozenset[str]]:
-        """For each position, the names that any later unit of another stage takes from outside."""
+        """For each position, the names that any later unit of another stage takes from outside.
+
+        After ``lst = []; holder = {"l": lst}`` in setup cells, who reads `holder` may see what becomes of `lst`.
+        """
         later: dict[int, frozenset[str]] = {}
         names: set[str] = set()
         for position in range(len(self.source.pieces) - 1, -1, -1):
             later[position] = frozenset(names)
-            names.update(item.name for item in self.unit_links[position].links)
+            for item in self.unit_links[position].links:
+                names.add(item.name)
+                names.update(link.name for below in self._setup_below({item.provider}) for link in self.unit_links[below].links)
         return later
+
+    def _setup_below(self, positions: Iterable[int | None]) -> set[int]:
+        """Return the setup statements among `positions`, and those that they use."""
+        queue = list(positions)
+        found: set[int] = set()
+        while queue:
+            position = queue.pop()
+            if position is not None and position in self._setup_index and position not in found:
+                found.add(position)
+                queue += [item.provider for item in self.unit_links[position].links]
+        return found
+
+    def _changed_setup(self, positions: Iterable[int]) -> dict[str, int]:
+        """Return the setup names that a stage changes in place or hands on as they are, with the statements that made them."""
+        return {
+            item.name: item.provider
+            for position in positions
+            for item in self.unit_links[position].links
+            if item.provider in self._setup_index and (item.how == "mutated here" or item.name in self.units[position].extra_writes)
+        }
+
+    def _setup_above(self, positions: list[int]) -> list[int]:
+        """Return the setup statements whose objects may hold what a stage changes, as far as later cells read them."""
+        changed = set(self._changed_setup(positions).values())
+        if not changed:
+            return []
+        later = self._read_later.get(positions[-1], frozenset())
+        candidates = [item for item in self.setup_positions if item < positions[-1] and later.intersection(self.unit_links[item].writes)]
+        return [position for position in candidates if changed & self._setup_below([position])]
 
 
 def _literals(source: Source, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class Effects:
         Input names whose value was changed in place.
     aliases : tuple of tuple of str
         Sets of names that share mutable state once the stage has run.
+    touched : tuple of str
+        Functions and classes of setup cells whose attributes, default arguments or closures were changed, and which no later cell read.
     files_read : tuple of str
         Paths opened for reading inside the project, relative to the notebook's folder, or absolute.
     files_absent : tuple of str
@@ -44,6 +46,7 @@ class Effects:
     writes: tuple[str, ...] = ()
     mutated: tuple[str, ...] = ()
     aliases: tuple[tuple[str, ...], ...] = ()
+    touched: tuple[str, ...] = ()
     files_read: tuple[str, ...] = ()
     files_absent: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()

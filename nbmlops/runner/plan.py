@@ -284,7 +284,7 @@ class Planner:
             record = self.store.record(stage_key(tried))
             if record is None or not record.reproducible or not self.store.whole(record):
                 continue
-            missing = [name for name in stage.wants if name not in record.outputs]
+            missing = [name for name in stage.wants if name not in record.outputs] + sorted(set(effects.touched).intersection(stage.later))
             if not missing:
                 return PlannedStage(
                     stage=stage, state="fresh", key=record.key, parts=tried, record=record, reasons=(f"reused from run {record.run_id[:8]}",)

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,10 +22,11 @@ from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
 from nbmlops.runner.randomness import random_states
 from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.seeding import seed_random, seed_when_imported, untouched_since
+from nbmlops.runner.sharing import holders, refuse_changed, sharing
 from nbmlops.runner.shell import StageShell, make_shell, run_cell
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.settings import load_settings
-from nbmlops.store.fingerprint import alias_sets, state_fingerprint
+from nbmlops.store.fingerprint import state_fingerprint
 from nbmlops.store.records import Artifact
 from nbmlops.store.serializers import Context, decode, encode
 from nbmlops.store.store import Store
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.model import Step
 
 __all__ = ["derive_seed", "execute", "keep_values", "metrics_of"]
+
+
+# what is read back from these is written again with the same bytes, at little cost
+_PLAIN_FORMATS = frozenset({"json", "npy", "arrow"})
 
 
 @dataclass(slots=True)
@@ -52,6 +57,7 @@ class _Run:
     outputs: list[list[dict[str, Any]]] = field(default_factory=list)
     loaded: dict[str, str] = field(default_factory=dict)
     before: dict[str, str | None] = field(default_factory=dict)
+    held: dict[str, tuple[str, ...]] = field(default_factory=dict)
     seconds: float = 0.0
     failed_cell: int | None = None
 
@@ -104,9 +110,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         try:
             return _execute(run, drain, started_s)
         except NbmlopsError as error:
-            failure = StageError(
-                type=type(error).__name__, message=redactor.text("; ".join(filter(None, (error.message, error.fix)))), cell=run.failed_cell
-            )
+            failure = StageError(type=type(error).__name__, message=redactor.text(_line_of(error)), code=error.code, cell=run.failed_cell)
             return _failed(run, failure, started_s)
 
 
@@ -163,19 +167,22 @@ def _load_inputs(run: _Run, position: int) -> None:
         else:
             run.namespace[artifact.name] = _read(run, artifact)
         run.loaded[artifact.name] = artifact.digest
+        holding = [item.removeprefix("state:") for item in artifact.refers if item.startswith("state:")]
+        if holding:
+            run.held[artifact.name] = tuple(holding)
 
 
 def _remember(run: _Run) -> None:
     """Note what the watched names hold, once setup has run; setup between the stage's own cells may add some."""
+    stored = {item.name: item.digest for _, item in run.task.inputs if not item.members and item.format in _PLAIN_FORMATS}
     for name in _watched(run):
         if name not in run.before:
-            run.before[name] = state_fingerprint(run.namespace[name], run.context)
+            run.before[name] = stored[name] if name in stored else state_fingerprint(run.namespace[name], run.context)
 
 
 def _watched(run: _Run) -> list[str]:
-    """Return the inputs and setup objects that later cells read."""
-    names = {*run.loaded, *run.task.expected} & set(run.task.later)
-    return sorted(name for name in names if name in run.namespace)
+    """Return the inputs and setup objects that the stage uses: also those that no later cell reads yet, for the cell that is written next."""
+    return sorted(name for name in {*run.loaded, *run.task.expected} if name in run.namespace)
 
 
 def _changed(run: _Run) -> list[str]:
@@ -184,17 +191,17 @@ def _changed(run: _Run) -> list[str]:
     Raises
     ------
     NotStorable
-        If one is a function or class of a setup cell: every stage makes it anew, so what changed in it would be lost.
+        If one is a function or class of a setup cell that a later cell reads: every stage makes it anew, so what changed in it would be lost.
     """
     changed = [name for name, before in run.before.items() if name in run.namespace and state_fingerprint(run.namespace[name], run.context) != before]
     for name in changed:
-        if name in run.task.by_reference:
+        if name in run.task.by_reference and name in run.task.later:
             raise NotStorable(
                 f"stage {run.task.stage!r} changes what {name!r} holds (an attribute, a default argument or a closure), and a later cell reads it",
                 code="NB614",
                 fix=f"keep that state in a variable that the stage binds, or define {name!r} in a stage",
             )
-    return changed
+    return sorted(changed)
 
 
 def _read(run: _Run, artifact: Artifact) -> Any:  # noqa: ANN401 - any value
@@ -243,10 +250,11 @@ def _trespass(run: _Run, step: Step, guarded: dict[str, str | None]) -> NbmlopsE
 
 def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     task = run.task
-    mutated = sorted(_changed(run))
+    changed = _changed(run)
+    mutated = [name for name in changed if name not in task.by_reference]
     writes = _unforeseen(run)
-    kept = sorted({*task.wants, *mutated, *writes})
-    aliases = _aliases(run, kept)
+    kept = sorted({*task.wants, *(name for name in mutated if name in task.later), *writes})
+    aliases = _aliases(run, kept, mutated)
     outputs = keep_values(
         run.namespace,
         sorted({*kept, *(name for names in aliases for name in names)}),
@@ -256,6 +264,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         stage=task.stage,
         cell=task.steps[-1].cell,
     )
+    outputs = {name: replace(item, refers=(*item.refers, *(f"state:{code}" for code in run.held.get(name, ())))) for name, item in outputs.items()}
     states = random_states()
     draws = tuple(sorted(name for name, state in states.items() if name in drawn and drawn[name] != state))
     files = run.observation.files_read()
@@ -265,6 +274,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         writes=writes,
         mutated=tuple(name for name in mutated if name not in task.wants or name in run.loaded or name in task.expected),
         aliases=aliases,
+        touched=tuple(name for name in changed if name in task.by_reference),
         files_read=tuple(sorted(path for path, digest in files.items() if digest is not None and path not in task.files)),
         files_absent=tuple(sorted(path for path, digest in files.items() if digest is None and path not in task.files and path not in written)),
         files_written=tuple(sorted(set(written) - set(task.files_written))),
@@ -296,11 +306,26 @@ def _unforeseen(run: _Run) -> tuple[str, ...]:
     return tuple(sorted(name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace))
 
 
-def _aliases(run: _Run, kept: list[str]) -> tuple[tuple[str, ...], ...]:
-    """Find the names, among those handed on and the inputs read later, that share mutable state."""
-    candidates = {*kept, *_watched(run)} - set(run.task.by_reference)
-    found = alias_sets({name: run.namespace[name] for name in sorted(candidates) if name in run.namespace})
-    return tuple(names for names in found if set(names) & set(kept))
+def _aliases(run: _Run, kept: list[str], changed: list[str]) -> tuple[tuple[str, ...], ...]:
+    """Find the names, among those handed on, the inputs and the setup objects read later, that share mutable state."""
+    task, namespace = run.task, run.namespace
+    setup = {name: namespace[name] if name in namespace else namespace.withheld[name] for name in _setup_in_use(run)}
+    values = {**setup, **{name: namespace[name] for name in (*_watched(run), *kept) if name in namespace}}
+    found = sharing(values, kept, run.context)
+    namespace.update({name: setup[name] for names in found for name in names if name not in namespace})
+    definitions = {name: setup[name] for name in task.by_reference if name in setup}
+    used = {name: tuple(item for item in run.held[name] if item in definitions) for name in run.held}
+    held = {**used, **holders(definitions, {name: values[name] for name in {*kept, *changed} & set(values)}, run.context)}
+    refuse_changed(task.stage, changed, held)
+    mates = [(name, holding) for names in found for name in names for mate in names for holding in (run.held.get(mate), held.get(mate)) if holding]
+    run.held = {**held, **dict(mates)}
+    return found
+
+
+def _setup_in_use(run: _Run) -> list[str]:
+    """Return the setup objects that this stage or a later cell uses."""
+    wanted = {*run.task.expected, *run.namespace.observed, *run.task.later} & set(run.task.setup_names)
+    return sorted(name for name in wanted if name in run.namespace or name in run.namespace.withheld)
 
 
 def keep_values(
@@ -433,16 +458,17 @@ def _seen_files(run: _Run) -> Effects:
 
 
 def _line_of(error: BaseException) -> str:
-    return "; ".join(filter(None, (error.message, error.fix))) if isinstance(error, NbmlopsError) else str(error)
+    return f"{error.code}: " + "; ".join(filter(None, (error.message, error.fix))) if isinstance(error, NbmlopsError) else str(error)
 
 
 def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]]) -> StageError:
     last = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
-    code = error.code if isinstance(error, SystemExit) else None
+    status = (error.code or 0) if isinstance(error, SystemExit) else None
     return StageError(
         type=type(error).__name__,
         message=last["evalue"] if last else _line_of(error),
+        code=error.code if isinstance(error, NbmlopsError) else None,
         cell=cell,
         traceback=tuple(last["traceback"]) if last else (),
-        exit_code=code if isinstance(code, int) else (None if code is None and not isinstance(error, SystemExit) else (0 if code is None else 1)),
+        exit_code=status if status is None or isinstance(status, int) else 1,
     )

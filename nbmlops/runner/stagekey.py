@@ -195,7 +195,7 @@ def identity(artifact: Artifact, pipeline: Pipeline, *, before: int, surrounding
     code: dict[str, object] = {}
     for reference in artifact.refers:
         kind, _, name = reference.partition(":")
-        if kind == "name":
+        if kind in {"name", "state"}:
             code[reference] = _closure(name, pipeline, before)
         elif kind == "dist":
             code[reference] = surroundings.version(name)

@@ -112,10 +112,11 @@ class StageTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageError:
-    """Why a stage failed, as the CLI contract gives it."""
+    """Why a stage failed, as the CLI contract gives it; `code` is the diagnostic's where nbmlops refused, None where the user's code raised."""
 
     type: str
     message: str
+    code: str | None = None
     cell: int | None = None
     traceback: tuple[str, ...] = ()
     exit_code: int | None = None

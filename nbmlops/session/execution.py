@@ -200,8 +200,8 @@ def _report_trouble(report: StageResult | None) -> tuple[Diagnostic, ...]:
     if report is None or report.error is None:
         return ()
     error = report.error
-    code = "NB213" if error.type == "NotebookError" else "NB214"
-    message = error.message if code == "NB213" else f"the report cell raised {error.type}: {error.message}"
+    code = error.code or "NB214"
+    message = error.message.removeprefix(f"{code}: ") if error.code else f"the report cell raised {error.type}: {error.message}"
     return (Diagnostic(code=code, severity="error", message=message, fix="mend the cell; every stage is kept", cell=error.cell),)
 
 

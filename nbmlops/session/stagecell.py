@@ -293,11 +293,8 @@ class StageCell:
         session, stage = self.session, self.stage
         needed = session.later_reads(stage) & {*stage.binds, *mutated} | {*(stage.directive.outs or ()), *stage.directive.metrics}
         bound = [name for name in stage.binds if name in self.namespace]
-        aliases = tuple(
-            names
-            for names in alias_sets({name: self.namespace[name] for name in sorted({*bound, *mutated, *stage.inputs}) if name in self.namespace})
-            if set(names) & {*bound, *mutated}
-        )
+        shared = {name: self.namespace[name] for name in sorted({*bound, *mutated, *stage.inputs}) if name in self.namespace}
+        aliases = tuple(names for names in alias_sets(shared, self.context) if set(names) & {*bound, *mutated})
         kept, lost = self._store_values([*bound, *mutated, *(name for names in aliases for name in names)], aliases, needed)
         files = {**session.setup_files, **observation.files_read()}
         written = {
