@@ -19,7 +19,7 @@ from nbmlops.dataflow.scopes import analyse
 from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.roles import Role, RoledCell, assign_roles
 from nbmlops.pipeline.checks import Findings, check_build, check_document
-from nbmlops.pipeline.effects import NO_EFFECTS, Effects
+from nbmlops.pipeline.effects import ALL_NAMES, NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
 from nbmlops.pipeline.setup import Statement, postpones_annotations, read_parameters, statements, without_annotations
 
@@ -245,11 +245,17 @@ class _Linked:
         return Unit(
             key=key,
             flow=piece.flow,
-            extra_reads=learnt.reads if first else (),
+            extra_reads=self._learnt_reads(learnt, position) if first else (),
             extra_writes=tuple(sorted(handed_on)) if last else (),
             reads_override=directive.ins if first else None,
             writes_override=directive.outs,
         )
+
+    def _learnt_reads(self, learnt: Effects, position: int) -> tuple[str, ...]:
+        if ALL_NAMES not in learnt.reads:
+            return learnt.reads
+        earlier = [piece for piece in self.source.pieces[:position] if piece.role is not Role.REPORT]
+        return tuple(sorted({*learnt.reads, *(name for piece in earlier for name in piece.flow.binds)} - {ALL_NAMES}))
 
     def _reads(self, positions: Iterable[int], stage: str | None) -> tuple[Read, ...]:
         """Collect what the units at `positions` take from outside their stage, bundle mates included."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-__all__ = ["NO_EFFECTS", "Effects"]
+__all__ = ["ALL_NAMES", "NO_EFFECTS", "Effects"]
+
+ALL_NAMES = "*"
+"""Stands among an effect's reads for every name that there is: the stage listed its namespace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,7 @@ class Effects:
     Parameters
     ----------
     reads : tuple of str
-        Names that the stage's code took from its namespace, beyond what reading the code found.
+        Names that the stage's code took from its namespace, beyond what reading the code found; `ALL_NAMES` where it listed them.
     writes : tuple of str
         Names that it bound beyond what reading found (``exec``, ``globals()["x"] = 1``).
     mutated : tuple of str

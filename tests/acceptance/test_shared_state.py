@@ -77,6 +77,11 @@ CASES: dict[str, tuple[list[Cell | str], str]] = {
         "5",
     ),
     "default argument handed on and not changed": ([DEFAULT, "%%mlstage a\nx = cfg", "%%mlstage b\nr = f() + x['k']", "print(r)"], "2"),
+    "names found by listing the namespace": (
+        ["c = 3", "%%mlstage a\nq = 5", "%%mlstage b\nv = sorted(k for k in globals() if k in ('c', 'q'))", "print(v)"],
+        "['c', 'q']",
+    ),
+    "names asked for one by one": (["c = 3", "%%mlstage a\nq = 5", "%%mlstage b\nv = [globals().get(n) for n in 'cqz']", "print(v)"], "[3, 5, None]"),
     "function with a default inside a value": (
         [
             "def sq(x, acc=[]):\n    return x * x",

@@ -72,3 +72,24 @@ def test_name_that_is_bound_first_is_not_a_read(namespace: Namespace) -> None:
     with namespace.watch(()):
         run("hidden = 10\nx = hidden", namespace)
     assert (namespace["x"], namespace.observed) == (10, set())
+
+
+@pytest.mark.parametrize("code", ["sorted(globals())", "sorted(globals().items())", "sorted(dir())", "{**globals()}", "globals().copy()"])
+def test_listing_counts_as_reading_all(code: str) -> None:
+    """Code that lists its names sees those that were withheld, and is known to hang on every name."""
+    namespace = Namespace(a=1)
+    namespace.withhold(["a"])
+    with namespace.watch(["q"]):
+        shown = eval(code, namespace)
+    assert "a" in str(shown)
+    assert {"*", "a", "q"} <= namespace.observed
+
+
+def test_membership_is_noticed() -> None:
+    """Asking whether a name is there is reading it, whatever the answer."""
+    namespace = Namespace(a=1)
+    namespace.withhold(["a"])
+    with namespace.watch(["q"]):
+        answers = eval("['a' in globals(), 'q' in globals(), globals().get('z', 7)]", namespace)
+    assert answers == [True, False, 7]
+    assert namespace.observed == {"a", "q"}
