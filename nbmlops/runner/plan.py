@@ -12,6 +12,7 @@ from nbmlops.notebook.expressions import parse_expression
 from nbmlops.pipeline.build import Source, build
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Pipeline, Read, Report, Stage, Step
+from nbmlops.pipeline.touching import earlier_changers
 from nbmlops.runner.stagekey import Components, Surroundings, components, differences, identity, stage_key
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ class Planner:
         return kept
 
     def wanted(self) -> frozenset[str]:
-        """Return the stages that the trial asks for, with all they need."""
+        """Return the stages that the trial asks for, with all they need, and those before them that may change in place what they read."""
         if self.trial.only is None:
             return frozenset(self.pipeline.stages)
         found: set[str] = set()
@@ -236,7 +237,7 @@ class Planner:
             name = queue.pop()
             if name not in found:
                 found.add(name)
-                queue.extend(self.pipeline.stages[name].upstream)
+                queue.extend((*self.pipeline.stages[name].upstream, *earlier_changers(self.pipeline.stages[name], self.pipeline, self.source)))
         return frozenset(found)
 
     def _build(self) -> Pipeline:

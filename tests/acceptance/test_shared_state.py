@@ -193,3 +193,11 @@ def test_edit_of_what_holds_a_changed_list(project: Project) -> None:
         project.write([f"lst = [1]\nh = {holder}", *stages])
         assert project.run(f"{number}.ipynb").code == 0
         assert shown(project, f"{number}.ipynb") == expected
+
+
+def test_stage_asked_for_brings_what_may_change_its_input(project: Project) -> None:
+    """A stage in between that nobody has seen run yet is run too where its code may change what is read, and only there."""
+    project.write(["%%mlstage a\nx = [1]", "%%mlstage b\nx.append(2)", "%%mlstage look\nn = len(x)", "%%mlstage c\ny = list(x)", "print(y)"])
+    done = project.run("--stage", "c", "out.ipynb")
+    assert shown(project, "out.ipynb") == "[1, 2]"
+    assert set(done.statuses) == {"a", "b", "c"}
