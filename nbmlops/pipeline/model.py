@@ -244,7 +244,7 @@ class Stage:
             "reads": [read.to_json() for read in self.reads],
             "writes": list(self.wants),
             "after": list(self.after),
-            "options": self.directive.result_options(),
+            "options": self.directive.given_options(),
         }
 
 
