@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 
     from nbmlops.notebook.document import Cell, Document
 
-__all__ = ["METRICS_STAGE", "KaleCell", "Prelude", "own_tag", "read_kale", "speaks_kale", "written_out"]
+__all__ = ["METADATA", "METRICS_STAGE", "KaleCell", "Prelude", "own_stage", "read_kale", "speaks_kale", "stage_of", "tags_written_out"]
 
 METRICS_STAGE = "pipeline-metrics"
 """The stage of the `pipeline-metrics` cells; no step of Kale can have this name."""
 
 Prelude = Literal["pipeline-parameters", "imports", "functions"]
 
-_METADATA = "kubeflow_notebook"
+METADATA = "kubeflow_notebook"
+"""Where Kale keeps what it knows of a notebook."""
+
 _INJECTED = "injected-parameters"
 _OWN_STAGE = "stage:"
 # in both dialects the same
@@ -76,12 +78,23 @@ def speaks_kale(document: Document) -> bool:
     code = [cell for cell in document.cells if cell.kind == "code"]
     if any(names_steps(cell.tags) for cell in code):
         return True
-    return any(names_steps(cell.tags, almost=True) for cell in code) and not any(own_tag(cell.tags) or split_magic(cell.source) for cell in code)
+    return any(names_steps(cell.tags, almost=True) for cell in code) and not any(own_stage(cell.tags) is not None or split_magic(cell.source) for cell in code)
 
 
-def own_tag(tags: Iterable[str]) -> bool:
-    """Tell whether a cell is a stage by a tag of our own."""
-    return any(tag.startswith(_OWN_STAGE) for tag in tags)
+def own_stage(tags: Iterable[str]) -> str | None:
+    """Return the stage that a tag of our own names."""
+    return next((tag.removeprefix(_OWN_STAGE) for tag in tags if tag.startswith(_OWN_STAGE)), None)
+
+
+def stage_of(tags: Iterable[str]) -> str | None:
+    """Return the stage that the tags of a cell in Kale's dialect name; "" if they are wrong."""
+    tags = tuple(tags)
+    read = cell_tags(tags)
+    if read.special is not None:
+        return METRICS_STAGE if read.special == METRICS_STAGE else None
+    if read.problem is not None or len(read.steps) > 1:
+        return ""
+    return next((stage_name(name) for name in read.steps if name), None)
 
 
 def read_kale(document: Document) -> dict[int, KaleCell] | None:
@@ -105,18 +118,22 @@ def read_kale(document: Document) -> dict[int, KaleCell] | None:
     return reader.finished()
 
 
-def written_out(document: Document) -> dict[str, tuple[str, ...]]:
-    """Return, by the id of its cell, the tag that says what an untagged cell belongs to; {} where Kale's dialect is not spoken."""
-    found = read_kale(document) or {}
-    return {document.cells[index].id: (cell.belongs,) for index, cell in found.items() if not _says(document.cells[index].tags)}
+def tags_written_out(source: str, tags: Iterable[str], belongs: str) -> tuple[str, ...]:
+    """Return a cell's tags with that which says what it belongs to, where they do not say it themselves.
 
-
-def _says(tags: Iterable[str]) -> bool:
-    """Tell whether the tags of a cell say what it is, be it wrongly."""
+    Parameters
+    ----------
+    source : str
+        The cell's text.
+    tags : iterable of str
+    belongs : str
+        What the notebook's order says.
+    """
     tags = tuple(tags)
     read = cell_tags(tags)
-    words = own_tag(tags) or any(tag in _OWN_WORDS or tag == _INJECTED for tag in tags)
-    return bool(words or read.special or any(read.steps) or read.notebook is not None or read.problem)
+    says = own_stage(tags) is not None or any(tag in _OWN_WORDS or tag == _INJECTED for tag in tags)
+    says = says or bool(read.special or any(read.steps) or read.notebook is not None or read.problem)
+    return tags if says or split_magic(source) is not None or _does_nothing(source) else (*tags, belongs)
 
 
 @dataclass(slots=True)
@@ -147,7 +164,7 @@ class _Reader:
         word = tags.special or next((_OWN_WORDS[tag] for tag in cell.tags if tag in _OWN_WORDS), None)
         if word == "skip":
             self.cells[cell.index] = KaleCell(role="skip")
-        elif split_magic(cell.source) is not None or own_tag(cell.tags):
+        elif split_magic(cell.source) is not None or own_stage(cell.tags) is not None:
             self._own_stage(cell)
         elif _INJECTED in cell.tags:
             return  # papermill's: what it stands between belongs together all the same
@@ -290,7 +307,7 @@ class _Reader:
 
     def _defaults(self) -> dict[str, Setting]:
         """Read the tags that the notebook's metadata give to every step."""
-        about = self.document.raw.get("metadata", {}).get(_METADATA)
+        about = self.document.raw.get("metadata", {}).get(METADATA)
         tags = about.get("steps_defaults") if isinstance(about, dict) else None
         if not self.steps or not isinstance(tags, list):
             return {}
