@@ -314,6 +314,9 @@ class _Linked:
 
     def _wants(self, positions: list[int], stage: str, directive: Directive) -> tuple[str, ...]:
         wanted = {*(directive.outs or ()), *directive.metrics}
+        # a metric that it only reads is kept by the stage that made it
+        taken = {item.name for position in positions for item in self.unit_links[position].links if item.provider is not None}
+        wanted -= taken - {name for position in positions for name in self.unit_links[position].writes} - set(directive.outs or ())
         for position in positions:
             for reader, item in self._readers.get(position, ()):
                 if self.source.pieces[reader].stage != stage:

@@ -42,4 +42,4 @@ def printed(cells: Sequence[Cell | str], folder: Path) -> list[str]:
 def printed_in(notebook: Path) -> list[str]:
     """Return what each cell of an executed notebook printed."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return ["".join(output["text"] for output in item.get("outputs", ()) if output["output_type"] == "stream") for item in cells]
+    return ["".join("".join(output["text"]) for output in item.get("outputs", ()) if output["output_type"] == "stream") for item in cells]
