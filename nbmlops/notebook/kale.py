@@ -78,7 +78,9 @@ def speaks_kale(document: Document) -> bool:
     code = [cell for cell in document.cells if cell.kind == "code"]
     if any(names_steps(cell.tags) for cell in code):
         return True
-    return any(names_steps(cell.tags, almost=True) for cell in code) and not any(own_stage(cell.tags) is not None or split_magic(cell.source) for cell in code)
+    return any(names_steps(cell.tags, almost=True) for cell in code) and not any(
+        own_stage(cell.tags) is not None or split_magic(cell.source) for cell in code
+    )
 
 
 def own_stage(tags: Iterable[str]) -> str | None:

@@ -17,8 +17,8 @@ from nbmlops.dataflow.linking import Link, Unit, UnitLinks, link
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.notebook.directive import Directive
-from nbmlops.notebook.roles import Role, RoledCell, assign_roles
 from nbmlops.notebook.kale import speaks_kale
+from nbmlops.notebook.roles import Role, RoledCell, assign_roles
 from nbmlops.pipeline.between import changed_between, held_names
 from nbmlops.pipeline.checks import Findings, check_build, check_document
 from nbmlops.pipeline.effects import ALL_NAMES, NO_EFFECTS, Effects
@@ -343,9 +343,7 @@ class _Linked:
     def _steps(self, members: tuple[RoledCell, ...], positions: list[int]) -> tuple[Step, ...]:
         last = members[-1].cell.index
         steps = [step for step in self.setup_steps() if step.place < last]
-        steps += [
-            _step(roled, guards=tuple(sorted(self.held.get(position, ())))) for roled, position in zip(members, positions, strict=True)
-        ]
+        steps += [_step(roled, guards=tuple(sorted(self.held.get(position, ())))) for roled, position in zip(members, positions, strict=True)]
         return tuple(sorted(steps, key=lambda step: step.place))
 
     def _paths(self, uses: Iterable[PathUse], declared: Iterable[str], seen: Iterable[str]) -> tuple[str, ...]:

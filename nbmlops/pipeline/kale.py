@@ -84,7 +84,9 @@ def _unit(position: int, piece: _Piece) -> Unit:
     return Unit(key=str(position), flow=piece.flow, reports=piece.role is Role.REPORT, shared=piece.statement is not None)
 
 
-def _conflicts(pieces: Sequence[_Piece], as_written: Sequence[UnitLinks], order: tuple[int, ...], as_run: Sequence[UnitLinks]) -> Iterator[Diagnostic]:
+def _conflicts(
+    pieces: Sequence[_Piece], as_written: Sequence[UnitLinks], order: tuple[int, ...], as_run: Sequence[UnitLinks]
+) -> Iterator[Diagnostic]:
     for place, position in enumerate(order):
         before = {item.name: item.provider for item in as_written[position].links if item.provider is not None}
         for item in as_run[place].links:
@@ -97,7 +99,8 @@ def _conflicts(pieces: Sequence[_Piece], as_written: Sequence[UnitLinks], order:
                 code="NB123",
                 severity="error",
                 message=f"{_who(piece)} reads {item.name!r}, which cells {pieces[earlier].cell} and {pieces[provider].cell} both define: "
-                f"from top to bottom it is that of cell {pieces[earlier].cell}, but other cells need the blocks below them to run first, as Kale does",
+                f"from top to bottom it is that of cell {pieces[earlier].cell}, but other cells need "
+                "the blocks below them to run first, as Kale runs them",
                 fix=f"give one of them another name; or move cell {pieces[provider].cell} above the steps",
                 cell=piece.cell,
                 line=item.line or None,
@@ -142,9 +145,11 @@ def differing_values(pieces: Sequence[_Piece], links: Sequence[UnitLinks], stage
                 if other is not found and not _same(other, found):
                     yield _differs(piece, item.name, item.line, found, f"of cell {other.cell}, which it runs before every step")
             elif found.stage is not None and ancestors and found.stage not in ancestors:
-                maker = next((name for name in reversed(stages) if name in ancestors and item.name in stages[name].binds), None)
+                maker = next((name for name in reversed(list(stages)) if name in ancestors and item.name in stages[name].binds), None)
                 if maker is not None:
-                    yield _differs(piece, item.name, item.line, found, f"of step {maker!r}, since no prev: leads from {found.stage!r} to {piece.stage!r}")
+                    yield _differs(
+                        piece, item.name, item.line, found, f"of step {maker!r}, since no prev: leads from {found.stage!r} to {piece.stage!r}"
+                    )
 
 
 def _ancestors(stages: Mapping[str, Stage], name: str) -> set[str]:

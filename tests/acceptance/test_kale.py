@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance.kernel import Kernel
 from tests.acceptance.project import Cell, Project, cell
 from tests.acceptance.top_to_bottom import printed, printed_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def shop(word: str) -> tuple[Cell | str, ...]:
@@ -96,7 +99,7 @@ def test_other_verbs_know_the_steps(project: Project) -> None:
 
 
 def test_papermill_gives_the_same_run(project: Project) -> None:
-    """papermill knows no `pipeline-parameters`, so it puts its own cell on top; the values reach the steps all the same."""
+    """Since papermill knows no `pipeline-parameters`, it puts its own cell on top; the values reach the steps all the same."""
     project.write(shop("step"))
     done = project.call("nb.ipynb", "out.ipynb", "--engine", "nbmlops", "-p", "days", "2", module="papermill")
     assert done.code == 0, done.err
@@ -278,7 +281,7 @@ REFUSED = {
     "NB201": [cell("y = x", "step:load")],
     "NB202": [cell("x = 1", "step:a"), cell("y = x", "step:b"), cell("z = y", "step:a")],
     "NB204": [cell("x = 1", "step:load"), cell("n = x", "functions"), cell("y = n", "step:train")],
-    "NB205": [cell("x = 1", "step:load"), cell("y = 1", "step:train", "prev:laod")],
+    "NB205": [cell("x = 1", "step:load"), cell("y = 1", "step:train", "prev:loda")],
 }
 
 

@@ -13,9 +13,7 @@ IMPORTS, FUNCTIONS, PARAMETERS = "imports", "functions", "pipeline-parameters"
 def steps(*sources: str) -> tuple[Cell, ...]:
     """Make steps in a row, each after the one before."""
     names = "abcdefg"
-    return tuple(
-        cell(source, f"step:{names[place]}", *([f"prev:{names[place - 1]}"] if place else ())) for place, source in enumerate(sources)
-    )
+    return tuple(cell(source, f"step:{names[place]}", *([f"prev:{names[place - 1]}"] if place else ())) for place, source in enumerate(sources))
 
 
 RIGHT: dict[str, tuple[Cell | str, ...]] = {
@@ -34,7 +32,8 @@ RIGHT: dict[str, tuple[Cell | str, ...]] = {
     "a function that calls one of an earlier step": steps("def one():\n    return 1", "def two():\n    return one() + 1", "print(two())"),
     "a lambda bound late": steps("k = 2\ntimes = lambda x: x * k", "k = 5", "print(times(1))"),
     "nested functions with state": steps(
-        "def make():\n    count = 0\n    def step():\n        nonlocal count\n        count += 1\n        return count\n    return step\ncounter = make()",
+        "def make():\n    count = 0\n    def step():\n        nonlocal count\n        count += 1\n        return count\n    return step",
+        "counter = make()\nfirst = counter()",
         "print(counter())",
         "print(counter())",
     ),
@@ -71,7 +70,9 @@ RIGHT: dict[str, tuple[Cell | str, ...]] = {
         *steps("p = Point(1)\nq = p", "p.x += 1", "print(q.x, isinstance(q, Point))"),
     ),
     "instances of a class of a step": steps(
-        "class Model:\n    def fit(self, data):\n        self.best = max(data)\n        return self", "m = Model().fit([1, 3])", "print(m.best, type(m) is Model)"
+        "class Model:\n    def fit(self, data):\n        self.best = max(data)\n        return self",
+        "m = Model().fit([1, 3])",
+        "print(m.best, type(m) is Model)",
     ),
     "names that comprehensions hide": steps("x = 5\nsquares = [x * x for x in range(3)]", "print(x, squares)"),
     "a walrus in a comprehension": steps("values = [last := v * 2 for v in range(3)]", "print(last, values)"),

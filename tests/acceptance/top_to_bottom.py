@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.acceptance.project import Cell, notebook_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 __all__ = ["printed", "printed_in"]
 
@@ -33,7 +36,9 @@ def printed(cells: Sequence[Cell | str], folder: Path) -> list[str]:
     """Return what each cell prints; a cell with the tag `skip` is left out, as in a run."""
     folder.mkdir(exist_ok=True)
     sources = ["" if "skip" in item["metadata"].get("tags", ()) else item["source"] for item in notebook_json(cells)["cells"]]
-    done = subprocess.run([sys.executable, "-c", _SCRIPT], input=json.dumps(sources), cwd=folder, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT], input=json.dumps(sources), cwd=folder, capture_output=True, text=True, timeout=180, check=False
+    )
     assert done.returncode == 0, done.stderr
     found: list[str] = json.loads(done.stdout)
     return found

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nbmlops.notebook.document import parse_document
 from nbmlops.notebook.kale import METRICS_STAGE, speaks_kale, stage_of, tags_written_out
 from nbmlops.notebook.roles import Role, RoledCell, assign_roles
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Row = tuple[str, ...]  # a cell's source, then its tags
 
@@ -186,7 +188,11 @@ def test_options_in_a_cells_metadata_are_added() -> None:
 def test_previous_steps_come_first() -> None:
     """Every `prev:` of every cell of a step counts, each once."""
     cells = read(
-        ("x = 1", "step:a"), ("x = 1", "step:_b"), ("x = 1", "step:c", "prev:a"), ("x = 1", "block:", "prev:_b", "prev:a"), ("x = 1", "prev:c", "step:d")
+        ("x = 1", "step:a"),
+        ("x = 1", "step:_b"),
+        ("x = 1", "step:c", "prev:a"),
+        ("x = 1", "block:", "prev:_b", "prev:a"),
+        ("x = 1", "prev:c", "step:d"),
     )
     assert [roled.directive.after for roled in cells if roled.directive] == [(), (), ("a", "step_b"), ("a", "step_b"), ("c",)]
 
@@ -215,7 +221,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("step :train", "NB120", "did you mean step:train?"),
     ("Step:train", "NB120", "did you mean step:train?"),
     ("BLOCK:train", "NB120", "did you mean block:train?"),
-    ("blok:train", "NB120", "did you mean block:train?"),
+    ("blocks:train", "NB120", "did you mean block:train?"),
     ("steps:train", "NB120", "did you mean step:train?"),
     ("pre:load,step:a", "NB120", "did you mean prev:load?"),
     ("limits:cpu:1,step:a", "NB120", "did you mean limit:cpu:1?"),
@@ -244,7 +250,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("step:" + "a" * 64, "NB120", "more than 63 characters"),
     ("notebook:other", "NB121", "puts another notebook's pipeline here"),
     ("notebook:", "NB121", "run that notebook by itself"),
-    ("step:a,prev:laod", "NB205", "did you mean prev:load?"),
+    ("step:a,prev:loda", "NB205", "did you mean prev:load?"),
     ("step:a,prev:zzz", "NB205", "the steps are: load, a"),
     ("step:a,prev:a", "NB205", "names the step itself"),
     ("stage:a", "NB126", "give it the tag step:NAME instead"),
