@@ -13,6 +13,7 @@ from nbmlops.errors import NotebookError
 from nbmlops.notebook.code import parse_code
 from nbmlops.notebook.constants import is_front_only, is_setup
 from nbmlops.notebook.directive import MAGIC, Directive, directive_from_metadata, parse_directive, split_magic
+from nbmlops.notebook.kale import KaleCell, Prelude, read_kale
 from nbmlops.notebook.known import Known
 from nbmlops.notebook.values import STAGE_NAME
 
@@ -68,6 +69,8 @@ class RoledCell:
         The line of the cell where it is wrong, from 1.
     magic : bool
         Whether the stage is named by ``%%mlstage`` rather than by a tag.
+    prelude : str or None
+        The block of Kale's that it is part of, of those that run before every step.
     """
 
     cell: Cell
@@ -79,6 +82,7 @@ class RoledCell:
     error: NotebookError | None = None
     error_line: int | None = None
     magic: bool = False
+    prelude: Prelude | None = None
 
 
 def assign_roles(document: Document) -> tuple[RoledCell, ...]:
@@ -96,15 +100,31 @@ def assign_roles(document: Document) -> tuple[RoledCell, ...]:
     """
     known = Known()
     roled = []
+    kale = read_kale(document) or {}
     for cell in document.cells:
-        found = _role(cell, document.shown, known)
+        found = _kale(cell, document.shown, kale[cell.index]) if cell.index in kale else _role(cell, document.shown, known)
         roled.append(found)
-        _follow(known, found)
-    return _share_options(roled, document.shown)
+        _follow(known, found, tagged=cell.index in kale or "setup" in cell.tags)
+    return tuple(roled) if kale else _share_options(roled, document.shown)
+
+
+def _kale(cell: Cell, notebook: str, said: KaleCell) -> RoledCell:
+    """Take what Kale's dialect says of a cell, whatever our own rules would."""
+    found = RoledCell(
+        cell=cell,
+        role=Role(said.role),
+        stage=said.stage,
+        directive=said.directive,
+        body=cell.source,
+        error=said.error,
+        error_line=said.error_line if said.error else None,
+        prelude=said.prelude,
+    )
+    return found if found.role is Role.SKIP else _parsed(found, notebook)
 
 
 def _role(cell: Cell, notebook: str, known: Known) -> RoledCell:
-    """Apply the rules in their order; a dialect such as Kale's tags comes before the tags of our own."""
+    """Apply the rules in their order."""
     if cell.kind != "code":
         return RoledCell(cell=cell, role=Role.MARKDOWN, body=cell.source)
     magic = split_magic(cell.source)
@@ -222,12 +242,12 @@ def _parsed(found: RoledCell, notebook: str) -> RoledCell:
         return replace(found, error=problem, error_line=error.lineno)
 
 
-def _follow(known: Known, found: RoledCell) -> None:
+def _follow(known: Known, found: RoledCell, *, tagged: bool) -> None:
     if found.tree is None:
         return
     if found.role in {Role.STAGE, Role.REPORT}:
         known.forget(found.tree)
-    elif found.role is not Role.SETUP or "setup" in found.cell.tags:
+    elif found.role is not Role.SETUP or tagged:
         known.learn(found.tree)
 
 

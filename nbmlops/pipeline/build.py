@@ -17,16 +17,20 @@ from nbmlops.dataflow.linking import Link, Unit, UnitLinks, link
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.notebook.directive import Directive
+from nbmlops.notebook.kale import speaks_kale
 from nbmlops.notebook.roles import Role, RoledCell, assign_roles
+from nbmlops.pipeline.between import changed_between, held_names
 from nbmlops.pipeline.checks import Findings, check_build, check_document
 from nbmlops.pipeline.effects import ALL_NAMES, NO_EFFECTS, Effects
-from nbmlops.pipeline.model import Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
+from nbmlops.pipeline.kale import KaleOrder, differing_values, kale_order
+from nbmlops.pipeline.model import Diagnostic, Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
 from nbmlops.pipeline.setup import Statement, postpones_annotations, read_parameters, statements, without_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from nbmlops.notebook.document import Document
+    from nbmlops.notebook.kale import Prelude
 
 __all__ = ["Source", "build", "read_source"]
 
@@ -42,6 +46,7 @@ class Piece:
     flow: Flow
     stage: str | None = None
     statement: Statement | None = None
+    prelude: Prelude | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,7 @@ class Source:
     parameters: Mapping[str, Parameter]
     stages: Mapping[str, tuple[RoledCell, ...]]
     codes: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    order: KaleOrder | None = None
 
 
 def read_source(document: Document) -> Source:
@@ -66,20 +72,23 @@ def read_source(document: Document) -> Source:
         postponed = postponed or (roled.tree is not None and postpones_annotations(roled.tree))
         if roled.role in _SETUP_ROLES:
             pieces += [
-                Piece(cell=roled.cell.index, role=roled.role, flow=item.flow, statement=item) for item in statements(roled, postponed=postponed)
+                Piece(cell=roled.cell.index, role=roled.role, flow=item.flow, statement=item, prelude=roled.prelude)
+                for item in statements(roled, postponed=postponed)
             ]
         elif roled.role is Role.STAGE and roled.stage and roled.directive:
             stages.setdefault(roled.stage, []).append(roled)
             pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, postponed=postponed), stage=roled.stage))
         elif roled.role is Role.REPORT:
             pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, postponed=postponed)))
+    order = kale_order(pieces)
     return Source(
         document=document,
         cells=cells,
-        pieces=tuple(pieces),
+        pieces=tuple(pieces[position] for position in order.positions) if order else tuple(pieces),
         parameters=read_parameters(cells),
         stages={name: tuple(members) for name, members in stages.items()},
         codes={name: _code(members) for name, members in stages.items()},
+        order=order,
     )
 
 
@@ -113,6 +122,8 @@ def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: 
         reports=reports,
     )
     check_build(findings, pipeline, linked.unit_links, source.pieces, linked.effects)
+    for diagnostic in (*changed_between(source.pieces, linked.unit_links), *_kale_findings(source, linked.unit_links, stages)):
+        findings.add(diagnostic)
     return Pipeline(
         stages=stages,
         parameters=source.parameters,
@@ -121,6 +132,12 @@ def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: 
         reports=reports,
         diagnostics=findings.sorted(),
     )
+
+
+def _kale_findings(source: Source, links: tuple[UnitLinks, ...], stages: Mapping[str, Stage]) -> tuple[Diagnostic, ...]:
+    if not speaks_kale(source.document):
+        return ()
+    return (*(source.order.conflicts if source.order else ()), *differing_values(source.pieces, links, stages))
 
 
 class _Linked:
@@ -132,6 +149,7 @@ class _Linked:
         self.literals = _literals(source, parameters)
         self.units = [self._unit(position, piece) for position, piece in enumerate(source.pieces)]
         self.unit_links: tuple[UnitLinks, ...] = link(self.units)
+        self.held = held_names(source.pieces, self.unit_links)
         self.setup_positions = [position for position, piece in enumerate(source.pieces) if piece.statement is not None]
         self._setup_index = {position: index for index, position in enumerate(self.setup_positions)}
         self._readers: dict[int | None, list[tuple[int, Link]]] = {}
@@ -150,6 +168,7 @@ class _Linked:
             cell=piece.cell,
             line=statement.line,
             names=links.writes,
+            early=self._is_early(piece.prelude),
             fingerprint=statement.fingerprint,
             literals=statement.literals,
             uses=tuple(sorted(uses)),
@@ -191,7 +210,7 @@ class _Linked:
             ),
             after=tuple(other for other in directive.after if other in self.source.stages and other != name),
             setup=self._setup_closure(positions),
-            steps=self._steps(members),
+            steps=self._steps(members, positions),
             modules=tuple(sorted({module for flow in flows for module in (*flow.modules, *flow.star_imports)})),
             environment=tuple(sorted({*directive.env, *(variable for flow in flows for variable in flow.environment)})),
             files_read=self._paths((use for flow in flows for use in flow.files_read), directive.files, ()),
@@ -231,7 +250,15 @@ class _Linked:
         return tuple(sorted({piece.cell for piece in providers if piece.role is Role.REPORT}))
 
     def setup_steps(self) -> tuple[Step, ...]:
-        return tuple(_step(roled) for roled in self.source.cells if roled.role in _SETUP_ROLES)
+        """Return every setup and parameters cell, in the order in which they run."""
+        found: dict[int, Step] = {}
+        for position in self.setup_positions:
+            roled = self.source.cells[self.source.pieces[position].cell]
+            found.setdefault(roled.cell.index, _step(roled, early=self._is_early(roled.prelude)))
+        return tuple(found.values())
+
+    def _is_early(self, prelude: Prelude | None) -> bool:
+        return self.source.order is not None and prelude is not None
 
     def _unit(self, position: int, piece: Piece) -> Unit:
         key = f"{piece.cell}:{position}"
@@ -287,6 +314,9 @@ class _Linked:
 
     def _wants(self, positions: list[int], stage: str, directive: Directive) -> tuple[str, ...]:
         wanted = {*(directive.outs or ()), *directive.metrics}
+        # a metric that it only reads is kept by the stage that made it
+        taken = {item.name for position in positions for item in self.unit_links[position].links if item.provider is not None}
+        wanted -= taken - {name for position in positions for name in self.unit_links[position].writes} - set(directive.outs or ())
         for position in positions:
             for reader, item in self._readers.get(position, ()):
                 if self.source.pieces[reader].stage != stage:
@@ -310,11 +340,11 @@ class _Linked:
         queue += self._setup_above(positions)
         return tuple(sorted(self._setup_index[position] for position in self._setup_below(queue)))
 
-    def _steps(self, members: tuple[RoledCell, ...]) -> tuple[Step, ...]:
-        own, last = {roled.cell.index for roled in members}, members[-1].cell.index
-        return tuple(
-            _step(roled) for roled in self.source.cells if roled.cell.index <= last and (roled.role in _SETUP_ROLES or roled.cell.index in own)
-        )
+    def _steps(self, members: tuple[RoledCell, ...], positions: list[int]) -> tuple[Step, ...]:
+        last = members[-1].cell.index
+        steps = [step for step in self.setup_steps() if step.place < last]
+        steps += [_step(roled, guards=tuple(sorted(self.held.get(position, ())))) for roled, position in zip(members, positions, strict=True)]
+        return tuple(sorted(steps, key=lambda step: step.place))
 
     def _paths(self, uses: Iterable[PathUse], declared: Iterable[str], seen: Iterable[str]) -> tuple[str, ...]:
         """Resolve the paths that code names, and add those declared and those seen."""
@@ -421,11 +451,11 @@ def _flow(roled: RoledCell, *, postponed: bool) -> Flow:
     return analyse(without_annotations(roled.tree) if postponed else roled.tree)
 
 
-def _step(roled: RoledCell) -> Step:
+def _step(roled: RoledCell, *, early: bool = False, guards: tuple[str, ...] = ()) -> Step:
     if roled.role is Role.STAGE:
-        return Step(kind="stage", cell=roled.cell.index, source=roled.body)
+        return Step(kind="stage", cell=roled.cell.index, source=roled.body, guards=guards)
     kind = "setup" if roled.role is Role.SETUP else "parameters"
-    return Step(kind=kind, cell=roled.cell.index, source=roled.body)  # type: ignore[arg-type]
+    return Step(kind=kind, cell=roled.cell.index, source=roled.body, early=early)  # type: ignore[arg-type]
 
 
 def _code(members: list[RoledCell]) -> tuple[str, tuple[str, ...]]:

@@ -105,6 +105,8 @@ class SetupStatement:
         Whether it is a function or a class: then artifacts refer to it by name.
     free : tuple of str
         Global names that the code it defines reads when it runs, wherever that is.
+    early : bool
+        Whether it runs before every other cell, wherever it stands, as Kale's blocks do.
     """
 
     cell: int
@@ -118,6 +120,12 @@ class SetupStatement:
     environment: tuple[str, ...] = ()
     defines_code: bool = False
     free: tuple[str, ...] = ()
+    early: bool = False
+
+    @property
+    def place(self) -> int:
+        """Where in the document it runs."""
+        return -1 if self.early else self.cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +165,22 @@ class Step:
     cell : int
     source : str
     guards : tuple of str
-        Of a report cell: the artifacts that it reads and that a stage after it reads too. It must leave them as they are.
+        What the cell must leave as it is. Of a report cell: the artifacts that it reads and that a stage after it reads too. Of a cell of
+        a stage: what a cell above it that is no part of the stage reads of the stage's earlier cells.
+    early : bool
+        As of a `SetupStatement`.
     """
 
     kind: StepKind
     cell: int
     source: str
     guards: tuple[str, ...] = ()
+    early: bool = False
+
+    @property
+    def place(self) -> int:
+        """Where in the document it runs."""
+        return -1 if self.early else self.cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +261,7 @@ class Stage:
             "reads": [read.to_json() for read in self.reads],
             "writes": list(self.wants),
             "after": list(self.after),
-            "options": self.directive.result_options(),
+            "options": self.directive.given_options(),
         }
 
 

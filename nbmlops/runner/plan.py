@@ -191,7 +191,7 @@ class Planner:
             return None
         steps = sorted(
             (*self.pipeline.setup_steps, *(Step(kind="report", cell=item.cell, source=item.source, guards=item.guards) for item in reports)),
-            key=lambda step: step.cell,
+            key=lambda step: step.place,
         )
         reads: dict[tuple[str, str], Read] = {}
         for item in reports:
@@ -368,7 +368,7 @@ class Planner:
                 )
 
     def _definitions(self, name: str, before: int) -> list[str]:
-        return [item.fingerprint for item in self.pipeline.setup if name in item.names and item.defines_code and item.cell < before]
+        return [item.fingerprint for item in self.pipeline.setup if name in item.names and item.defines_code and item.place < before]
 
     def _identity(self, artifact: Artifact, stage: Stage) -> str:
         before = stage.cells[-1] if stage.cells else 0

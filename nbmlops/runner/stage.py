@@ -236,9 +236,16 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
 
 
 def _trespass(run: _Run, step: Step, guarded: dict[str, str | None]) -> NbmlopsError | None:
-    """Return an error if a report cell has changed what a stage after it reads: that stage has not seen the change."""
+    """Return an error if a cell has changed what it must leave as it is: others read that without the change, or should have."""
     for name, before in guarded.items():
         if name in run.namespace and state_fingerprint(run.namespace[name], run.context) != before:
+            if step.kind == "stage":
+                return NotebookError(
+                    f"cell {step.cell} changes {name!r}, which a cell above it reads that is no part of the stage",
+                    code="NB202",
+                    cell=step.cell,
+                    fix="make the cell a stage of its own, or let it work on a copy",
+                )
             return NotebookError(
                 f"cell {step.cell} changes {name!r}, which a stage after it reads; the cell is no stage, so that stage did not see the change",
                 code="NB213",

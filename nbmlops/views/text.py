@@ -134,7 +134,10 @@ def _options(stage: Stage) -> Iterator[str]:
     for flag, value in stage.directive.given_options().items():
         if flag not in _SHOWN and value is not False:
             for item in value if isinstance(value, list) else [value]:
-                yield f"--{flag}" if item is True else f"--{flag} {exact_value(item, 80)}"
+                if flag == "tags":
+                    yield cut(item, 80)
+                else:
+                    yield f"--{flag}" if item is True else f"--{flag} {exact_value(item, 80)}"
 
 
 def _read_row(read: Read) -> tuple[str, str, str]:
