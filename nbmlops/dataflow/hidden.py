@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["HISTORY", "Magic", "cell_magic", "line_magic", "parse_hidden", "query_names", "shell_expressions", "shell_variables", "sql_names"]
 
 # what IPython puts into the namespace for earlier inputs and outputs
-HISTORY = frozenset({"_", "__", "___", "In", "Out", "_i", "_ii", "_iii", "_ih", "_oh"})
+HISTORY = frozenset({"_", "__", "___", "In", "Out", "_i", "_ii", "_iii", "_ih", "_oh", "_dh", "_exit_code"})
 
 _QUERY_NAME = re.compile(r"@\s*([^\W\d]\w*)")
 _SHELL_NAME = re.compile(r"(?<!\$)\$([^\W\d]\w*)")
-_OPTION = re.compile(r"\s*-{1,2}\w[\w-]*(?:[= ]\s*\d+)?(?=\s|$)\s*")
+_OPTION = re.compile(r"\s*-(?:[lsTD]\s+[^\s-]\S*|-?\w[\w-]*(?:[= ]\s*\d+)?)(?=\s|$)\s*")
 
 # cell magics whose body Python never sees
 _FOREIGN = frozenset(
@@ -122,9 +122,11 @@ def cell_magic(name: str, line: str, body: str) -> Magic:
     if name == "capture":
         words = [word for word in line.split() if not word.startswith("-")]
         return Magic(code=((body, "here", 1),), binds=tuple(words[:1]), expands=line)
-    if name in {"time", "timeit", "prun"}:
-        how: Literal["here", "aside"] = "aside" if name == "timeit" else "here"
-        return Magic(code=((_without_options(line), how, 0), (body, how, 1)), expands=line)
+    if name == "timeit":
+        # the rest of the line is the setup of the code below it
+        return Magic(code=((f"{_without_options(line)}\n{body}", "aside", 0),), expands=line)
+    if name in {"time", "prun"}:
+        return Magic(code=((_without_options(line), "here", 0), (body, "here", 1)), expands=line)
     if name in {"writefile", "file"}:
         words = [word for word in line.split() if word != "-a"]
         return Magic(expands=line, written=words[0] if len(words) == 1 else "")

@@ -18,7 +18,7 @@ __all__ = ["BUILTINS", "Link", "Unit", "UnitLinks", "link"]
 BUILTINS = (
     frozenset(vars(builtins))
     | HISTORY
-    | {"get_ipython", "display", "exit", "quit", "__file__", "__builtins__", "__module__", "__qualname__", "__class__"}
+    | {"get_ipython", "display", "exit", "quit", "__file__", "__builtin__", "__builtins__", "__module__", "__qualname__", "__class__"}
 )
 """Names that Python, IPython or a class body provides."""
 
