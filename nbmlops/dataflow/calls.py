@@ -48,7 +48,7 @@ class CallReader(ExpressionReader):
     """Reads calls; the names of functions that do more than call are looked up in two tables."""
 
     by_name: ClassVar[dict[str, str]] = {
-        "eval": "_eval", "exec": "_exec", "globals": "_namespace", "locals": "_namespace", "vars": "_namespace", "setattr": "_setattr",
+        "eval": "_eval", "exec": "_exec", "globals": "_namespace", "locals": "_namespace", "vars": "_namespace", "dir": "_namespace", "setattr": "_setattr",
         "delattr": "_setattr", "__import__": "_import", "import_module": "_import", "run_path": "_dynamic", "run_module": "_dynamic",
     }  # fmt: skip
     by_method: ClassVar[dict[str, str]] = {

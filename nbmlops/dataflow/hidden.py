@@ -11,10 +11,23 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HISTORY", "Magic", "cell_magic", "line_magic", "parse_hidden", "query_names", "shell_expressions", "shell_variables", "sql_names"]
+__all__ = [
+    "HISTORY",
+    "Magic",
+    "cell_magic",
+    "is_history",
+    "is_last_value",
+    "line_magic",
+    "parse_hidden",
+    "query_names",
+    "shell_expressions",
+    "shell_variables",
+    "sql_names",
+]
 
 # what IPython puts into the namespace for earlier inputs and outputs
 HISTORY = frozenset({"_", "__", "___", "In", "Out", "_i", "_ii", "_iii", "_ih", "_oh", "_dh", "_exit_code"})
+_LAST_VALUES = frozenset({"_", "__", "___"})
 
 _QUERY_NAME = re.compile(r"@\s*([^\W\d]\w*)")
 _SHELL_NAME = re.compile(r"(?<!\$)\$([^\W\d]\w*)")
@@ -28,7 +41,7 @@ _SHELLS = frozenset({"bash", "sh", "script", "cmd", "perl", "ruby", "system", "s
 _SILENT = frozenset(
     {
         "load_ext", "reload_ext", "unload_ext", "matplotlib", "config", "autoreload", "pinfo", "pinfo2", "psearch", "psource", "pdoc", "pdef",
-        "pfile", "who", "whos", "who_ls", "time", "timeit", "prun", "pip", "conda", "mamba", "uv", "precision", "pprint", "xmode", "colors",
+        "pfile", "time", "timeit", "prun", "pip", "conda", "mamba", "uv", "precision", "pprint", "xmode", "colors",
         "lsmagic", "magic", "quickref", "ls", "pwd", "history", "hist", "doctest_mode", "logstart", "logstop", "alias", "env", "cd", "set_env",
         "capture", "debug", "pdb", "tb",
     },
@@ -63,6 +76,16 @@ class Magic:
     state: str = ""
     environment: str = ""
     written: str = ""
+
+
+def is_history(name: str) -> bool:
+    """Tell whether IPython binds `name` to an earlier input, output or exit code: ``_``, ``Out``, ``_12``, ``_i3``."""
+    return name in HISTORY or (name[:1] == "_" and name[1:].removeprefix("i").isdecimal())
+
+
+def is_last_value(name: str) -> bool:
+    """Tell whether `name` is one of the last three values shown, whatever the numbers of their cells."""
+    return name in _LAST_VALUES
 
 
 def query_names(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from nbmlops.dataflow.carrying import Held
 from nbmlops.dataflow.definitions import DefinitionReader
 from nbmlops.dataflow.flow import Binding, Carry, Flow, PathUse
 from nbmlops.dataflow.frames import ClassFrame, State
-from nbmlops.dataflow.hidden import HISTORY
+from nbmlops.dataflow.hidden import is_history
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ class _Reader(DefinitionReader):
         """Sum up."""
         module = self.module
         for name, line in module.reads.items():
-            if name in HISTORY or (name.startswith("_") and name[1:].isdecimal()):
+            if is_history(name):
                 self.dynamic[name, line] = None
         binds = module.bindings()
         return Flow(

@@ -112,7 +112,7 @@ def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: 
         setup_steps=linked.setup_steps(),
         reports=reports,
     )
-    check_build(findings, pipeline, linked.unit_links, source.pieces, linked.effects)
+    check_build(findings, pipeline, source.cells, linked.unit_links, source.pieces, linked.effects)
     return Pipeline(
         stages=stages,
         parameters=source.parameters,
