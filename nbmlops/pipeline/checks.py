@@ -72,7 +72,7 @@ def check_build(  # noqa: PLR0913 - all that linking has found
     """Look at how the cells hang together."""
     _undefined_names(findings, links, pieces)
     _history(findings, cells, links, pieces)
-    _hidden_by_reports(findings, links, pieces)
+    _hidden_by_reports(findings, pipeline, links, pieces)
     _setup_reads_artifacts(findings, links, pieces)
     _missing_options(findings, pipeline, pieces)
     _no_stages(findings, pipeline)
@@ -202,10 +202,13 @@ def _history(findings: Findings, cells: Sequence[RoledCell], links: Sequence[Uni
             )
 
 
-def _hidden_by_reports(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+def _hidden_by_reports(findings: Findings, pipeline: Pipeline, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
     for piece, unit in zip(pieces, links, strict=True):
+        if piece.role is Role.REPORT or not pipeline.stages:
+            continue  # all of them run in one process, in the document's order
         for item in unit.links:
-            if item.hidden_by is None or piece.role is Role.REPORT:
+            # a decorator may call what it is given, and mostly does not
+            if item.hidden_by is None or (item.soft and piece.role is not Role.STAGE):
                 continue
             who = f"stage {piece.stage!r}" if piece.stage else f"setup cell {piece.cell}"
             findings.add(
