@@ -140,7 +140,14 @@ class _Reader:
         # `columns.append("x")` where setup made the list, `logging.getLogger("x").setLevel("INFO")`
         if call.func.attr in MUTATING_METHODS:
             return set(root_names(call.func)) <= self.known.values and any(True for _ in root_names(call.func))
+        if call.func.attr in {"makedirs", "mkdir"}:
+            return self._makes_folder(call, call.func)
         return call.func.attr in {"setLevel", "addHandler"} and self.pure(call.func.value)
+
+    def _makes_folder(self, call: ast.Call, func: ast.Attribute) -> bool:
+        """Tell whether a call makes a folder that may be there already, so that it may run in every process."""
+        exist_ok = any(item.arg == "exist_ok" and isinstance(item.value, ast.Constant) and item.value.value is True for item in call.keywords)
+        return exist_ok and (self.dotted(func) == "os.makedirs" or self._is_value(func.value, frozenset()))
 
     def _assignment(self, node: ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Delete) -> bool:
         if isinstance(node, ast.Delete):
