@@ -41,8 +41,8 @@ _SHELLS = frozenset({"bash", "sh", "script", "cmd", "perl", "ruby", "system", "s
 _SILENT = frozenset(
     {
         "load_ext", "reload_ext", "unload_ext", "matplotlib", "config", "autoreload", "pinfo", "pinfo2", "psearch", "psource", "pdoc", "pdef",
-        "pfile", "time", "timeit", "prun", "pip", "conda", "mamba", "uv", "precision", "pprint", "xmode", "colors",
-        "lsmagic", "magic", "quickref", "ls", "pwd", "history", "hist", "doctest_mode", "logstart", "logstop", "alias", "env", "cd", "set_env",
+        "pfile", "time", "timeit", "prun", "pip", "conda", "mamba", "uv", "xmode", "colors",
+        "lsmagic", "magic", "quickref", "ls", "pwd", "history", "hist", "doctest_mode", "logstart", "logstop", "env", "cd", "set_env",
         "capture", "debug", "pdb", "tb",
     },
 )  # fmt: skip
@@ -135,7 +135,7 @@ def line_magic(name: str, line: str) -> Magic:
         return _environment_magic(line)
     if name in {"run", "pylab", "store", "reset", "reset_selective", "xdel", "load", "loadpy", "macro", "rerun", "recall", "sx", "system", "sc"}:
         return Magic(dynamic=f"%{name}", expands=line, binds=_stored(line) if name == "store" else ())
-    if name in {"cd", "pushd", "popd"}:
+    if name in {"cd", "pushd", "popd", "precision", "pprint", "alias", "unalias", "automagic", "rehashx"}:
         return Magic(state=f"%{name}", expands=line)
     return Magic(expands=line, dynamic="" if name in _SILENT or name.startswith("ml") else f"%{name}")
 
