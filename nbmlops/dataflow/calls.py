@@ -48,7 +48,7 @@ class CallReader(ExpressionReader):
     """Reads calls; the names of functions that do more than call are looked up in two tables."""
 
     by_name: ClassVar[dict[str, str]] = {
-        "eval": "_eval", "exec": "_exec", "globals": "_namespace", "locals": "_namespace", "vars": "_namespace", "setattr": "_setattr",
+        "eval": "_eval", "exec": "_exec", "globals": "_namespace", "locals": "_namespace", "vars": "_namespace", "dir": "_namespace", "setattr": "_setattr",
         "delattr": "_setattr", "__import__": "_import", "import_module": "_import", "run_path": "_dynamic", "run_module": "_dynamic",
     }  # fmt: skip
     by_method: ClassVar[dict[str, str]] = {
@@ -149,6 +149,8 @@ class CallReader(ExpressionReader):
         ast.increment_lineno(tree, line - 1)
         if how == "here" and self.frame is self.module:
             self.visit_all(tree.body)
+        elif how == "aside":
+            self._run_aside(tree)
         elif how == "perhaps" and self.frame is self.module:
             self.guarded += 1
             self.perhaps(tree.body)
@@ -157,6 +159,17 @@ class CallReader(ExpressionReader):
             with self.inside(ClassFrame(self.frame)):
                 self.visit_all(tree.body)
         return True
+
+    def _run_aside(self, tree: ast.Module) -> None:
+        # `%%timeit` makes a function of its code, and calls it
+        frame = FunctionFrame(self.frame)
+        in_call, self.in_call = self.in_call, False
+        with self.inside(frame):
+            self.visit_all(tree.body)
+        self.in_call = in_call
+        carry = self.close(frame)
+        if self.frame is self.module and tree.body:
+            self.module.run(carry, tree.body[0].lineno, soft=self.guarded > 0)
 
     def _exec(self, node: ast.Call) -> None:
         code = self.text(node.args[0]) if len(node.args) == 1 else None

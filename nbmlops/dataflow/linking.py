@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.carrying import merge, settle
 from nbmlops.dataflow.flow import Carry, Flow  # noqa: TC001 - dataclasses show their fields' types
-from nbmlops.dataflow.hidden import HISTORY
+from nbmlops.dataflow.hidden import HISTORY, is_history
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ __all__ = ["BUILTINS", "Link", "Unit", "UnitLinks", "link"]
 BUILTINS = (
     frozenset(vars(builtins))
     | HISTORY
-    | {"get_ipython", "display", "exit", "quit", "__file__", "__builtins__", "__module__", "__qualname__", "__class__"}
+    | {"get_ipython", "display", "exit", "quit", "__file__", "__builtin__", "__builtins__", "__module__", "__qualname__", "__class__"}
 )
 """Names that Python, IPython or a class body provides."""
 
@@ -292,7 +292,7 @@ class _Linker:
             soft = True
         if provider is not None:
             self._link(Link(name=name, provider=provider, line=line, how=how, soft=soft, hidden_by=hidden_by))
-        elif name not in BUILTINS and star is None and not _is_history(name):
+        elif name not in BUILTINS and star is None and not is_history(name):
             soft = soft or bool(self.flow.star_imports)
             if soft and hidden_by is None:
                 return
@@ -349,7 +349,3 @@ class _Linker:
         """Give what a name in the unit's code may bring along: in ``f = partial(f)`` the old object too."""
         found = self.carry_after(name)
         return merge(found, self._carry_before(name)) if name in self.flow.reads else found
-
-
-def _is_history(name: str) -> bool:
-    return name[:1] == "_" and name[1:].lstrip("i").isdecimal()

@@ -80,7 +80,7 @@ class Reader:
     def inside(self, frame: Frame) -> Iterator[None]:
         """Read in an inner scope."""
         outer, self.frame = self.frame, frame
-        unsure, self.unsure = self.unsure, 0 if isinstance(frame, FunctionFrame) else self.unsure
+        unsure, self.unsure = self.unsure, 0 if isinstance(frame, FunctionFrame | ClassFrame) else self.unsure
         try:
             yield
         finally:

@@ -28,6 +28,7 @@ _STAGE_TAG = "stage:"
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)")
 # the transformer takes a second `%%` line for a line magic whose name begins with `%`
 _LATE_MAGIC = re.compile(rf"^[ \t]*%%{MAGIC}(?!\w)", re.MULTILINE)
+_LINE_MAGIC = re.compile(rf"\s*%{MAGIC}(?!\w)")
 
 # cell magics whose body is Python of this notebook
 _WRAPPING_MAGICS = frozenset({"capture", "prun", "time", "timeit"})
@@ -195,6 +196,10 @@ def _misplaced_magic(cell: Cell, notebook: str) -> RoledCell | None:
     if late is not None and (wrapped or (first is None and not _inside_string(cell.source, late.start()))):
         line = cell.source.count("\n", 0, late.start()) + 1
         message, fix = f"%%{MAGIC} stands in line {line}", "make it the cell's first line"
+    elif _LINE_MAGIC.match(cell.source):
+        line = len(cell.source) - len(cell.source.lstrip())
+        line = cell.source.count("\n", 0, line) + 1
+        message, fix = f"%{MAGIC} is a magic of the whole cell", f"write it with two signs: %%{MAGIC}"
     elif first is not None and difflib.get_close_matches(first[1].lower(), [MAGIC], cutoff=0.8):
         line = cell.source.count("\n", 0, first.end()) + 1
         message, fix = f"%%{first[1]} is no magic of nbmlops", f"did you mean %%{MAGIC}?"

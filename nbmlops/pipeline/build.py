@@ -121,7 +121,7 @@ def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: 
         setup_steps=linked.setup_steps(),
         reports=reports,
     )
-    check_build(findings, pipeline, linked.unit_links, source.pieces, linked.effects)
+    check_build(findings, pipeline, source.cells, linked.unit_links, source.pieces, linked.effects)
     for diagnostic in (*changed_between(source.pieces, linked.unit_links), *_kale_findings(source, linked.unit_links, stages)):
         findings.add(diagnostic)
     return Pipeline(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from nbmlops.dataflow.hidden import is_history, is_last_value
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Diagnostic, Pipeline
@@ -43,6 +44,10 @@ class Findings:
         """Keep a diagnostic; the same one twice is one."""
         self._found.setdefault((diagnostic.code, diagnostic.cell, diagnostic.message), diagnostic)
 
+    def unreadable(self) -> int | None:
+        """Return the first cell that could not be read, which may define any name."""
+        return min((item.cell for item in self._found.values() if item.code == "NB109" and item.cell is not None), default=None)
+
     def sorted(self) -> tuple[Diagnostic, ...]:
         """Return the diagnostics by cell, then line, then code."""
         return tuple(sorted(self._found.values(), key=lambda item: (item.cell or 0, item.line or 0, item.code)))
@@ -56,10 +61,18 @@ def check_document(findings: Findings, document: Document, cells: Sequence[Roled
     _repaired_ids(findings, document)
 
 
-def check_build(findings: Findings, pipeline: Pipeline, links: Sequence[UnitLinks], pieces: Sequence[_Piece], effects: Mapping[str, Effects]) -> None:
+def check_build(  # noqa: PLR0913 - all that linking has found
+    findings: Findings,
+    pipeline: Pipeline,
+    cells: Sequence[RoledCell],
+    links: Sequence[UnitLinks],
+    pieces: Sequence[_Piece],
+    effects: Mapping[str, Effects],
+) -> None:
     """Look at how the cells hang together."""
     _undefined_names(findings, links, pieces)
-    _hidden_by_reports(findings, links, pieces)
+    _history(findings, cells, links, pieces)
+    _hidden_by_reports(findings, pipeline, links, pieces)
     _setup_reads_artifacts(findings, links, pieces)
     _missing_options(findings, pipeline, pieces)
     _no_stages(findings, pipeline)
@@ -75,7 +88,8 @@ def _unreadable_cells(findings: Findings, cells: Sequence[RoledCell]) -> None:
             findings.add(
                 Diagnostic(
                     code=roled.error.code,
-                    severity="error",
+                    # stages run without their report cells; these show the traceback, as in the notebook
+                    severity="warning" if roled.role is Role.REPORT else "error",
                     message=roled.error.message,
                     fix=roled.error.fix or "mend the cell",
                     cell=roled.cell.index,
@@ -140,8 +154,10 @@ def _repaired_ids(findings: Findings, document: Document) -> None:
 
 def _undefined_names(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
     cannot_know = False
+    unreadable = findings.unreadable()
     for piece, unit in zip(pieces, links, strict=True):
-        cannot_know = cannot_know or bool(piece.flow.dynamic or piece.flow.star_imports)
+        after_unreadable = unreadable is not None and piece.cell > unreadable
+        cannot_know = cannot_know or after_unreadable or bool(piece.flow.dynamic or piece.flow.star_imports)
         for item in unit.undefined:
             if item.hidden_by is not None:
                 continue  # NB203 says more
@@ -160,10 +176,39 @@ def _undefined_names(findings: Findings, links: Sequence[UnitLinks], pieces: Seq
             )
 
 
-def _hidden_by_reports(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+def _history(findings: Findings, cells: Sequence[RoledCell], links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    """Find what reads IPython's memory of cells that run in another process."""
+    stages = [roled.cell.index for roled in cells if roled.role is Role.STAGE]
+    elsewhere = [roled.cell.index for roled in cells if roled.role is Role.STAGE or (roled.role is Role.SKIP and roled.cell.source.strip())]
     for piece, unit in zip(pieces, links, strict=True):
+        provided = {item.name for item in unit.links}
+        for name in piece.flow.reads.keys() - piece.flow.soft - provided:
+            own = name == "_dh" or (name == "_exit_code" and any(what == "!" for what, _ in piece.flow.dynamic))
+            if own or not is_history(name):
+                continue
+            others = stages if is_last_value(name) else elsewhere
+            if piece.role is not Role.STAGE and not any(cell < piece.cell for cell in others):
+                continue  # all cells before it run in its process
+            findings.add(
+                Diagnostic(
+                    code="NB212",
+                    severity="error",
+                    message=f"{name!r} is what IPython remembers of earlier cells, which do not all run in the process of this one",
+                    fix="bind the value to a name in the cell that makes it, and use that name",
+                    cell=piece.cell,
+                    line=piece.flow.reads[name],
+                    stage=piece.stage,
+                )
+            )
+
+
+def _hidden_by_reports(findings: Findings, pipeline: Pipeline, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    for piece, unit in zip(pieces, links, strict=True):
+        if piece.role is Role.REPORT or not pipeline.stages:
+            continue  # all of them run in one process, in the document's order
         for item in unit.links:
-            if item.hidden_by is None or piece.role is Role.REPORT:
+            # a decorator may call what it is given, and mostly does not
+            if item.hidden_by is None or (item.soft and piece.role is not Role.STAGE):
                 continue
             who = f"stage {piece.stage!r}" if piece.stage else f"setup cell {piece.cell}"
             findings.add(

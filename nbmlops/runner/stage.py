@@ -224,9 +224,12 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     run.observation.in_setup = not own
     if not own:
         with observing(run.observation, run.namespace):
-            return run_cell(run.shell, source, name, keep_history=False)
-    if source.startswith("\n") and not source.lstrip().startswith("%%"):
-        source = f"# %%mlstage{source}"  # IPython strips blank lines at the top: only a comment keeps the magic line's place
+            return run_cell(run.shell, source, name, keep_history=run.task.stage.startswith("@"))
+    if source.startswith("\n") and not source.lstrip().startswith("%%") and "\n" in source.strip():
+        # IPython strips blank lines at the top: only a comment keeps the magic line's place. It is indented as the code is, which
+        # may be so as a whole; and a cell of one line may be a magic without its sign (`ls *.csv`) only if it stays one line
+        indent = source[: len(source) - len(source.lstrip())].rpartition("\n")[2]
+        source = f"{indent}# %%mlstage{source}"
     guarded = {item: state_fingerprint(run.namespace[item], run.context) for item in step.guards if item in run.namespace}
     begun = time.perf_counter()
     with observing(run.observation, run.namespace), run.namespace.watch(run.task.elsewhere):

@@ -146,6 +146,28 @@ def test_failure_says_what_and_where(bench: Bench, cells: list[Any], stage: str,
     assert result.error.cell is not None
 
 
+@pytest.mark.parametrize("code", ["  x = 1\n  y = 2", "\n  x = 1\n\n  y = 2", ">>> x = 1\n>>> y = 2", "x = 1; y = 2"])
+def test_code_may_be_indented_or_pasted(bench: Bench, code: str) -> None:
+    """The magic line above it changes nothing of what IPython takes for code."""
+    done = bench.run(f"%%mlstage a\n{code}", "%%mlstage b\nz = x + y")
+    assert bench.value(done, "a", "y") == 2
+
+
+def test_magic_may_do_without_its_sign(bench: Bench) -> None:
+    """In a cell of one line, unless a variable has that name."""
+    cells = ("%%mlstage a\npwd", "%%mlstage b\nhistory = [1]", "%%mlstage c\nhistory")
+    done = bench.run(*cells)
+    shown = [bench.shown(done.finished[name].cell_outputs)[0][0]["data"]["text/plain"] for name in "ac"]
+    assert shown == [repr(str(bench.folder)), "[1]"]
+
+
+def test_report_cells_of_a_notebook_without_stages_remember_all_cells(bench: Bench) -> None:
+    """Setup cells count as in a kernel."""
+    done = bench.run("import math", "1 + 1", "print(_, _2, Out)", report=True)
+    assert done.finished["@report"].cell_outputs is not None
+    assert "2 2 {2: 2}" in bench.text(done.finished["@report"].cell_outputs)
+
+
 def test_failed_stage_keeps_what_it_printed(bench: Bench) -> None:
     """The outputs up to the error are there, and the error is the last of them."""
     result = bench.run("%%mlstage a\nprint('before')\nraise ValueError('no')").results["a"]
