@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from typing import Literal
 
 from nbmlops.dataflow.flow import PathUse
 
-__all__ = ["FILE_CALLS", "PathCall", "path_calls"]
+__all__ = ["DATABASE_CALLS", "FILE_CALLS", "PathCall", "path_calls", "path_parts"]
 
 Kind = Literal["read", "write"]
 PathCall = tuple[Kind, PathUse]
@@ -35,6 +36,9 @@ _WRITE_FIRST = frozenset(
 _WRITE_SECOND = frozenset({"dump", "write_table", "write_feather"})
 _BASE: dict[str, Kind] = {"read_text": "read", "read_bytes": "read", "write_text": "write", "write_bytes": "write"}
 
+DATABASE_CALLS = frozenset({"sqlite3.connect"})
+"""Dotted names of functions that open a database in a file."""
+
 FILE_CALLS = _READ_FIRST | _WRITE_FIRST | _WRITE_SECOND | frozenset(_BASE) | {"open"}
 """Names of functions and methods that are worth a closer look."""
 
@@ -49,8 +53,18 @@ def path_calls(node: ast.Call) -> list[PathCall]:
     """
     func = node.func
     name = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+    found = _named(node, name)
+    # a function of the notebook may have the name of one that reads or writes
+    return [(kind, replace(use, function=name)) for kind, use in found] if isinstance(func, ast.Name) and name != "open" else found
+
+
+def _named(node: ast.Call, name: str) -> list[PathCall]:
+    func = node.func
     if name == "open":
         return _opened(node)
+    if name == "connect":
+        # a query does not show whether it changes the database
+        return [*_use("read", _argument(node, 0), node), *_use("write", _argument(node, 0), node)]
     if name in _BASE:
         return _use(_BASE[name], func.value, node) if isinstance(func, ast.Attribute) else []
     if name in _READ_FIRST:
@@ -65,7 +79,7 @@ def path_calls(node: ast.Call) -> list[PathCall]:
 
 def _opened(node: ast.Call) -> list[PathCall]:
     func = node.func
-    path, mode = _argument(node, 0), _argument(node, 1)
+    path, mode = _argument(node, 0), node.args[1] if len(node.args) > 1 else None
     if isinstance(func, ast.Attribute) and (path is None or _is_mode(path)):
         path, mode = func.value, path
     for keyword in node.keywords:
@@ -91,7 +105,7 @@ def _argument(node: ast.Call, position: int) -> ast.expr | None:
         argument = node.args[position]
         return None if isinstance(argument, ast.Starred) else argument
     for keyword in node.keywords:
-        if keyword.arg in {"path", "filepath_or_buffer", "path_or_buf", "fname", "file", "io", "filename"}:
+        if keyword.arg in {"path", "filepath_or_buffer", "path_or_buf", "fname", "file", "io", "filename", "database"}:
             return keyword.value
     return None
 
@@ -101,9 +115,14 @@ def _use(kind: Kind, path: ast.expr | None, node: ast.Call, *, names: bool = Tru
     if not parts or (not names and not any(isinstance(part, str) for part in parts)):
         return []
     first = parts[0]
-    if isinstance(first, str) and ("://" in first or "\n" in first or first.startswith(("{", "["))):
+    if isinstance(first, str) and (first == ":memory:" or "://" in first or "\n" in first or first.startswith(("{", "["))):
         return []
     return [(kind, PathUse(parts, node.lineno))]
+
+
+def path_parts(node: ast.expr) -> Parts | None:
+    """Give the parts of an expression that is a path made of literals and names, else None."""
+    return _parts(node)
 
 
 def _parts(node: ast.expr) -> Parts | None:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.dataflow.files import path_parts
 from nbmlops.dataflow.flow import Flow, PathUse
 from nbmlops.dataflow.linking import Link, Unit, UnitLinks, link
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
+from nbmlops.dataflow.stars import Stars
 from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.roles import Role, RoledCell, assign_roles
 from nbmlops.pipeline.checks import Findings, check_build, check_document
@@ -62,17 +64,17 @@ def read_source(document: Document) -> Source:
     pieces: list[Piece] = []
     stages: dict[str, list[RoledCell]] = {}
     postponed = False
+    stars = Stars((document.path.parent if document.path else Path()).resolve(), analyse)
     for roled in cells:
         postponed = postponed or (roled.tree is not None and postpones_annotations(roled.tree))
         if roled.role in _SETUP_ROLES:
-            pieces += [
-                Piece(cell=roled.cell.index, role=roled.role, flow=item.flow, statement=item) for item in statements(roled, postponed=postponed)
-            ]
+            made = statements(roled, postponed=postponed, stars=stars)
+            pieces += [Piece(cell=roled.cell.index, role=roled.role, flow=item.flow, statement=item) for item in made]
         elif roled.role is Role.STAGE and roled.stage and roled.directive:
             stages.setdefault(roled.stage, []).append(roled)
-            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, postponed=postponed), stage=roled.stage))
+            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, stars, postponed=postponed), stage=roled.stage))
         elif roled.role is Role.REPORT:
-            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, postponed=postponed)))
+            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, stars, postponed=postponed)))
     return Source(
         document=document,
         cells=cells,
@@ -130,6 +132,7 @@ class _Linked:
         self.source = source
         self.effects = effects
         self.literals = _literals(source, parameters)
+        self.own_functions = frozenset(name for piece in source.pieces for name in piece.flow.binds if name not in piece.flow.imports)
         self.units = [self._unit(position, piece) for position, piece in enumerate(source.pieces)]
         self.unit_links: tuple[UnitLinks, ...] = link(self.units)
         self.setup_positions = [position for position, piece in enumerate(source.pieces) if piece.statement is not None]
@@ -167,6 +170,8 @@ class _Linked:
         directive = members[0].directive or Directive(name=name)
         code, fingerprints = self.source.codes[name]
         flows = [self.source.pieces[position].flow for position in positions]
+        setup = self._setup_closure(positions)
+        opening = [*flows, *self._code_of(setup)]
         learnt = self.effects.get(name, NO_EFFECTS)
         binds = tuple(sorted({bound for position in positions for bound in self.unit_links[position].writes}))
         return Stage(
@@ -189,14 +194,21 @@ class _Linked:
                     }
                 )
             ),
-            after=tuple(other for other in directive.after if other in self.source.stages and other != name),
-            setup=self._setup_closure(positions),
+            after=tuple(
+                dict.fromkeys((*(other for other in directive.after if other in self.source.stages and other != name), *self._stars(positions, name)))
+            ),
+            setup=setup,
             steps=self._steps(members),
             modules=tuple(sorted({module for flow in flows for module in (*flow.modules, *flow.star_imports)})),
             environment=tuple(sorted({*directive.env, *(variable for flow in flows for variable in flow.environment)})),
-            files_read=self._paths((use for flow in flows for use in flow.files_read), directive.files, ()),
-            files_written=self._paths((use for flow in flows for use in flow.files_written), (), (*directive.writes, *learnt.files_written)),
+            files_read=self._paths((use for flow in opening for use in flow.files_read), directive.files, ()),
+            files_written=self._paths((use for flow in opening for use in flow.files_written), (), (*directive.writes, *learnt.files_written)),
         )
+
+    def _code_of(self, setup: Iterable[int]) -> list[Flow]:
+        """Return what reading tells of the functions and classes among setup statements: they run in the stage that uses them."""
+        pieces = [self.source.pieces[self.setup_positions[index]] for index in setup]
+        return [piece.flow for piece in pieces if piece.statement is not None and piece.statement.defines_code]
 
     def report(self, position: int) -> Report:
         piece = self.source.pieces[position]
@@ -273,8 +285,18 @@ class _Linked:
                         found.setdefault(mate, Read(name=mate, kind="stage", provider=read.provider, cell=read.cell, how=how))
         return tuple(found[name] for name in sorted(found))
 
+    def _stars(self, positions: Iterable[int], stage: str) -> list[str]:
+        """Return the stages whose star imports may bind what the units read: running them tells which names."""
+        links = [item for position in positions for item in self.unit_links[position].links if self._is_open(item)]
+        found = [self.source.pieces[item.provider].stage for item in links if item.provider is not None]
+        return sorted({name for name in found if name is not None and name != stage})
+
+    def _is_open(self, item: Link) -> bool:
+        """Tell whether a stage may provide a name, which only running it tells."""
+        return item.how == "star import" and item.provider is not None and self.source.pieces[item.provider].stage is not None
+
     def _read(self, item: Link) -> Read | None:
-        if item.provider is None:
+        if item.provider is None or self._is_open(item):
             return None
         piece = self.source.pieces[item.provider]
         if piece.stage is not None:
@@ -289,7 +311,7 @@ class _Linked:
         wanted = {*(directive.outs or ()), *directive.metrics}
         for position in positions:
             for reader, item in self._readers.get(position, ()):
-                if self.source.pieces[reader].stage != stage:
+                if self.source.pieces[reader].stage != stage and not self._is_open(item):
                     wanted.add(item.name)
         wanted.update(self._read_later.get(positions[-1], frozenset()).intersection(self._changed_setup(positions)))
         aliases = self.effects.get(stage, NO_EFFECTS).aliases
@@ -321,6 +343,8 @@ class _Linked:
         folder = self.source.document.path.parent if self.source.document.path else Path()
         found: set[str] = set(seen)
         for use in uses:
+            if use.function in self.own_functions:
+                continue
             values = [self.literals.get(part.id) if isinstance(part, ast.Name) else part for part in use.parts]
             texts = [value for value in values if isinstance(value, str)]
             if len(texts) == len(values) and "://" not in "".join(texts):
@@ -376,16 +400,28 @@ class _Linked:
 
 
 def _literals(source: Source, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names that setup sets to one literal and to nothing else, with the value that holds in this run."""
+    """Return the names that one setup cell and nothing else sets to a literal or a literal path, with the value that holds in this run."""
     values: dict[str, Any] = {}
     times: dict[str, int] = {}
     for piece in source.pieces:
+        for name in piece.flow.binds:
+            times[name] = times.get(name, 0) + (piece.role not in {Role.INJECTED, Role.REPORT})
         if piece.statement is not None:
-            for name in piece.flow.binds:
-                times[name] = times.get(name, 0) + (piece.role is not Role.INJECTED)
             values.update(piece.statement.literals)
-    single = {name: value for name, value in values.items() if times[name] <= 1}
-    return {**single, **parameters}
+    single = {name: value for name, value in values.items() if times[name] <= 1} | dict(parameters)
+    for piece in source.pieces:
+        if piece.statement is not None:
+            single.update((name, path) for name, path in _constant_path(piece.statement.tree.body[0], single).items() if times[name] <= 1 and name not in single)
+    return single
+
+
+def _constant_path(node: ast.stmt, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name that a statement sets to a path made of literals and known names, such as ``OUT = Path("data") / name``."""
+    if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)):
+        return {}
+    parts = [values.get(part.id) if isinstance(part, ast.Name) else part for part in path_parts(node.value) or (None,)]
+    texts = [part for part in parts if isinstance(part, str)]
+    return {node.targets[0].id: "".join(texts)} if len(texts) == len(parts) else {}
 
 
 def _with_file_edges(stages: dict[str, Stage], effects: Mapping[str, Effects]) -> dict[str, Stage]:
@@ -415,10 +451,10 @@ def _covers(item: str, path: str) -> bool:
     return item == "." or path.startswith(f"{item}/") or (glob.has_magic(item) and fnmatch.fnmatch(path, item))
 
 
-def _flow(roled: RoledCell, *, postponed: bool) -> Flow:
+def _flow(roled: RoledCell, stars: Stars, *, postponed: bool) -> Flow:
     if roled.tree is None:
         return Flow()
-    return analyse(without_annotations(roled.tree) if postponed else roled.tree)
+    return analyse(without_annotations(roled.tree) if postponed else roled.tree, stars.names)
 
 
 def _step(roled: RoledCell) -> Step:

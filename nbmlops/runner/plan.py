@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -269,7 +270,8 @@ class Planner:
         if inputs is None:
             lacking = next(name for name, provider in stage.inputs.items() if name not in records[provider].outputs)
             return PlannedStage(stage=stage, state="unknown", reasons=(f"hangs on {lacking!r} of stage {stage.inputs[lacking]}, which is not kept",))
-        return self._look_up(stage, inputs, self._files_from(stage, records))
+        done_before = {name: item.record for name, item in planned.items() if item.record is not None}
+        return self._look_up(stage, inputs, self.written_before(stage, done_before))
 
     def _look_up(self, stage: Stage, inputs: Mapping[str, str], files: Mapping[str, str | None]) -> PlannedStage:
         """Find a record that serves the stage, under each set of effects that its code has been seen to have."""
@@ -386,10 +388,16 @@ class Planner:
             files=files,
         )
 
-    @staticmethod
-    def _files_from(stage: Stage, records: Mapping[str, StageRecord]) -> dict[str, str | None]:
-        """Return the digest of each file that an upstream stage wrote: the folder may hold something else by now."""
-        return {path: records[writer].files_written.get(path) for path, writer in stage.files_from.items()}
+    def written_before(self, stage: Stage, records: Mapping[str, StageRecord]) -> dict[str, str]:
+        """Return the digest of each file that a stage reads and one before it wrote: the folder may hold something else by now.
+
+        A stage that may write a file need not have done so: then an earlier one's counts, or what the folder holds.
+        """
+        found: dict[str, str] = {}
+        for name in itertools.takewhile(lambda name: name != stage.name, self.pipeline.stages):
+            written = records[name].files_written if name in records else {}
+            found.update({path: written[path] for path in stage.files_from if path in written})
+        return found
 
     def _plan_report(self, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:
         stage = self.report_stage()

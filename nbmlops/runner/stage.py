@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import numbers
@@ -103,7 +102,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         namespace=namespace,
         recorder=recorder,
         context=Context(namespace=namespace, by_reference=frozenset(task.by_reference), local_roots=(Path(task.project_root),), trusted=task.trusted),
-        observation=Observation(folder, Path(task.project_root), (str(store.local_path("")),)),
+        observation=Observation(folder, Path(task.project_root), (str(store.local_path("")),), task.files_written),
     )
     with ExitStack() as stack:
         drain = stack.enter_context(captured_descriptors(recorder))
@@ -268,7 +267,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     states = random_states()
     draws = tuple(sorted(name for name, state in states.items() if name in drawn and drawn[name] != state))
     files = run.observation.files_read()
-    written = _keep_files(run, {*task.files_written, *run.observation.files_written()})
+    written = _keep_files(run, run.observation.outputs())
     effects = Effects(
         reads=tuple(sorted(run.namespace.observed)),
         writes=writes,
@@ -423,8 +422,7 @@ def _plain_metric(name: str, key: str, value: Any) -> Any:  # noqa: ANN401 - JSO
 def _keep_files(run: _Run, paths: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     folder = Path(run.task.folder)
-    named = {match for path in paths for match in (glob.glob(path, root_dir=folder, recursive=True) if glob.has_magic(path) else [path])}  # noqa: PTH207 - relative names
-    for path in sorted(named):
+    for path in sorted(paths):
         full = folder / path
         if full.is_file() and full.resolve().is_relative_to(Path(run.task.project_root).resolve()):
             found[path] = run.store.objects.put([full.read_bytes()])
