@@ -62,19 +62,18 @@ def _named(node: ast.Call, name: str) -> list[PathCall]:
     func = node.func
     if name == "open":
         return _opened(node)
-    if name == "connect":
-        # a query does not show whether it changes the database
-        return [*_use("read", _argument(node, 0), node), *_use("write", _argument(node, 0), node)]
     if name in _BASE:
         return _use(_BASE[name], func.value, node) if isinstance(func, ast.Attribute) else []
+    # a query does not show whether it changes its database
+    reads = _use("read", _argument(node, 0), node) if name in _READ_FIRST or name == "connect" else []
     if name in _READ_FIRST:
-        return _use("read", _argument(node, 0), node)
+        return reads
     if name in _WRITE_SECOND:
         return _use("write", _argument(node, 1), node)
     if name in {"save", "save_model"} and len(node.args) > 1:
         # np.save(path, a), torch.save(a, path): the literal one is the path
         return _use("write", node.args[0], node, names=False) or _use("write", node.args[1], node, names=False)
-    return _use("write", _argument(node, 0), node)
+    return [*reads, *_use("write", _argument(node, 0), node)]
 
 
 def _opened(node: ast.Call) -> list[PathCall]:

@@ -308,7 +308,8 @@ class _Linker:
             self._link(Link(name=name, provider=star, line=line, how="star import", soft=True))
             soft = True
         if provider is not None:
-            self._link(Link(name=name, provider=provider, line=line, how=how, soft=soft, hidden_by=hidden_by, left_out_by=self.document.left_out.get(name)))
+            left_out_by = self.document.left_out.get(name)
+            self._link(Link(name=name, provider=provider, line=line, how=how, soft=soft, hidden_by=hidden_by, left_out_by=left_out_by))
         elif name not in BUILTINS and star is None and not _is_history(name):
             soft = soft or bool(self.flow.star_imports)
             if soft and hidden_by is None:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataflow.carrying import Held, settle
-from nbmlops.dataflow.flow import Carry, PathUse
 from nbmlops.dataflow.frames import ClassFrame, ComprehensionFrame, Frame, FunctionFrame, ModuleFrame
 from nbmlops.dataflow.state import dotted, environment_variable, is_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from nbmlops.dataflow.flow import Carry, PathUse
 
 __all__ = ["Reader", "namespace_key"]
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ast
-import fnmatch
 import glob
 import hashlib
 import json
 import posixpath
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.dataflow.files import path_parts
 from nbmlops.dataflow.flow import Flow, PathUse
 from nbmlops.dataflow.linking import Link, Unit, UnitLinks, link
 from nbmlops.dataflow.normalise import fingerprint
@@ -22,6 +20,7 @@ from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.roles import Role, RoledCell, assign_roles
 from nbmlops.pipeline.checks import Findings, check_build, check_document
 from nbmlops.pipeline.effects import ALL_NAMES, NO_EFFECTS, Effects
+from nbmlops.pipeline.files import literal_values, with_file_edges
 from nbmlops.pipeline.model import Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
 from nbmlops.pipeline.setup import Statement, postpones_annotations, read_parameters, statements, without_annotations
 
@@ -85,7 +84,12 @@ def read_source(document: Document) -> Source:
     )
 
 
-def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: Mapping[str, Effects] | None = None) -> Pipeline:
+def build(
+    source: Source,
+    parameters: Mapping[str, Any] | None = None,
+    effects: Mapping[str, Effects] | None = None,
+    runs: Mapping[str, str] | None = None,
+) -> Pipeline:
     """Link a document's cells into a pipeline.
 
     Parameters
@@ -95,15 +99,17 @@ def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: 
         Values that override the defaults; paths that the code names may be made of them.
     effects : mapping of str to Effects, optional
         What running each stage has taught, by stage name.
+    runs : mapping of str to str, optional
+        In which run it was seen, where that is known: for telling only.
 
     Returns
     -------
     Pipeline
         With every diagnostic; one of severity error means that it must not be run.
     """
-    linked = _Linked(source, parameters or {}, effects or {})
+    linked = _Linked(source, parameters or {}, effects or {}, runs or {})
     setup = tuple(linked.setup_statement(position) for position in linked.setup_positions)
-    stages = _with_file_edges({name: linked.stage(name) for name in source.stages}, linked.effects)
+    stages = with_file_edges({name: linked.stage(name) for name in source.stages}, linked.effects, linked.runs)
     reports = tuple(linked.report(position) for position, piece in enumerate(source.pieces) if piece.role is Role.REPORT)
     findings = Findings()
     check_document(findings, source.document, source.cells)
@@ -128,10 +134,11 @@ def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: 
 class _Linked:
     """The links of a source under given effects, and what is read off them."""
 
-    def __init__(self, source: Source, parameters: Mapping[str, Any], effects: Mapping[str, Effects]) -> None:
+    def __init__(self, source: Source, parameters: Mapping[str, Any], effects: Mapping[str, Effects], runs: Mapping[str, str]) -> None:
         self.source = source
         self.effects = effects
-        self.literals = _literals(source, parameters)
+        self.runs = runs
+        self.literals = literal_values(source.pieces, parameters)
         self.own_functions = frozenset(name for piece in source.pieces for name in piece.flow.binds if name not in piece.flow.imports)
         self.units = [self._unit(position, piece) for position, piece in enumerate(source.pieces)]
         self.unit_links: tuple[UnitLinks, ...] = link(self.units)
@@ -194,9 +201,10 @@ class _Linked:
                     }
                 )
             ),
-            after=tuple(
-                dict.fromkeys((*(other for other in directive.after if other in self.source.stages and other != name), *self._stars(positions, name)))
-            ),
+            order={
+                **dict.fromkeys(self._stars(positions, name), ("its star import may bind what this stage reads",)),
+                **{other: ("--after",) for other in directive.after if other in self.source.stages and other != name},
+            },
             setup=setup,
             steps=self._steps(members),
             modules=tuple(sorted({module for flow in flows for module in (*flow.modules, *flow.star_imports)})),
@@ -274,7 +282,7 @@ class _Linked:
         found: dict[str, Read] = {}
         for position in positions:
             for item in self.unit_links[position].links:
-                read = self._read(item)
+                read = self._read(item, stage)
                 if read is not None and (read.kind != "stage" or read.provider != stage):
                     found.setdefault(read.name, read)
         for read in [read for read in found.values() if read.kind == "stage"]:
@@ -295,17 +303,38 @@ class _Linked:
         """Tell whether a stage may provide a name, which only running it tells."""
         return item.how == "star import" and item.provider is not None and self.source.pieces[item.provider].stage is not None
 
-    def _read(self, item: Link) -> Read | None:
+    def _read(self, item: Link, reader: str | None) -> Read | None:
         if item.provider is None or self._is_open(item):
             return None
         piece = self.source.pieces[item.provider]
         if piece.stage is not None:
-            return Read(name=item.name, kind="stage", provider=piece.stage, cell=piece.cell, how=item.how)
+            return Read(name=item.name, kind="stage", provider=piece.stage, cell=piece.cell, how=self._how(item, reader, piece.stage))
         if piece.role is Role.REPORT:
             return None
         if item.name in self.source.parameters and piece.role in {Role.PARAMETERS, Role.INJECTED}:
-            return Read(name=item.name, kind="parameter", provider="parameters", cell=piece.cell, how=item.how)
-        return Read(name=item.name, kind="setup", provider="setup", cell=piece.cell, how=item.how)
+            return Read(name=item.name, kind="parameter", provider="parameters", cell=piece.cell, how=self._how(item, reader))
+        return Read(name=item.name, kind="setup", provider="setup", cell=piece.cell, how=self._how(item, reader))
+
+    def _how(self, item: Link, reader: str | None, provider: str | None = None) -> str:
+        """Say how a read was found, and what is known of it from running only."""
+        parts = [item.how + self._seen(reader) if item.how == "learnt" else item.how]
+        if reader is not None and item.how == "name" and item.name in self.effects.get(reader, NO_EFFECTS).mutated:
+            parts.append(f"changed in place here{self._seen(reader)}")
+        taught = self.effects.get(provider, NO_EFFECTS) if provider is not None else NO_EFFECTS
+        links = self.unit_links[item.provider] if item.provider is not None else None
+        if item.name in taught.mutated:
+            parts.append(f"changed in place by {provider}{self._seen(provider)}")
+        elif item.name in taught.writes:
+            parts.append(f"bound by {provider}{self._seen(provider)}")
+        elif links is not None and provider is not None and item.name in links.mutates and item.how != "mutated here":
+            mates = next((names for names in taught.aliases if item.name in names), ())
+            others = ", ".join(name for name in mates if name != item.name)
+            parts.append(f"shares state with {others} of {provider}{self._seen(provider)}" if others else f"changed in place by {provider}")
+        return "; ".join(parts)
+
+    def _seen(self, stage: str | None) -> str:
+        run = self.runs.get(stage or "")
+        return f", seen in run {run[:8]}" if run else ", seen when it ran"
 
     def _wants(self, positions: list[int], stage: str, directive: Directive) -> tuple[str, ...]:
         wanted = {*(directive.outs or ()), *directive.metrics}
@@ -397,58 +426,6 @@ class _Linked:
         later = self._read_later.get(positions[-1], frozenset())
         candidates = [item for item in self.setup_positions if item < positions[-1] and later.intersection(self.unit_links[item].writes)]
         return [position for position in candidates if changed & self._setup_below([position])]
-
-
-def _literals(source: Source, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names that one setup cell and nothing else sets to a literal or a literal path, with the value that holds in this run."""
-    values: dict[str, Any] = {}
-    times: dict[str, int] = {}
-    for piece in source.pieces:
-        for name in piece.flow.binds:
-            times[name] = times.get(name, 0) + (piece.role not in {Role.INJECTED, Role.REPORT})
-        if piece.statement is not None:
-            values.update(piece.statement.literals)
-    single = {name: value for name, value in values.items() if times[name] <= 1} | dict(parameters)
-    for piece in source.pieces:
-        if piece.statement is not None:
-            single.update((name, path) for name, path in _constant_path(piece.statement.tree.body[0], single).items() if times[name] <= 1 and name not in single)
-    return single
-
-
-def _constant_path(node: ast.stmt, values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name that a statement sets to a path made of literals and known names, such as ``OUT = Path("data") / name``."""
-    if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)):
-        return {}
-    parts = [values.get(part.id) if isinstance(part, ast.Name) else part for part in path_parts(node.value) or (None,)]
-    texts = [part for part in parts if isinstance(part, str)]
-    return {node.targets[0].id: "".join(texts)} if len(texts) == len(parts) else {}
-
-
-def _with_file_edges(stages: dict[str, Stage], effects: Mapping[str, Effects]) -> dict[str, Stage]:
-    """Keep the document's order among the stages that read or write one file.
-
-    A reader takes the file from the last stage before it that writes it; a writer waits for those that read or wrote it before.
-    """
-    writers: dict[str, str] = {}
-    users: dict[str, list[str]] = {}
-    found: dict[str, Stage] = {}
-    for stage in stages.values():
-        learnt = effects.get(stage.name, NO_EFFECTS)
-        read = {*stage.files_read, *learnt.files_read, *learnt.files_absent}
-        sources = {path: writers[path] for path in sorted(read) if path in writers}
-        before = [user for path in stage.files_written for user in users.get(path, ())]
-        before += [writer for written, writer in writers.items() for item in read if _covers(item, written)]
-        after = tuple(dict.fromkeys((*stage.after, *before)))
-        found[stage.name] = replace(stage, files_from=sources, after=after)
-        writers.update(dict.fromkeys(stage.files_written, stage.name))
-        for path in {*read, *stage.files_written}:
-            users.setdefault(path, []).append(stage.name)
-    return found
-
-
-def _covers(item: str, path: str) -> bool:
-    """Tell whether something that is read, a folder or a pattern, holds a path."""
-    return item == "." or path.startswith(f"{item}/") or (glob.has_magic(item) and fnmatch.fnmatch(path, item))
 
 
 def _flow(roled: RoledCell, stars: Stars, *, postponed: bool) -> Flow:

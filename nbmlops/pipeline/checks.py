@@ -214,11 +214,12 @@ def _hidden_by_stars(findings: Findings, links: Sequence[UnitLinks], pieces: Seq
             if provider is None or star_piece.stage is not None:
                 continue
             source = star_piece.flow.star_imports[0]
+            what = f"{item.name!r} of stage {provider!r}, and `from {source} import *` in cell {star_piece.cell} may bind it again"
             findings.add(
                 Diagnostic(
                     code="NB216",
                     severity="error",
-                    message=f"{_who(piece)} reads {item.name!r} of stage {provider!r}, and `from {source} import *` in cell {star_piece.cell} may bind it again",
+                    message=f"{_who(piece)} reads {what}",
                     fix=f"import from {source} the names that you use, or move cell {star_piece.cell} above stage {provider!r}",
                     cell=piece.cell,
                     line=item.line or None,

@@ -114,6 +114,7 @@ class Planner:
         self._known: dict[str, tuple[StageRecord, ...]] = {}
         self._skipped: frozenset[str] = frozenset()
         self.effects: dict[str, Effects] = {name: self._last_effects(name) for name in source.stages}
+        self._seen_in = {name: records[0].run_id for name in source.stages if (records := self._records(name))}
         self.pipeline = self._build()
 
     @property
@@ -121,12 +122,13 @@ class Planner:
         """The notebook's name in records: its path relative to the project root."""
         return notebook_name(self.source, self.surroundings)
 
-    def learn(self, stage: str, effects: Effects) -> bool:
+    def learn(self, stage: str, effects: Effects, run_id: str = "") -> bool:
         """Take over what running a stage has taught; tell whether the pipeline's links have changed by it."""
         if self.effects.get(stage) == effects:
             return False
         relink = _structure(self.effects.get(stage, NO_EFFECTS)) != _structure(effects)
         self.effects[stage] = effects
+        self._seen_in[stage] = run_id
         if relink:
             self.pipeline = self._build()
         return relink
@@ -147,7 +149,7 @@ class Planner:
             relinked = [
                 item
                 for item in stages.values()
-                if item.record is not None and item.stage.name not in done and self.learn(item.stage.name, item.record.effects)
+                if item.record is not None and item.stage.name not in done and self.learn(item.stage.name, item.record.effects, item.record.run_id)
             ]
             if not relinked:
                 break
@@ -209,7 +211,6 @@ class Planner:
             wants=(),
             binds=(),
             later=(),
-            after=(),
             setup=tuple(range(len(self.pipeline.setup))),
             steps=tuple(steps),
             modules=tuple(sorted({module for item in reports for module in item.modules})),
@@ -242,7 +243,7 @@ class Planner:
         return frozenset(found)
 
     def _build(self) -> Pipeline:
-        return build(self.source, self.trial.parameters, self.effects)
+        return build(self.source, self.trial.parameters, self.effects, self._seen_in)
 
     def _pass(self, done: Mapping[str, StageRecord]) -> dict[str, PlannedStage]:
         planned: dict[str, PlannedStage] = {}

@@ -2,14 +2,14 @@
 
 What is expected of a stage is one line: ``b: x@a, K@setup (in f) -> y writes o.txt``. It reads `x`, which stage `a` provides, and `K`, a free name of
 `f` that setup provides; it hands on `y`, and writes a file. In brackets stands how the read was found, where its code does not simply name it:
-``(in f)`` a free name of `f`, ``(!)`` changed here, ``(?)`` kept where it is not bound anew, ``(--in)``, ``(file)``. ``also: a>b`` are edges without a
-read, ``codes:`` the diagnostics on reading and linking. ``note: not run`` stands where the cells cannot run, or do what only running can tell.
+``(in f)`` a free name of `f`, ``(!)`` changed here, ``(?)`` kept where it is not bound anew, ``(--in)``, ``(file)``; ``(changed)`` says that the
+provider did not make the object, but changed it in place. ``also: a>b`` are edges without a read, ``codes:`` the diagnostics on reading and linking.
+``note: not run`` stands where the cells cannot run, or do what only running can tell.
 
 What a call of a method gives may hold the method's object: so ``y = C().m()`` brings the class along, and whoever reads `y` reads `C` ``(in y)``.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -18,16 +18,18 @@ import inspect
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nbmlops.notebook.code import to_python
 from nbmlops.notebook.document import parse_document
 from nbmlops.pipeline.build import build, read_source
-from nbmlops.pipeline.model import Pipeline, Stage
 from tests.acceptance.project import notebook_json
 from tests.dataflow.casebook import Case, cases
+
+if TYPE_CHECKING:
+    from nbmlops.pipeline.model import Pipeline, Stage
 
 CASES = cases(Path(__file__).with_name("cases"))
 _HOWS = {"name": "", "mutated here": "(!)", "kept version": "(?)", "star import": "(*)"}
@@ -58,7 +60,9 @@ def _line(stage: Stage) -> str:
 
 
 def _how(how: str) -> str:
-    return _HOWS.get(how, f"({how.replace('free name of', 'in')})")
+    found, _, more = how.partition("; ")
+    shown = _HOWS.get(found, f"({found.replace('free name of', 'in')})")
+    return f"{shown} (changed)".lstrip() if more.startswith("changed in place by") else shown
 
 
 def _normal(line: str) -> str:
