@@ -15,14 +15,14 @@ Kind = Literal["read", "write"]
 PathCall = tuple[Kind, PathUse]
 Parts = tuple[str | ast.Name, ...]
 
-_MODE = re.compile(r"[rwaxbtU+]{1,4}")
+_MODE = re.compile(r"[rwaxcbtU+]{1,4}")
 _PATH_TYPES = frozenset({"Path", "PurePath", "PosixPath", "str", "fspath", "abspath"})
 
 _READ_FIRST = frozenset(
     {
         "read_csv", "read_feather", "read_table", "read_fwf", "read_excel", "read_json", "read_parquet", "read_orc", "read_pickle", "read_hdf",
         "read_xml", "read_stata", "read_sas", "read_spss", "read_file", "read_ipc", "read_avro", "read_ndjson", "scan_csv", "scan_parquet",
-        "scan_ipc", "scan_ndjson", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "imread", "load_npz", "open_dataset", "loadmat",
+        "scan_ipc", "scan_ndjson", "load", "loadtxt", "genfromtxt", "fromfile", "imread", "load_npz", "open_dataset", "loadmat",
     },
 )  # fmt: skip
 _WRITE_FIRST = frozenset(
@@ -39,7 +39,7 @@ _BASE: dict[str, Kind] = {"read_text": "read", "read_bytes": "read", "write_text
 DATABASE_CALLS = frozenset({"sqlite3.connect"})
 """Dotted names of functions that open a database in a file."""
 
-FILE_CALLS = _READ_FIRST | _WRITE_FIRST | _WRITE_SECOND | frozenset(_BASE) | {"open"}
+FILE_CALLS = _READ_FIRST | _WRITE_FIRST | _WRITE_SECOND | frozenset(_BASE) | {"open", "memmap"}
 """Names of functions and methods that are worth a closer look."""
 
 
@@ -60,7 +60,7 @@ def path_calls(node: ast.Call) -> list[PathCall]:
 
 def _named(node: ast.Call, name: str) -> list[PathCall]:
     func = node.func
-    if name == "open":
+    if name in {"open", "memmap"}:
         return _opened(node)
     if name in _BASE:
         return _use(_BASE[name], func.value, node) if isinstance(func, ast.Attribute) else []
@@ -78,17 +78,20 @@ def _named(node: ast.Call, name: str) -> list[PathCall]:
 
 def _opened(node: ast.Call) -> list[PathCall]:
     func = node.func
-    path, mode = _argument(node, 0), node.args[1] if len(node.args) > 1 else None
-    if isinstance(func, ast.Attribute) and (path is None or _is_mode(path)):
+    # np.memmap(path, dtype, mode), which has no owner that could be the path
+    mapped = isinstance(func, ast.Attribute) and func.attr == "memmap"
+    place = 2 if mapped else 1
+    path, mode = _argument(node, 0), node.args[place] if len(node.args) > place else None
+    if isinstance(func, ast.Attribute) and not mapped and (path is None or _is_mode(path)):
         path, mode = func.value, path
     for keyword in node.keywords:
         if keyword.arg == "mode":
             mode = keyword.value
     if mode is not None and not _is_mode(mode):
         return []
-    text = str(mode.value) if isinstance(mode, ast.Constant) else "r"
+    text = str(mode.value) if isinstance(mode, ast.Constant) else "r+" if mapped else "r"
     uses: list[PathCall] = []
-    if "r" in text or "a" in text or "+" in text:
+    if "w" not in text and "x" not in text:
         uses += _use("read", path, node)
     if set(text) & set("wax+"):
         uses += _use("write", path, node)

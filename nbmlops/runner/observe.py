@@ -150,7 +150,7 @@ class Observation:
             return None
         if full.startswith(self._packages) and (full.endswith(_CODE_SUFFIXES) or ".dist-info" in full or os.path.isdir(full)):  # noqa: PTH112
             return None
-        if full.endswith((".py", ".so")):
+        if full.endswith((".py", ".so")) or (full.endswith(".zip") and full in sys.path):
             return None
         if not inside and full.startswith(self._temporary):
             return None

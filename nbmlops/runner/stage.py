@@ -57,6 +57,7 @@ class _Run:
     loaded: dict[str, str] = field(default_factory=dict)
     before: dict[str, str | None] = field(default_factory=dict)
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    withheld: dict[str, tuple[Any, str | None]] = field(default_factory=dict)
     seconds: float = 0.0
     failed_cell: int | None = None
 
@@ -144,6 +145,8 @@ def _prepare(run: _Run) -> None:
     """Get the namespace ready for the stage's own cells: setup has run."""
     task = run.task
     run.namespace.withhold(set(task.setup_names) - set(task.expected))
+    watched = {name: value for name, value in run.namespace.withheld.items() if name in task.later}
+    run.withheld = {name: (value, state_fingerprint(value, run.context)) for name, value in watched.items()}
     # setup that seeds for itself (np.random.seed(0)) keeps its state
     seed_random(derive_seed(task.seed, task.draw), only=untouched_since(_setup_seed(task)))
 
@@ -302,7 +305,17 @@ def _unforeseen(run: _Run) -> tuple[str, ...]:
     """Return the names read later that the stage has bound though reading it did not tell (``exec``)."""
     task = run.task
     foreseen = {*task.binds, *task.setup_names, *run.loaded}
-    return tuple(sorted(name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace))
+    found = {name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace}
+    # a name of setup that it was not known to use: it has bound it anew without looking, or changed what it found
+    return tuple(sorted(found | {name for name, item in run.withheld.items() if name not in run.loaded and _is_replaced(run, name, item)}))
+
+
+def _is_replaced(run: _Run, name: str, before: tuple[Any, str | None]) -> bool:
+    value, digest = before
+    if not dict.__contains__(run.namespace, name):
+        return False
+    now = run.namespace[name]
+    return now is not value or (name in run.namespace.observed and state_fingerprint(now, run.context) != digest)
 
 
 def _aliases(run: _Run, kept: list[str], changed: list[str]) -> tuple[tuple[str, ...], ...]:
