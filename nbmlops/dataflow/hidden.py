@@ -150,11 +150,9 @@ def cell_magic(name: str, line: str, body: str) -> Magic:
         return Magic(code=((f"{_without_options(line)}\n{body}", "aside", 0),), expands=line)
     if name in {"time", "prun"}:
         return Magic(code=((_without_options(line), "here", 0), (body, "here", 1)), expands=line)
-    if name in {"writefile", "file"}:
-        words = [word for word in line.split() if word != "-a"]
-        return Magic(expands=line, written=words[0] if len(words) == 1 else "")
     if name in _FOREIGN:
-        return Magic(expands=line)
+        words = [word for word in line.split() if word != "-a"] if name in {"writefile", "file"} else []
+        return Magic(expands=line, written=words[0] if len(words) == 1 else "")
     if name in _SHELLS:
         text = f"{line}\n{body}" if name in {"!", "sx", "system"} else line
         return Magic(expands=text, dynamic=f"%%{name}", binds=tuple(re.findall(r"--(?:out|err|proc)[= ]\s*([^\W\d]\w*)", line)))

@@ -12,7 +12,7 @@ from nbmlops.dataflow.frames import ClassFrame, State
 from nbmlops.dataflow.hidden import is_history
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Binding", "Carry", "Flow", "PathUse", "analyse"]
 
@@ -20,13 +20,15 @@ _SWALLOWING = ("suppress", "raises")
 _CATCH_ALL = frozenset({"NameError", "Exception", "BaseException"})
 
 
-def analyse(tree: ast.Module) -> Flow:
+def analyse(tree: ast.Module, stars: Callable[[str], Mapping[str, bool] | None] | None = None) -> Flow:
     """Read module-level code once, from top to bottom.
 
     Parameters
     ----------
     tree : ast.Module
         The code, after IPython syntax became Python.
+    stars : callable, optional
+        Gives the names that ``from m import *`` binds, each with whether it surely does; None where nobody can know.
 
     Examples
     --------
@@ -34,7 +36,7 @@ def analyse(tree: ast.Module) -> Flow:
     >>> dict(flow.reads), flow.binds["y"].kind
     ({'x': 1}, 'definite')
     """
-    reader = _Reader()
+    reader = _Reader(stars)
     reader.visit_all(tree.body)
     return reader.flow()
 
@@ -54,6 +56,7 @@ class _Reader(DefinitionReader):
             soft=frozenset(module.reads.keys() - module.hard),
             binds=binds,
             deleted=frozenset(module.state.gone),
+            perhaps_deleted=frozenset(module.state.perhaps_gone - module.state.gone - binds.keys()),
             mutates=module.mutated,
             carries={name: carry for name, carry in module.state.carries.items() if name not in module.state.gone},
             before={name: frozenset(names) for name, names in module.before.items() if names},

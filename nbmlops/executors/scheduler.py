@@ -326,11 +326,8 @@ class Scheduler:
 
     def _read_others(self, stage: Stage, outcome: StageOutcome) -> bool:
         """Tell whether the stage read a file that an upstream stage writes, and found what somebody else had written."""
-        return any(
-            path in outcome.files and outcome.files[path] != self.finished[writer].files_written.get(path)
-            for path, writer in stage.files_from.items()
-            if writer in self.finished
-        )
+        written = self.planner.written_before(stage, self.finished)
+        return any(path in outcome.files and outcome.files[path] != digest for path, digest in written.items())
 
     def _drop_damaged(self, stage: Stage) -> bool:
         """Forget upstream results whose bytes the store has lost, so that they are computed again."""
@@ -382,9 +379,9 @@ class Scheduler:
         if not set(stage.wants) <= set(record.outputs):
             return False
         files = record.components.get("files", {})
-        for path, writer in stage.files_from.items():
-            if writer in self.finished and path in files and files[path] != self.finished[writer].files_written.get(path):
-                return False
+        written = self.planner.written_before(stage, self.finished)
+        if any(path in files and files[path] != digest for path, digest in written.items()):
+            return False
         identities = self.planner.identities(stage, self.finished)
         return identities is None or all(record.components.get("inputs", {}).get(name) == value for name, value in identities.items())
 

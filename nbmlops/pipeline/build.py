@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import fnmatch
 import glob
 import hashlib
 import json
 import posixpath
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,14 @@ from nbmlops.dataflow.flow import Flow, PathUse
 from nbmlops.dataflow.linking import Link, Unit, UnitLinks, link
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
+from nbmlops.dataflow.stars import Stars
 from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.kale import speaks_kale
 from nbmlops.notebook.roles import Role, RoledCell, assign_roles
 from nbmlops.pipeline.between import changed_between, held_names
 from nbmlops.pipeline.checks import Findings, check_build, check_document
 from nbmlops.pipeline.effects import ALL_NAMES, NO_EFFECTS, Effects
+from nbmlops.pipeline.files import literal_values, with_file_edges
 from nbmlops.pipeline.kale import KaleOrder, differing_values, kale_order
 from nbmlops.pipeline.model import Diagnostic, Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
 from nbmlops.pipeline.setup import Statement, postpones_annotations, read_parameters, statements, without_annotations
@@ -68,18 +69,17 @@ def read_source(document: Document) -> Source:
     pieces: list[Piece] = []
     stages: dict[str, list[RoledCell]] = {}
     postponed = False
+    stars = Stars((document.path.parent if document.path else Path()).resolve(), analyse)
     for roled in cells:
         postponed = postponed or (roled.tree is not None and postpones_annotations(roled.tree))
         if roled.role in _SETUP_ROLES:
-            pieces += [
-                Piece(cell=roled.cell.index, role=roled.role, flow=item.flow, statement=item, prelude=roled.prelude)
-                for item in statements(roled, postponed=postponed)
-            ]
+            made = statements(roled, postponed=postponed, stars=stars)
+            pieces += [Piece(cell=roled.cell.index, role=roled.role, flow=item.flow, statement=item, prelude=roled.prelude) for item in made]
         elif roled.role is Role.STAGE and roled.stage and roled.directive:
             stages.setdefault(roled.stage, []).append(roled)
-            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, postponed=postponed), stage=roled.stage))
+            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, stars, postponed=postponed), stage=roled.stage))
         elif roled.role is Role.REPORT:
-            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, postponed=postponed)))
+            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, stars, postponed=postponed)))
     order = kale_order(pieces)
     return Source(
         document=document,
@@ -92,7 +92,12 @@ def read_source(document: Document) -> Source:
     )
 
 
-def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: Mapping[str, Effects] | None = None) -> Pipeline:
+def build(
+    source: Source,
+    parameters: Mapping[str, Any] | None = None,
+    effects: Mapping[str, Effects] | None = None,
+    runs: Mapping[str, str] | None = None,
+) -> Pipeline:
     """Link a document's cells into a pipeline.
 
     Parameters
@@ -102,15 +107,17 @@ def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: 
         Values that override the defaults; paths that the code names may be made of them.
     effects : mapping of str to Effects, optional
         What running each stage has taught, by stage name.
+    runs : mapping of str to str, optional
+        In which run it was seen, where that is known: for telling only.
 
     Returns
     -------
     Pipeline
         With every diagnostic; one of severity error means that it must not be run.
     """
-    linked = _Linked(source, parameters or {}, effects or {})
+    linked = _Linked(source, parameters or {}, effects or {}, runs or {})
     setup = tuple(linked.setup_statement(position) for position in linked.setup_positions)
-    stages = _with_file_edges({name: linked.stage(name) for name in source.stages}, linked.effects)
+    stages = with_file_edges({name: linked.stage(name) for name in source.stages}, linked.effects, linked.runs)
     reports = tuple(linked.report(position) for position, piece in enumerate(source.pieces) if piece.role is Role.REPORT)
     findings = Findings()
     check_document(findings, source.document, source.cells)
@@ -143,10 +150,12 @@ def _kale_findings(source: Source, links: tuple[UnitLinks, ...], stages: Mapping
 class _Linked:
     """The links of a source under given effects, and what is read off them."""
 
-    def __init__(self, source: Source, parameters: Mapping[str, Any], effects: Mapping[str, Effects]) -> None:
+    def __init__(self, source: Source, parameters: Mapping[str, Any], effects: Mapping[str, Effects], runs: Mapping[str, str]) -> None:
         self.source = source
         self.effects = effects
-        self.literals = _literals(source, parameters)
+        self.runs = runs
+        self.literals = literal_values(source.pieces, parameters)
+        self.own_functions = frozenset(name for piece in source.pieces for name in piece.flow.binds if name not in piece.flow.imports)
         self.units = [self._unit(position, piece) for position, piece in enumerate(source.pieces)]
         self.unit_links: tuple[UnitLinks, ...] = link(self.units)
         self.held = held_names(source.pieces, self.unit_links)
@@ -186,6 +195,8 @@ class _Linked:
         directive = members[0].directive or Directive(name=name)
         code, fingerprints = self.source.codes[name]
         flows = [self.source.pieces[position].flow for position in positions]
+        setup = self._setup_closure(positions)
+        opening = [*flows, *self._code_of(setup)]
         learnt = self.effects.get(name, NO_EFFECTS)
         binds = tuple(sorted({bound for position in positions for bound in self.unit_links[position].writes}))
         return Stage(
@@ -208,14 +219,22 @@ class _Linked:
                     }
                 )
             ),
-            after=tuple(other for other in directive.after if other in self.source.stages and other != name),
-            setup=self._setup_closure(positions),
+            order={
+                **dict.fromkeys(self._stars(positions, name), ("its star import may bind what this stage reads",)),
+                **{other: ("--after",) for other in directive.after if other in self.source.stages and other != name},
+            },
+            setup=setup,
             steps=self._steps(members, positions),
             modules=tuple(sorted({module for flow in flows for module in (*flow.modules, *flow.star_imports)})),
             environment=tuple(sorted({*directive.env, *(variable for flow in flows for variable in flow.environment)})),
-            files_read=self._paths((use for flow in flows for use in flow.files_read), directive.files, ()),
-            files_written=self._paths((use for flow in flows for use in flow.files_written), (), (*directive.writes, *learnt.files_written)),
+            files_read=self._paths((use for flow in opening for use in flow.files_read), directive.files, ()),
+            files_written=self._paths((use for flow in opening for use in flow.files_written), (), (*directive.writes, *learnt.files_written)),
         )
+
+    def _code_of(self, setup: Iterable[int]) -> list[Flow]:
+        """Return what reading tells of the functions and classes among setup statements: they run in the stage that uses them."""
+        pieces = [self.source.pieces[self.setup_positions[index]] for index in setup]
+        return [piece.flow for piece in pieces if piece.statement is not None and piece.statement.defines_code]
 
     def report(self, position: int) -> Report:
         piece = self.source.pieces[position]
@@ -289,7 +308,7 @@ class _Linked:
         found: dict[str, Read] = {}
         for position in positions:
             for item in self.unit_links[position].links:
-                read = self._read(item)
+                read = self._read(item, stage)
                 if read is not None and (read.kind != "stage" or read.provider != stage):
                     found.setdefault(read.name, read)
         for read in [read for read in found.values() if read.kind == "stage"]:
@@ -300,17 +319,48 @@ class _Linked:
                         found.setdefault(mate, Read(name=mate, kind="stage", provider=read.provider, cell=read.cell, how=how))
         return tuple(found[name] for name in sorted(found))
 
-    def _read(self, item: Link) -> Read | None:
-        if item.provider is None:
+    def _stars(self, positions: Iterable[int], stage: str) -> list[str]:
+        """Return the stages whose star imports may bind what the units read: running them tells which names."""
+        links = [item for position in positions for item in self.unit_links[position].links if self._is_open(item)]
+        found = [self.source.pieces[item.provider].stage for item in links if item.provider is not None]
+        return sorted({name for name in found if name is not None and name != stage})
+
+    def _is_open(self, item: Link) -> bool:
+        """Tell whether a stage may provide a name, which only running it tells."""
+        return item.how == "star import" and item.provider is not None and self.source.pieces[item.provider].stage is not None
+
+    def _read(self, item: Link, reader: str | None) -> Read | None:
+        if item.provider is None or self._is_open(item):
             return None
         piece = self.source.pieces[item.provider]
         if piece.stage is not None:
-            return Read(name=item.name, kind="stage", provider=piece.stage, cell=piece.cell, how=item.how)
+            return Read(name=item.name, kind="stage", provider=piece.stage, cell=piece.cell, how=self._how(item, reader, piece.stage))
         if piece.role is Role.REPORT:
             return None
         if item.name in self.source.parameters and piece.role in {Role.PARAMETERS, Role.INJECTED}:
-            return Read(name=item.name, kind="parameter", provider="parameters", cell=piece.cell, how=item.how)
-        return Read(name=item.name, kind="setup", provider="setup", cell=piece.cell, how=item.how)
+            return Read(name=item.name, kind="parameter", provider="parameters", cell=piece.cell, how=self._how(item, reader))
+        return Read(name=item.name, kind="setup", provider="setup", cell=piece.cell, how=self._how(item, reader))
+
+    def _how(self, item: Link, reader: str | None, provider: str | None = None) -> str:
+        """Say how a read was found, and what is known of it from running only."""
+        parts = [item.how + self._seen(reader) if item.how == "learnt" else item.how]
+        if reader is not None and item.how == "name" and item.name in self.effects.get(reader, NO_EFFECTS).mutated:
+            parts.append(f"changed in place here{self._seen(reader)}")
+        taught = self.effects.get(provider, NO_EFFECTS) if provider is not None else NO_EFFECTS
+        links = self.unit_links[item.provider] if item.provider is not None else None
+        if item.name in taught.mutated:
+            parts.append(f"changed in place by {provider}{self._seen(provider)}")
+        elif item.name in taught.writes:
+            parts.append(f"bound by {provider}{self._seen(provider)}")
+        elif links is not None and provider is not None and item.name in links.mutates and item.how != "mutated here":
+            mates = next((names for names in taught.aliases if item.name in names), ())
+            others = ", ".join(name for name in mates if name != item.name)
+            parts.append(f"shares state with {others} of {provider}{self._seen(provider)}" if others else f"changed in place by {provider}")
+        return "; ".join(parts)
+
+    def _seen(self, stage: str | None) -> str:
+        run = self.runs.get(stage or "")
+        return f", seen in run {run[:8]}" if run else ", seen when it ran"
 
     def _wants(self, positions: list[int], stage: str, directive: Directive) -> tuple[str, ...]:
         wanted = {*(directive.outs or ()), *directive.metrics}
@@ -319,7 +369,7 @@ class _Linked:
         wanted -= taken - {name for position in positions for name in self.unit_links[position].writes} - set(directive.outs or ())
         for position in positions:
             for reader, item in self._readers.get(position, ()):
-                if self.source.pieces[reader].stage != stage:
+                if self.source.pieces[reader].stage != stage and not self._is_open(item):
                     wanted.add(item.name)
         wanted.update(self._read_later.get(positions[-1], frozenset()).intersection(self._changed_setup(positions)))
         aliases = self.effects.get(stage, NO_EFFECTS).aliases
@@ -351,6 +401,8 @@ class _Linked:
         folder = self.source.document.path.parent if self.source.document.path else Path()
         found: set[str] = set(seen)
         for use in uses:
+            if use.function in self.own_functions:
+                continue
             values = [self.literals.get(part.id) if isinstance(part, ast.Name) else part for part in use.parts]
             texts = [value for value in values if isinstance(value, str)]
             if len(texts) == len(values) and "://" not in "".join(texts):
@@ -405,50 +457,10 @@ class _Linked:
         return [position for position in candidates if changed & self._setup_below([position])]
 
 
-def _literals(source: Source, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names that setup sets to one literal and to nothing else, with the value that holds in this run."""
-    values: dict[str, Any] = {}
-    times: dict[str, int] = {}
-    for piece in source.pieces:
-        if piece.statement is not None:
-            for name in piece.flow.binds:
-                times[name] = times.get(name, 0) + (piece.role is not Role.INJECTED)
-            values.update(piece.statement.literals)
-    single = {name: value for name, value in values.items() if times[name] <= 1}
-    return {**single, **parameters}
-
-
-def _with_file_edges(stages: dict[str, Stage], effects: Mapping[str, Effects]) -> dict[str, Stage]:
-    """Keep the document's order among the stages that read or write one file.
-
-    A reader takes the file from the last stage before it that writes it; a writer waits for those that read or wrote it before.
-    """
-    writers: dict[str, str] = {}
-    users: dict[str, list[str]] = {}
-    found: dict[str, Stage] = {}
-    for stage in stages.values():
-        learnt = effects.get(stage.name, NO_EFFECTS)
-        read = {*stage.files_read, *learnt.files_read, *learnt.files_absent}
-        sources = {path: writers[path] for path in sorted(read) if path in writers}
-        before = [user for path in stage.files_written for user in users.get(path, ())]
-        before += [writer for written, writer in writers.items() for item in read if _covers(item, written)]
-        after = tuple(dict.fromkeys((*stage.after, *before)))
-        found[stage.name] = replace(stage, files_from=sources, after=after)
-        writers.update(dict.fromkeys(stage.files_written, stage.name))
-        for path in {*read, *stage.files_written}:
-            users.setdefault(path, []).append(stage.name)
-    return found
-
-
-def _covers(item: str, path: str) -> bool:
-    """Tell whether something that is read, a folder or a pattern, holds a path."""
-    return item == "." or path.startswith(f"{item}/") or (glob.has_magic(item) and fnmatch.fnmatch(path, item))
-
-
-def _flow(roled: RoledCell, *, postponed: bool) -> Flow:
+def _flow(roled: RoledCell, stars: Stars, *, postponed: bool) -> Flow:
     if roled.tree is None:
         return Flow()
-    return analyse(without_annotations(roled.tree) if postponed else roled.tree)
+    return analyse(without_annotations(roled.tree) if postponed else roled.tree, stars.names)
 
 
 def _step(roled: RoledCell, *, early: bool = False, guards: tuple[str, ...] = ()) -> Step:

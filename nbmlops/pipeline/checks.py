@@ -61,7 +61,7 @@ def check_document(findings: Findings, document: Document, cells: Sequence[Roled
     _repaired_ids(findings, document)
 
 
-def check_build(  # noqa: PLR0913 - all that linking has found
+def check_build(
     findings: Findings,
     pipeline: Pipeline,
     cells: Sequence[RoledCell],
@@ -74,11 +74,13 @@ def check_build(  # noqa: PLR0913 - all that linking has found
     _history(findings, cells, links, pieces)
     _hidden_by_reports(findings, pipeline, links, pieces)
     _setup_reads_artifacts(findings, links, pieces)
+    _hidden_by_stars(findings, links, pieces)
+    _left_out(findings, links, pieces)
     _missing_options(findings, pipeline, pieces)
     _no_stages(findings, pipeline)
     _shared_random(findings, pipeline, effects)
     _cycles(findings, pipeline)
-    _process_state(findings, pieces)
+    _process_state(findings, links, pieces)
     _dynamic_code(findings, pipeline, pieces)
 
 
@@ -155,12 +157,14 @@ def _repaired_ids(findings: Findings, document: Document) -> None:
 def _undefined_names(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
     cannot_know = False
     unreadable = findings.unreadable()
-    for piece, unit in zip(pieces, links, strict=True):
+    for position, (piece, unit) in enumerate(zip(pieces, links, strict=True)):
         after_unreadable = unreadable is not None and piece.cell > unreadable
         cannot_know = cannot_know or after_unreadable or bool(piece.flow.dynamic or piece.flow.star_imports)
         for item in unit.undefined:
             if item.hidden_by is not None:
                 continue  # NB203 says more
+            if item.how.startswith("free name") and any(item.name in later.writes for later in links[position + 1 :]):
+                continue  # the function is handed on here, and called where the name is known
             certain = item.how in {"name", "--in"} and not cannot_know and piece.role is not Role.REPORT
             who = f"stage {piece.stage!r}" if piece.stage else "the cell"
             findings.add(
@@ -243,6 +247,56 @@ def _setup_reads_artifacts(findings: Findings, links: Sequence[UnitLinks], piece
                 )
 
 
+def _hidden_by_stars(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    """Find names that a stage makes and that a star import of setup below it may bind again."""
+    for piece, unit in zip(pieces, links, strict=True):
+        stars = {item.name: item for item in unit.links if item.how == "star import" and item.provider is not None}
+        for item in unit.links:
+            star = stars.get(item.name)
+            if star is None or star.provider is None or item.provider is None or item.provider >= star.provider:
+                continue
+            provider, star_piece = pieces[item.provider].stage, pieces[star.provider]
+            if provider is None or star_piece.stage is not None:
+                continue
+            source = star_piece.flow.star_imports[0]
+            what = f"{item.name!r} of stage {provider!r}, and `from {source} import *` in cell {star_piece.cell} may bind it again"
+            findings.add(
+                Diagnostic(
+                    code="NB216",
+                    severity="error",
+                    message=f"{_who(piece)} reads {what}",
+                    fix=f"import from {source} the names that you use, or move cell {star_piece.cell} above stage {provider!r}",
+                    cell=piece.cell,
+                    line=item.line or None,
+                    stage=piece.stage,
+                )
+            )
+
+
+def _left_out(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    """Find names that a stage binds or changes, leaves out of its ``--out``, and that a later cell reads."""
+    for piece, unit in zip(pieces, links, strict=True):
+        for item in unit.links:
+            if item.left_out_by is None or pieces[item.left_out_by].stage == piece.stage:
+                continue
+            owner = pieces[item.left_out_by].stage
+            findings.add(
+                Diagnostic(
+                    code="NB217",
+                    severity="error",
+                    message=f"{_who(piece)} reads {item.name!r}, which stage {owner!r} binds or changes but leaves out of its --out",
+                    fix=f"add {item.name} to the --out of stage {owner!r}, or use another name in it",
+                    cell=piece.cell,
+                    line=item.line or None,
+                    stage=piece.stage,
+                )
+            )
+
+
+def _who(piece: _Piece) -> str:
+    return f"stage {piece.stage!r}" if piece.stage else f"cell {piece.cell}"
+
+
 def _no_stages(findings: Findings, pipeline: Pipeline) -> None:
     if not pipeline.stages:
         findings.add(
@@ -320,11 +374,11 @@ def _cycles(findings: Findings, pipeline: Pipeline) -> None:
         )
 
 
-def _process_state(findings: Findings, pieces: Sequence[_Piece]) -> None:
-    for piece in pieces:
+def _process_state(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    for piece, unit in zip(pieces, links, strict=True):
         if piece.stage is None and piece.role is not Role.REPORT:
             continue
-        for what, line in piece.flow.process_state:
+        for what, line in (*piece.flow.process_state, *((f"an attribute of {name!r}", line) for name, line in unit.patches)):
             findings.add(
                 Diagnostic(
                     code="NB210",

@@ -87,9 +87,12 @@ class Namespace(dict[str, Any]):
         self._show_all()
         return super().items()
 
-    def copy(self) -> dict[str, Any]:
-        """Return a plain copy of all of it, and count every name as read."""
-        return dict(self.items())
+    def copy(self) -> Namespace:
+        """Return a copy that notes what is looked up in it: pandas copies the namespace for each query."""
+        twin = Namespace(dict(super().items()))
+        twin.withheld, twin.elsewhere = dict(self.withheld), self.elsewhere
+        twin.observed, twin.watching = self.observed, self.watching
+        return twin
 
     def withhold(self, names: Iterable[str]) -> None:
         """Take `names` out, to be noticed when something looks for them."""

@@ -5,6 +5,7 @@ An audit hook cannot be removed from a process, so there is one, and it is idle 
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 import sysconfig
@@ -53,9 +54,11 @@ class Observation:
     project_root : Path
     private : tuple of str
         Folders that are not the user's data: the store.
+    foreseen : tuple of str
+        Paths and patterns that it may write, relative to the folder: what a native writer does to them shows in no call.
     """
 
-    def __init__(self, folder: Path, project_root: Path, private: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, project_root: Path, private: tuple[str, ...] = (), foreseen: tuple[str, ...] = ()) -> None:
         self._folder = folder
         self._root = project_root
         self._private = (*(str(Path(item).resolve()) + os.sep for item in private), *_SYSTEM)
@@ -71,6 +74,8 @@ class Observation:
         # imports read much that belongs to libraries: their versions stand for that
         self.in_setup = False
         self._hidden = str(Path.home()) + os.sep + "."
+        self._foreseen = foreseen
+        self._stamps = self._stamp()
 
     def opened(self, path: str, mode: str | None, flags: int) -> None:
         """Note that a file is about to be opened."""
@@ -115,6 +120,22 @@ class Observation:
         """Return the paths that were written and still exist."""
         return tuple(sorted(name for name in self._written if (self._folder / name).is_file()))
 
+    def outputs(self) -> tuple[str, ...]:
+        """Return the files that were written: those seen, and the foreseen ones that are no longer what they were."""
+        changed = {path for path, stamp in self._stamp().items() if self._stamps.get(path) != stamp}
+        return tuple(sorted({*self.files_written(), *changed}))
+
+    def _stamp(self) -> dict[str, tuple[int, int, int]]:
+        found: dict[str, tuple[int, int, int]] = {}
+        for pattern in self._foreseen:
+            matches = glob.glob(pattern, root_dir=self._folder, recursive=True) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207 - relative names
+            for path in matches:
+                full = self._folder / path
+                if full.is_file():
+                    state = full.stat()
+                    found[path] = (state.st_ino, state.st_size, state.st_mtime_ns)
+        return found
+
     def modules(self) -> tuple[str, ...]:
         """Return the files of project-local modules that were imported meanwhile, relative to the notebook's folder."""
         paths = {local_module_path(sys.modules.get(name), self._root) for name in set(sys.modules) - self._modules_before}
@@ -129,7 +150,7 @@ class Observation:
             return None
         if full.startswith(self._packages) and (full.endswith(_CODE_SUFFIXES) or ".dist-info" in full or os.path.isdir(full)):  # noqa: PTH112
             return None
-        if full.endswith((".py", ".so")):
+        if full.endswith((".py", ".so")) or (full.endswith(".zip") and full in sys.path):
             return None
         if not inside and full.startswith(self._temporary):
             return None

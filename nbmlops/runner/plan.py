@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -113,6 +114,7 @@ class Planner:
         self._known: dict[str, tuple[StageRecord, ...]] = {}
         self._skipped: frozenset[str] = frozenset()
         self.effects: dict[str, Effects] = {name: self._last_effects(name) for name in source.stages}
+        self._seen_in = {name: records[0].run_id for name in source.stages if (records := self._records(name))}
         self.pipeline = self._build()
 
     @property
@@ -120,12 +122,13 @@ class Planner:
         """The notebook's name in records: its path relative to the project root."""
         return notebook_name(self.source, self.surroundings)
 
-    def learn(self, stage: str, effects: Effects) -> bool:
+    def learn(self, stage: str, effects: Effects, run_id: str = "") -> bool:
         """Take over what running a stage has taught; tell whether the pipeline's links have changed by it."""
         if self.effects.get(stage) == effects:
             return False
         relink = _structure(self.effects.get(stage, NO_EFFECTS)) != _structure(effects)
         self.effects[stage] = effects
+        self._seen_in[stage] = run_id
         if relink:
             self.pipeline = self._build()
         return relink
@@ -146,7 +149,7 @@ class Planner:
             relinked = [
                 item
                 for item in stages.values()
-                if item.record is not None and item.stage.name not in done and self.learn(item.stage.name, item.record.effects)
+                if item.record is not None and item.stage.name not in done and self.learn(item.stage.name, item.record.effects, item.record.run_id)
             ]
             if not relinked:
                 break
@@ -208,7 +211,6 @@ class Planner:
             wants=(),
             binds=(),
             later=(),
-            after=(),
             setup=tuple(range(len(self.pipeline.setup))),
             steps=tuple(steps),
             modules=tuple(sorted({module for item in reports for module in item.modules})),
@@ -241,7 +243,7 @@ class Planner:
         return frozenset(found)
 
     def _build(self) -> Pipeline:
-        return build(self.source, self.trial.parameters, self.effects)
+        return build(self.source, self.trial.parameters, self.effects, self._seen_in)
 
     def _pass(self, done: Mapping[str, StageRecord]) -> dict[str, PlannedStage]:
         planned: dict[str, PlannedStage] = {}
@@ -269,7 +271,8 @@ class Planner:
         if inputs is None:
             lacking = next(name for name, provider in stage.inputs.items() if name not in records[provider].outputs)
             return PlannedStage(stage=stage, state="unknown", reasons=(f"hangs on {lacking!r} of stage {stage.inputs[lacking]}, which is not kept",))
-        return self._look_up(stage, inputs, self._files_from(stage, records))
+        done_before = {name: item.record for name, item in planned.items() if item.record is not None}
+        return self._look_up(stage, inputs, self.written_before(stage, done_before))
 
     def _look_up(self, stage: Stage, inputs: Mapping[str, str], files: Mapping[str, str | None]) -> PlannedStage:
         """Find a record that serves the stage, under each set of effects that its code has been seen to have."""
@@ -386,10 +389,16 @@ class Planner:
             files=files,
         )
 
-    @staticmethod
-    def _files_from(stage: Stage, records: Mapping[str, StageRecord]) -> dict[str, str | None]:
-        """Return the digest of each file that an upstream stage wrote: the folder may hold something else by now."""
-        return {path: records[writer].files_written.get(path) for path, writer in stage.files_from.items()}
+    def written_before(self, stage: Stage, records: Mapping[str, StageRecord]) -> dict[str, str]:
+        """Return the digest of each file that a stage reads and one before it wrote: the folder may hold something else by now.
+
+        A stage that may write a file need not have done so: then an earlier one's counts, or what the folder holds.
+        """
+        found: dict[str, str] = {}
+        for name in itertools.takewhile(lambda name: name != stage.name, self.pipeline.stages):
+            written = records[name].files_written if name in records else {}
+            found.update({path: written[path] for path in stage.files_from if path in written})
+        return found
 
     def _plan_report(self, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:
         stage = self.report_stage()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import numbers
@@ -58,6 +57,7 @@ class _Run:
     loaded: dict[str, str] = field(default_factory=dict)
     before: dict[str, str | None] = field(default_factory=dict)
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    withheld: dict[str, tuple[Any, str | None]] = field(default_factory=dict)
     seconds: float = 0.0
     failed_cell: int | None = None
 
@@ -103,7 +103,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         namespace=namespace,
         recorder=recorder,
         context=Context(namespace=namespace, by_reference=frozenset(task.by_reference), local_roots=(Path(task.project_root),), trusted=task.trusted),
-        observation=Observation(folder, Path(task.project_root), (str(store.local_path("")),)),
+        observation=Observation(folder, Path(task.project_root), (str(store.local_path("")),), task.files_written),
     )
     with ExitStack() as stack:
         drain = stack.enter_context(captured_descriptors(recorder))
@@ -145,6 +145,8 @@ def _prepare(run: _Run) -> None:
     """Get the namespace ready for the stage's own cells: setup has run."""
     task = run.task
     run.namespace.withhold(set(task.setup_names) - set(task.expected))
+    watched = {name: value for name, value in run.namespace.withheld.items() if name in task.later}
+    run.withheld = {name: (value, state_fingerprint(value, run.context)) for name, value in watched.items()}
     # setup that seeds for itself (np.random.seed(0)) keeps its state
     seed_random(derive_seed(task.seed, task.draw), only=untouched_since(_setup_seed(task)))
 
@@ -278,7 +280,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     states = random_states()
     draws = tuple(sorted(name for name, state in states.items() if name in drawn and drawn[name] != state))
     files = run.observation.files_read()
-    written = _keep_files(run, {*task.files_written, *run.observation.files_written()})
+    written = _keep_files(run, run.observation.outputs())
     effects = Effects(
         reads=tuple(sorted(run.namespace.observed)),
         writes=writes,
@@ -313,7 +315,17 @@ def _unforeseen(run: _Run) -> tuple[str, ...]:
     """Return the names read later that the stage has bound though reading it did not tell (``exec``)."""
     task = run.task
     foreseen = {*task.binds, *task.setup_names, *run.loaded}
-    return tuple(sorted(name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace))
+    found = {name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace}
+    # a name of setup that it was not known to use: it has bound it anew without looking, or changed what it found
+    return tuple(sorted(found | {name for name, item in run.withheld.items() if name not in run.loaded and _is_replaced(run, name, item)}))
+
+
+def _is_replaced(run: _Run, name: str, before: tuple[Any, str | None]) -> bool:
+    value, digest = before
+    if not dict.__contains__(run.namespace, name):
+        return False
+    now = run.namespace[name]
+    return now is not value or (name in run.namespace.observed and state_fingerprint(now, run.context) != digest)
 
 
 def _aliases(run: _Run, kept: list[str], changed: list[str]) -> tuple[tuple[str, ...], ...]:
@@ -433,8 +445,7 @@ def _plain_metric(name: str, key: str, value: Any) -> Any:  # noqa: ANN401 - JSO
 def _keep_files(run: _Run, paths: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     folder = Path(run.task.folder)
-    named = {match for path in paths for match in (glob.glob(path, root_dir=folder, recursive=True) if glob.has_magic(path) else [path])}  # noqa: PTH207 - relative names
-    for path in sorted(named):
+    for path in sorted(paths):
         full = folder / path
         if full.is_file() and full.resolve().is_relative_to(Path(run.task.project_root).resolve()):
             found[path] = run.store.objects.put([full.read_bytes()])

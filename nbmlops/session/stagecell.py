@@ -233,7 +233,7 @@ class StageCell:
             Redactor(secret_values(values, os.environ, stage.directive.secrets)), limit_bytes=session.settings.output_limit_bytes
         )
         recorder.begin(stage.cells[-1])
-        observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),))
+        observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),), stage.files_written)
         names = {*stage.inputs, *(name for position in stage.setup for name in self.planner.pipeline.setup[position].names)}
         watched = sorted(name for name in names if name in self.namespace)
         before = {name: state_fingerprint(self.namespace[name], self.context) for name in watched}
@@ -299,7 +299,7 @@ class StageCell:
         files = {**session.setup_files, **observation.files_read()}
         written = {
             path: session.store.objects.put([(session.folder / path).read_bytes()])
-            for path in (*observation.files_written(), *stage.files_written)
+            for path in observation.outputs()
             if (session.folder / path).is_file()
         }
         effects = Effects(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import datetime as dt
 import decimal
 import enum
@@ -70,6 +71,8 @@ def state_fingerprint(value: Any, context: Context) -> str | None:  # noqa: ANN4
         state = _class_state(value) if value.__module__ in {"__main__", "builtins"} else None
     elif isinstance(value, (types.ModuleType, types.BuiltinFunctionType)):
         state = None
+    elif isinstance(value, contextvars.ContextVar):
+        state = [value.get(None)]
     else:
         return value_fingerprint(value, context)
     return value_fingerprint(state, context) if state else None

@@ -142,7 +142,7 @@ def test_learnt_read_is_an_edge() -> None:
     cells = ("%%mlstage a\nt = 1", "%%mlstage b\ny = eval(text)", cell("text = 't'", "setup"))
     assert pipeline_of(*cells).edges == ()
     read = pipeline_of(*cells, effects={"b": Effects(reads=("t",))}).stages["b"].reads[-1]
-    assert (read.name, read.provider, read.how) == ("t", "a", "learnt")
+    assert (read.name, read.provider, read.how) == ("t", "a", "learnt, seen when it ran")
 
 
 def test_learnt_mutation_is_a_new_version() -> None:
