@@ -49,7 +49,8 @@ class CallReader(ExpressionReader):
 
     by_name: ClassVar[dict[str, str]] = {
         "eval": "_eval", "exec": "_exec", "globals": "_namespace", "locals": "_namespace", "vars": "_namespace", "dir": "_namespace",
-        "setattr": "_setattr", "delattr": "_setattr", "__import__": "_import", "import_module": "_import", "run_path": "_dynamic", "run_module": "_dynamic",
+        "setattr": "_setattr", "delattr": "_setattr", "__import__": "_import", "import_module": "_import", "run_path": "_dynamic",
+        "run_module": "_dynamic",
     }  # fmt: skip
     by_method: ClassVar[dict[str, str]] = {
         "query": "_query", "eval": "_query", "sql": "_sql", "execute": "_sql", "system": "_shell", "getoutput": "_shell", "run_line_magic": "_magic",

@@ -1,10 +1,9 @@
 """The table of effect cases, `effects/*.txt`: code in; values and effects learnt out.
 
 Each row is really run, stage by stage in processes of their own, and compared with its cells run once from top to bottom in one fresh process:
-``out`` is what both give. A line ``b: mutated x; aliases x,y`` says all that stage `b` was seen to do beyond what its code tells. ``fails: a TYPE text``
-is a stage that cannot be kept, ``refused: NB215`` a run that is not begun or goes no further, ``said: NB210`` a diagnostic without which the value
-would be wrong in silence. ``again`` says why a second run does
-not find everything done.
+``out`` is what both give. A line ``b: mutated x; aliases x,y`` says all that stage `b` was seen to do beyond what its code tells.
+``fails: a TYPE text`` is a stage that cannot be kept, ``refused: NB215`` a run that is not begun or goes no further, ``said: NB210`` a diagnostic
+without which the value would be wrong in silence. ``again`` says why a second run does not find everything done.
 """
 
 from __future__ import annotations
@@ -64,7 +63,8 @@ def shown(effects: Effects) -> str:
 def notebook(case: Case) -> list[Cell]:
     """Return the cells of a case; the last stage prints `out`."""
     last = max(place for place, part in enumerate(case.parts) if part.stage)
-    return [replace(part, code=f"{part.code}\nprint(repr(out), end='')").cell if place == last else part.cell for place, part in enumerate(case.parts)]
+    shown = "\nprint(repr(out), end='')"
+    return [replace(part, code=f"{part.code}{shown}").cell if place == last else part.cell for place, part in enumerate(case.parts)]
 
 
 def run(case: Case, bench: Bench) -> Scheduler:
