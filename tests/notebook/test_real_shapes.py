@@ -73,7 +73,7 @@ SHAPES = [
     "try:\n    unicode\nexcept NameError:\n    unicode = str\nunicode(1)",
     "import sys\nif sys.version_info < (3,):\n    text = unicode('a')",
     "try:\n    got = 1\nexcept urllib2.HTTPError:\n    got = 2",
-    "class Grid:\n    size = 3\n    for n in range(size):\n        n\n    if size:\n        name = 'a'\n    else:\n        name = 'b'\n    both = name",
+    "class Grid:\n    size = 3\n    for n in range(size):\n        n\n    if size:\n        name = 1\n    else:\n        name = 0\n    both = name",
     "class Late:\n    try:\n        import numpy as np\n        have = np\n    except ImportError:\n        have = None",
     "def outer():\n    if True:\n        class Inner:\n            a = 1\n            b = a\n        return Inner\nouter()",
     "from pylab import *\nplot(linspace(0, 1))",
