@@ -33,7 +33,7 @@ def test_only_what_is_looked_up_counts() -> None:
     space = Namespace()
     code = "y = [1]\ny.append(len(y))\ndef f(a):\n    return a.x + used"
     with space.watch(["y", "append", "x", "a", "used", "other"]):
-        exec(code, space)  # noqa: S102 - what is tested
+        exec(code, space)
         eval("[1 for n in 'ab']", {"other": 1})
     assert space.observed == {"used"}
 
@@ -47,8 +47,8 @@ def test_evaluation_is_pythons_own_again() -> None:
 
 
 def test_annotations_in_evaluated_code_are_the_callers() -> None:
-    """This file postpones annotations; code of a cell does not."""
+    """A file that postpones annotations has no say in the code of a cell."""
     space = Namespace(T=int)
     with space.watch([]):
-        exec(compile("exec('def f(a: T): pass')", "cell", "exec", dont_inherit=True), space)  # noqa: S102 - what is tested
+        exec(compile("exec('def f(a: T): pass')", "cell", "exec", dont_inherit=True), space)
     assert space["f"].__annotations__ == {"a": int}
