@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import builtins
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nbmlops.runner.evaluation import noticed_evaluation
 from nbmlops.runner.namespace import Namespace
-from tests.runner.bench import Bench
+
+if TYPE_CHECKING:
+    from tests.runner.bench import Bench
 
 CODE = [
     ("in a function", "def get(n):\n    return eval(n)\ny = get('x + 1')", 2),
