@@ -344,9 +344,9 @@ class _Linked:
     def _how(self, item: Link, reader: str | None, provider: str | None = None) -> str:
         """Say how a read was found, and what is known of it from running only."""
         parts = [item.how + self._seen(reader) if item.how == "learnt" else item.how]
-        if reader is not None and item.how == "name" and item.name in self.effects.get(reader, NO_EFFECTS).mutated:
+        if item.how == "name" and item.name in self._taught(reader, item.name).mutated:
             parts.append(f"changed in place here{self._seen(reader)}")
-        taught = self.effects.get(provider, NO_EFFECTS) if provider is not None else NO_EFFECTS
+        taught = self._taught(provider, item.name)
         links = self.unit_links[item.provider] if item.provider is not None else None
         if item.name in taught.mutated:
             parts.append(f"changed in place by {provider}{self._seen(provider)}")
@@ -357,6 +357,11 @@ class _Linked:
             others = ", ".join(name for name in mates if name != item.name)
             parts.append(f"shares state with {others} of {provider}{self._seen(provider)}" if others else f"changed in place by {provider}")
         return "; ".join(parts)
+
+    def _taught(self, stage: str | None, name: str) -> Effects:
+        """Return what running a stage has taught of a name; nothing where its code binds the name anyway."""
+        bound = any(piece.stage == stage and name in piece.flow.binds for piece in self.source.pieces)
+        return NO_EFFECTS if stage is None or bound else self.effects.get(stage, NO_EFFECTS)
 
     def _seen(self, stage: str | None) -> str:
         run = self.runs.get(stage or "")
