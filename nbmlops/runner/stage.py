@@ -58,6 +58,7 @@ class _Run:
     before: dict[str, str | None] = field(default_factory=dict)
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)
     withheld: dict[str, tuple[Any, str | None]] = field(default_factory=dict)
+    starred: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     failed_cell: int | None = None
 
@@ -146,6 +147,10 @@ def _prepare(run: _Run) -> None:
     task = run.task
     run.namespace.withhold(set(task.setup_names) - set(task.expected))
     watched = {name: value for name, value in run.namespace.withheld.items() if name in task.later}
+    # what a star import of setup binds is known by name to nobody, and not bound by the stage either
+    run.starred = {
+        name: run.namespace[name] for name in {*task.later, *task.elsewhere} - {*task.setup_names} if dict.__contains__(run.namespace, name)
+    }
     run.withheld = {name: (value, state_fingerprint(value, run.context)) for name, value in watched.items()}
     # setup that seeds for itself (np.random.seed(0)) keeps its state
     seed_random(derive_seed(task.seed, task.draw), only=untouched_since(_setup_seed(task)))
@@ -315,7 +320,8 @@ def _unforeseen(run: _Run) -> tuple[str, ...]:
     """Return the names read later that the stage has bound though reading it did not tell (``exec``)."""
     task = run.task
     foreseen = {*task.binds, *task.setup_names, *run.loaded}
-    found = {name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace}
+    bound = {name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace}
+    found = {name for name in bound if name not in run.starred or run.namespace[name] is not run.starred[name]}
     # a name of setup that it was not known to use: it has bound it anew without looking, or changed what it found
     return tuple(sorted(found | {name for name, item in run.withheld.items() if name not in run.loaded and _is_replaced(run, name, item)}))
 
