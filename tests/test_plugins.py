@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nbmlops.errors import UsageError
 from nbmlops.plugins import Family
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

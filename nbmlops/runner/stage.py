@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
-import numbers
 import os
 import sys
 import time
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from nbmlops.errors import NbmlopsError, NotebookError, NotStorable, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
+from nbmlops.runner.handover import keep_files, keep_values, metrics_of
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
@@ -26,16 +25,14 @@ from nbmlops.runner.shell import StageShell, make_shell, run_cell
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.settings import load_settings
 from nbmlops.store.fingerprint import alias_sets, state_fingerprint
-from nbmlops.store.records import Artifact
-from nbmlops.store.serializers import Context, decode, encode
+from nbmlops.store.serializers import Context, decode
 from nbmlops.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from nbmlops.pipeline.model import Step
+    from nbmlops.store.records import Artifact
 
-__all__ = ["derive_seed", "execute", "keep_values", "metrics_of"]
+__all__ = ["derive_seed", "execute"]
 
 
 @dataclass(slots=True)
@@ -259,7 +256,9 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     states = random_states()
     draws = tuple(sorted(name for name, state in states.items() if name in drawn and drawn[name] != state))
     files = run.observation.files_read()
-    written = _keep_files(run, {*task.files_written, *run.observation.files_written()})
+    written = keep_files(
+        {*task.files_written, *run.observation.files_written()}, folder=Path(task.folder), project_root=Path(task.project_root), store=run.store
+    )
     effects = Effects(
         reads=tuple(sorted(run.namespace.observed)),
         writes=writes,
@@ -303,107 +302,9 @@ def _aliases(run: _Run, kept: list[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(names for names in found if set(names) & set(kept))
 
 
-def keep_values(
-    namespace: dict[str, Any],
-    names: Iterable[str],
-    aliases: Iterable[tuple[str, ...]],
-    *,
-    store: Store,
-    context: Context,
-    stage: str,
-    cell: int,
-) -> dict[str, Artifact]:
-    """Store values as artifacts; names that share mutable state go into one object.
-
-    Raises
-    ------
-    NotStorable
-        If a value cannot be kept, or a name is not bound; the message names the stage and the remedy.
-    """
-    bundles = {name: members for members in aliases for name in members}
-    found: dict[str, Artifact] = {}
-    for name in names:
-        if name in found:
-            continue
-        if name not in namespace:
-            raise NotStorable(
-                f"stage {stage!r} did not bind {name!r}, which a later cell reads",
-                code="NB611",
-                cell=cell,
-                fix=f"bind {name!r} on every way through the stage",
-            )
-        members = bundles.get(name, ())
-        value = {member: namespace[member] for member in members} if members else namespace[name]
-        try:
-            encoded = encode(value, context)
-        except NotStorable as error:
-            raise NotStorable(
-                f"stage {stage!r} hands on {name!r}, which cannot be stored: {error.message}",
-                code="NB612",
-                cell=cell,
-                fix=error.fix or "make it where it is used, in a setup cell or in the stage that needs it",
-            ) from error
-        digest = store.objects.put(encoded.buffers)
-        for member in members or (name,):
-            found[member] = Artifact(
-                name=member,
-                digest=digest,
-                format=encoded.format,
-                size_bytes=encoded.size_bytes,
-                members=tuple(members),
-                refers=encoded.refers,
-                type=encoded.type,
-                summary=encoded.summary,
-            )
-    return found
-
-
-def metrics_of(namespace: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return what ``--metrics`` names, as JSON: the items of a mapping, or a number under its own name.
-
-    Raises
-    ------
-    NotStorable
-        If it is neither.
-    """
-    found: dict[str, Any] = {}
-    for name in names:
-        value = namespace.get(name)
-        items = value if isinstance(value, dict) else {name: value}
-        for key, item in items.items():
-            found[str(key)] = _plain_metric(name, str(key), item)
-    return found
-
-
 def derive_seed(seed: int, draw: str) -> int:
     """Return the seed of a stage's own random state: different stages do not draw the same numbers."""
     return int.from_bytes(hashlib.blake2b(f"{seed}:{draw}".encode(), digest_size=4).digest(), "big")
-
-
-def _plain_metric(name: str, key: str, value: Any) -> Any:  # noqa: ANN401 - JSON data
-    if isinstance(value, (str, bool)) or value is None:
-        return value
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real) or (hasattr(value, "item") and getattr(value, "shape", None) == ()):
-        return float(value)
-    label = name if name == key else f"{name}[{key!r}]"
-    raise NotStorable(
-        f"--metrics {name}: {label} is a {type(value).__name__}, no number",
-        code="NB613",
-        fix="give a number, or a dict of names to numbers",
-    )
-
-
-def _keep_files(run: _Run, paths: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    folder = Path(run.task.folder)
-    named = {match for path in paths for match in (glob.glob(path, root_dir=folder, recursive=True) if glob.has_magic(path) else [path])}  # noqa: PTH207 - relative names
-    for path in sorted(named):
-        full = folder / path
-        if full.is_file() and full.resolve().is_relative_to(Path(run.task.project_root).resolve()):
-            found[path] = run.store.objects.put([full.read_bytes()])
-    return found
 
 
 def _keep_outputs(run: _Run) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, NotStorable
 from nbmlops.pipeline.effects import Effects
+from nbmlops.runner.handover import keep_values, metrics_of
 from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder
 from nbmlops.runner.randomness import random_states, restore_random, save_random
@@ -19,7 +20,7 @@ from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.results import StageResult
 from nbmlops.runner.seeding import seed_random, seed_when_imported
 from nbmlops.runner.serve import judged, serve
-from nbmlops.runner.stage import derive_seed, keep_values, metrics_of
+from nbmlops.runner.stage import derive_seed
 from nbmlops.runner.stagekey import identity, stage_key, type_exact
 from nbmlops.runner.task import StageError
 from nbmlops.session.capture import recording, replay

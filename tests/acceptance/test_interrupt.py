@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    import subprocess
+
     from tests.acceptance.project import Project
 
 # train starts a process of its own and sleeps, unless NAP is off; the name of that process tells the test that train is under way

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance.project import PIPELINE, Outcome, Project, text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # without an installed distribution papermill cannot find the engine's entry point, so that it is registered by hand
 DRIVER = """

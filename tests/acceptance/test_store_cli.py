@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import pickle
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance.project import PIPELINE, Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def damage(path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +11,10 @@ from playwright.sync_api import BrowserContext, expect, sync_playwright
 
 from tests.acceptance.project import Project
 from tests.browser.lab import TIMEOUT_S, LabServer, NotebookPage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import nbmlops
 from nbmlops.cli.main import VERBS, main
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_without_a_verb_the_overview_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import re
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NAMES = ["a", "b", "c", "f", "g", "h"]
 

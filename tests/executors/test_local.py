@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.local import LocalExecutor
 from tests.runner.bench import Bench, alive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 FOREVER = "%%mlstage a\nimport subprocess, time\nsubprocess.Popen(['setsid', '--fork', 'sleep', '303'])\ntime.sleep(303)"
 

@@ -6,13 +6,15 @@ import copy
 import json
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nbmlops.errors import NotebookError
 from nbmlops.notebook.document import parse_document, read_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def code(source: str | list[str], **parts: object) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +12,10 @@ from hypothesis import strategies as st
 from nbmlops.errors import NotebookError
 from nbmlops.notebook.document import parse_document, read_document
 from nbmlops.notebook.roles import assign_roles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 GOOD = {"cell_type": "code", "source": "x = 1", "metadata": {}, "id": "a"}
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nbmlops.pipeline.effects import Effects
 from tests.pipeline.written import cell, pipeline_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PARAMETERS = cell("n = 3\nC = 0.5", "parameters")
 

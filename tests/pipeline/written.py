@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.notebook.document import parse_document
@@ -11,6 +9,9 @@ from nbmlops.pipeline.build import build, read_source
 from tests.acceptance.project import Cell, cell, notebook_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from nbmlops.pipeline.build import Source
     from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Pipeline

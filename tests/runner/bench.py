@@ -6,7 +6,6 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,8 @@ from nbmlops.store.store import Store
 from tests.acceptance.project import Cell, cell, notebook_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbmlops.executors.base import Executor
     from nbmlops.pipeline.effects import Effects
     from nbmlops.runner.plan import PlannedStage

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from nbmlops.errors import NotStorable
-from nbmlops.runner.stage import derive_seed, metrics_of
+from nbmlops.runner.handover import metrics_of
+from nbmlops.runner.stage import derive_seed
 from tests.runner.bench import Bench, cell
 
 MUTATIONS = [

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbmlops.session.cells import SeenCells
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def notebook(path: Path, *cells: tuple[str, str]) -> Path:

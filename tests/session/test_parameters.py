@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nbmlops.errors import UsageError
 from nbmlops.pipeline.model import Parameter
 from nbmlops.session.parameters import check_parameters, parse_value, read_parameter_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def declared(name: str, default: Any, *, literal: bool = True) -> dict[str, Parameter]:

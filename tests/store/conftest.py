@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,9 @@ import nbmlops
 from nbmlops.settings import Settings
 from nbmlops.store.records import Artifact, RunRecord, StageRecord
 from nbmlops.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _PACKAGE = Path(nbmlops.__file__).parents[1]
 

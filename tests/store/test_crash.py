@@ -8,8 +8,6 @@ import random
 import resource
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +17,9 @@ from nbmlops.store.store import Store
 from nbmlops.store.verify import verify_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from nbmlops.settings import Settings
     from nbmlops.store.records import StageRecord
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +16,8 @@ from nbmlops.store.store import Store
 from nbmlops.store.verify import verify_store
 
 if TYPE_CHECKING:
+    import subprocess
+
     import pytest
 
     from nbmlops.settings import Settings

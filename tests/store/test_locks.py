@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nbmlops.errors import StoreError
 from nbmlops.store.locks import file_lock
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
 
 HOLD = """
 from nbmlops.store.locks import file_lock

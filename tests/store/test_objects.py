@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +15,10 @@ from nbmlops.errors import StoreError
 from nbmlops.store.verify import verify_store
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
     from nbmlops.store.store import Store
 
 BIG = bytes(range(256)) * 4096

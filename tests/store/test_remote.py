@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +17,8 @@ from nbmlops.store.store import Store
 from nbmlops.store.verify import verify_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nbmlops.settings import Settings
 
 PutStage = Callable[..., StageRecord]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,8 @@ from nbmlops.store.records import RunRecord, StageRecord
 from nbmlops.store.verify import verify_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nbmlops.store.store import Store
 
 PutStage = Callable[..., StageRecord]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,8 @@ from nbmlops.tracking.mlflow_store import make_database
 from nbmlops.tracking.outbox import Outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from nbmlops.executors.events import Event
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import NbmlopsError, TrackerUnavailable
@@ -14,6 +12,9 @@ from nbmlops.tracking.mlflow import RUN_ID_TAG, MlflowTracker
 from nbmlops.tracking.outbox import Outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from nbmlops.executors.events import Event
 
 

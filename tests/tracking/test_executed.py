@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
@@ -10,6 +10,9 @@ from nbmlops.executors.events import RunFinished
 from nbmlops.settings import Settings
 from nbmlops.store.store import Store
 from nbmlops.tracking.executed import executed_notebook
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _finished(output: Path | None, digest: str | None) -> RunFinished:

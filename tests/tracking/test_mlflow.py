@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +15,9 @@ from nbmlops.errors import NbmlopsError, TrackerUnavailable
 from nbmlops.executors.events import RunStarted
 from nbmlops.tracking.conformance import TrackerConformance, example_run
 from nbmlops.tracking.mlflow import RUN_ID_TAG, MlflowTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def shown_runs(tracker: MlflowTracker, run_id: str) -> list[dict[str, Any]]:

@@ -10,9 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +20,9 @@ from nbmlops.tracking.delivery import sync
 from nbmlops.tracking.mlflow import RUN_ID_TAG, MlflowTracker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from nbmlops.executors.events import Event
     from nbmlops.tracking.outbox import Outbox
 

@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +15,10 @@ from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, RunFinished
 from nbmlops.tracking.conformance import example_run
 from nbmlops.tracking.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 _OWNER = """
 import sys, time

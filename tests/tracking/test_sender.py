@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,8 @@ from nbmlops.tracking.outbox import Outbox
 from nbmlops.tracking.sender import Sender
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
     from nbmlops.executors.events import Event

@@ -6,15 +6,17 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nbmlops.tracking.conformance import TrackerConformance, example_run
 from nbmlops.tracking.offline_run import is_whole, read_records
 from nbmlops.tracking.wandb import WandbTracker, wandb_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 _KILLED = """
 import os, signal, sys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +10,8 @@ from nbmlops.notebook.document import parse_document
 from nbmlops.pipeline.build import build, read_source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbmlops.pipeline.model import Pipeline
 
 
