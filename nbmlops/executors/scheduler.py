@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
-from nbmlops.executors.events import Event, StageFinished
+from nbmlops.executors.events import Event, stage_finished
 from nbmlops.executors.tasks import make_task
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
@@ -21,14 +21,13 @@ from nbmlops.store.records import StageRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from nbmlops.executors.base import Executor
-    from nbmlops.pipeline.model import Stage, Step
+    from nbmlops.pipeline.model import Diagnostic, Stage
     from nbmlops.settings import Settings
     from nbmlops.store.store import Store
 
-__all__ = ["Scheduler", "attempts_folder", "preload_modules"]
+__all__ = ["Scheduler"]
 
 _POLL_S = 0.2
 _BACKOFF_S = 1.0
@@ -152,6 +151,10 @@ class Scheduler:
         if item.state == "skipped" or item.record is None:
             self._set(StageResult(name=name, status="skipped", reason=item.reason))
             return
+        trouble = self._lost_on(name, item.record.effects)
+        if trouble is not None:
+            self._set(StageResult(name=name, status="failed", key=item.key, reason=item.reason, error=_error_of(trouble), run_id=self.run_id))
+            return
         requirements = item.stage.directive.require
         result = serve(item.record, name, item.reason, requirements, store=self.store, surroundings=self.planner.surroundings)
         self._accept(item.record, result)
@@ -228,6 +231,8 @@ class Scheduler:
             if self._read_others(now, outcome):
                 self._repeat(attempt, "a file was changed by another run meanwhile")
                 return
+        if self._leaves_behind(attempt, outcome, effects):
+            return
         key = self.planner.key_of(name, effects, self.finished, outcome.files)
         if key is None:
             self._repeat(attempt, "an input has changed meanwhile")
@@ -254,6 +259,42 @@ class Scheduler:
         self.store.put_record(replace(record, gates=result.gates))
         self.planner.surroundings.refresh()
         self._accept(record, result)
+
+    def _leaves_behind(self, attempt: _Attempt, outcome: StageOutcome, effects: Effects) -> bool:
+        """Fail a stage that changed what a later one uses and none hands on, or that uses what an earlier one has changed so."""
+        name = attempt.stage
+        own = attempt.stage_as_planned if name == REPORT else self.planner.pipeline.stages[name]
+        seeing = self.planner.left_behind(own, effects, {name: effects}, self.finished)
+        trouble = next(iter(seeing.values()), None) or self._lost_on(name, effects)
+        if trouble is None:
+            return False
+        self._bar(seeing)
+        self._tries[name] = attempt.stage_as_planned.directive.retries + 1
+        self._fail(attempt, replace(outcome, status="failed", error=_error_of(trouble)))
+        return True
+
+    def _lost_on(self, name: str, effects: Effects) -> Diagnostic | None:
+        """Return what an earlier stage has changed that a stage uses and that no stage hands on."""
+        stages = self.planner.pipeline.stages
+        for other, record in self.finished.items():
+            if other in stages and record.effects.left_behind:
+                trouble = self.planner.left_behind(stages[other], record.effects, {name: effects}, self.finished).get(name)
+                if trouble is not None:
+                    return trouble
+        return None
+
+    def _bar(self, seeing: Mapping[str, Diagnostic]) -> None:
+        """Take back what stages have made without a change that they were to see, and what was made of that."""
+        pipeline = self.planner.pipeline
+        below = {other for name in seeing if name in pipeline.stages for other in pipeline.downstream(name)}
+        for name in pipeline.stages.keys() & {*seeing, *below}:
+            if name in self._running:
+                self.executor.cancel(self._running[name].token)
+                self._release(self._running[name])
+            self.finished.pop(name, None)
+            self._held.pop(name, None)
+            why = seeing[name].message if name in seeing else "a stage that it hangs on was to see a change that is lost"
+            self._set(StageResult(name=name, status="not-run", reason=why))
 
     def _give_up(self, attempt: _Attempt, outcome: StageOutcome) -> None:
         name = attempt.stage
@@ -414,54 +455,18 @@ class Scheduler:
     def _set(self, result: StageResult) -> None:
         self.results[result.name] = result
         if result.name != REPORT:
-            self.emit(_event(self.run_id, result, self.finished.get(result.name)))
+            self.emit(stage_finished(self.run_id, result, self.finished.get(result.name)))
 
 
 _GONE = StageResult(name="", status="not-run")
 _PAST = {"failed": "failed", "refused": "was refused", "timed-out": "ran out of time", "cancelled": "was cancelled", "not-run": "did not run"}
 
 
+def _error_of(trouble: Diagnostic) -> StageError:
+    return StageError(type="NotebookError", message=f"{trouble.message}; {trouble.fix}", cell=trouble.cell, code=trouble.code)
+
+
 def _others(planned: PlannedStage) -> dict[str, Any]:
     """Return what a key is made of, but for files that no other stage writes: the stage that runs may be changing them itself."""
     files = {path: digest for path, digest in planned.parts.get("files", {}).items() if path in planned.stage.files_from}
     return {**planned.parts, "files": files}
-
-
-def _event(run_id: str, result: StageResult, record: StageRecord | None) -> StageFinished:
-    files: dict[str, Any] = dict(record.components.get("files", {})) if record else {}
-    return StageFinished(
-        run_id=run_id,
-        time_s=time.time(),
-        stage=result.name,
-        status=result.status,
-        key=result.key,
-        seconds=result.seconds if result.status != "reused" else 0.0,
-        reason=result.reason,
-        metrics=dict(result.metrics),
-        gates=[dict(gate) for gate in result.gates],
-        artifacts=[
-            {
-                "name": item.name,
-                "digest": item.digest,
-                "format": item.format,
-                "size_bytes": item.size_bytes,
-                "type": item.type,
-                "summary": item.summary,
-            }
-            for item in result.outputs.values()
-        ],
-        files={path: digest for path, digest in files.items() if digest},
-        error=result.error.to_json() if result.error else None,
-    )
-
-
-def preload_modules(steps: tuple[Step, ...], modules: set[str]) -> tuple[str, ...]:
-    """Return the modules to import before stages fork: none where setup changes the environment first."""
-    if any("environ" in step.source for step in steps):
-        return ()  # os.environ["OMP_NUM_THREADS"] = "1" must come before numpy is imported
-    return tuple(sorted(modules))
-
-
-def attempts_folder(store: Store) -> Path:
-    """Return where attempts keep their files while they run."""
-    return store.local_path("attempts")

@@ -262,7 +262,7 @@ class _Linked:
         for read in [read for read in found.values() if read.kind == "stage"]:
             for mates in self.effects.get(read.provider, NO_EFFECTS).aliases:
                 if read.name in mates:
-                    for mate in mates:
+                    for mate in self._kept_mates(read.provider, mates):
                         how = f"shares state with {read.name}"
                         found.setdefault(mate, Read(name=mate, kind="stage", provider=read.provider, cell=read.cell, how=how))
         return tuple(found[name] for name in sorted(found))
@@ -286,8 +286,13 @@ class _Linked:
                 if self.source.pieces[reader].stage != stage:
                     wanted.add(item.name)
         aliases = self.effects.get(stage, NO_EFFECTS).aliases
-        wanted.update(name for names in aliases if wanted.intersection(names) for name in names)
+        wanted.update(name for names in aliases if wanted.intersection(names) for name in self._kept_mates(stage, names))
         return tuple(sorted(wanted))
+
+    def _kept_mates(self, stage: str, names: tuple[str, ...]) -> list[str]:
+        """Return the names of an alias set that a later cell reads: the others need not be kept."""
+        last = max(position for position, piece in enumerate(self.source.pieces) if piece.stage == stage)
+        return [name for name in names if name in self._read_later.get(last, frozenset())]
 
     def _setup_closure(self, positions: Iterable[int]) -> tuple[int, ...]:
         """Collect the setup statements that the units use, transitively, and those that configure the process before them."""

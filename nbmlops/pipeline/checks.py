@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
+from nbmlops.pipeline.leftbehind import left_behind_warnings
 from nbmlops.pipeline.model import Diagnostic, Pipeline
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def check_build(findings: Findings, pipeline: Pipeline, links: Sequence[UnitLink
     _shared_random(findings, pipeline, effects)
     _cycles(findings, pipeline)
     _process_state(findings, pieces)
+    _left_behind(findings, pipeline, effects)
     _dynamic_code(findings, pipeline, pieces)
 
 
@@ -291,6 +293,13 @@ def _process_state(findings: Findings, pieces: Sequence[_Piece]) -> None:
                     stage=piece.stage,
                 )
             )
+
+
+def _left_behind(findings: Findings, pipeline: Pipeline, effects: Mapping[str, Effects]) -> None:
+    told = {item.stage for item in findings.sorted() if item.code == "NB210"}
+    for warning in left_behind_warnings(pipeline, effects):
+        if warning.code != "NB210" or warning.stage not in told:
+            findings.add(warning)
 
 
 def _dynamic_code(findings: Findings, pipeline: Pipeline, pieces: Sequence[_Piece]) -> None:

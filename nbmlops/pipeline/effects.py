@@ -38,6 +38,10 @@ class Effects:
         Distributions that the stage's own code imported.
     random : tuple of str
         Global random states that were drawn from: "random", "numpy".
+    left_behind : tuple of tuple of str
+        What it changed that is neither a variable nor a file: a kind, what, and in which of its cells (from 0). The kinds: ``module``
+        (path and name; then the path of the module whose import changed it, if one did), ``opaque``, ``definition``, ``process``,
+        ``variable``, ``shown``.
     """
 
     reads: tuple[str, ...] = ()
@@ -51,6 +55,7 @@ class Effects:
     modules: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
+    left_behind: tuple[tuple[str, ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the effects as JSON data; empty fields are left out."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import ModuleType
 
-__all__ = ["Distributions", "LocalModules", "file_digest", "local_module_path", "python_version"]
+__all__ = ["Distributions", "LocalModules", "file_digest", "is_local", "local_module_path", "python_version"]
 
 _CHUNK = 1 << 20
 
@@ -59,10 +59,11 @@ def local_module_path(module: ModuleType | None, project_root: Path) -> Path | N
     if not isinstance(name, str) or not name.endswith(".py"):
         return None
     path = Path(name)
-    return path if _is_local(path, project_root) else None
+    return path if is_local(path, project_root) else None
 
 
-def _is_local(path: Path, project_root: Path) -> bool:
+def is_local(path: Path, project_root: Path) -> bool:
+    """Tell whether a file is code of the project: not installed code, nor ours."""
     full = str(path.resolve())
     if full.startswith(_libraries()) or "site-packages" in full:
         return False
@@ -91,7 +92,7 @@ class LocalModules:
         self._folder = folder
         self._root = project_root
         paths = [folder, *(Path(entry) for entry in sys.path if entry)]
-        self._search = [path for path in dict.fromkeys(paths) if path == folder or _is_local(path / "x.py", project_root)]
+        self._search = [path for path in dict.fromkeys(paths) if path == folder or is_local(path / "x.py", project_root)]
         self._parsed: dict[Path, tuple[str, tuple[str, ...]]] = {}
 
     def fingerprints(self, modules: Iterable[str], paths: Iterable[str] = ()) -> tuple[dict[str, str], set[str]]:

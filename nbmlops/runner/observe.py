@@ -67,6 +67,7 @@ class Observation:
         self._written: dict[str, None] = {}
         self._modules_before = set(sys.modules)
         self.environment: set[str] = set()
+        self._variables: dict[str, tuple[str | None, bool]] = {}
         self.active = False
         # imports read much that belongs to libraries: their versions stand for that
         self.in_setup = False
@@ -106,6 +107,18 @@ class Observation:
     def environment_read(self, name: str) -> None:
         """Note that a variable of the environment is looked up."""
         self.environment.add(name)
+
+    def environment_set(self, name: str, frame: FrameType | None, *, direct: bool) -> None:
+        """Note that a variable of the environment is about to be changed for the notebook's code, not by an import."""
+        if direct or self.lists(frame):
+            before, known = self._variables.get(name, (os.environ.get(name), False))
+            self._variables[name] = (before, known or direct)
+
+    def environment_changes(self) -> tuple[tuple[str, str], ...]:
+        """Return the variables whose value differs now, and forget them: of kind ``process`` those that the notebook's own code set."""
+        changed = [(name, direct) for name, (before, direct) in sorted(self._variables.items()) if os.environ.get(name) != before]
+        self._variables.clear()
+        return tuple(("process", f"the environment variable {name}") if direct else ("variable", name) for name, direct in changed)
 
     def files_read(self) -> dict[str, str | None]:
         """Return the digest of each file that was read as it was then; None where there was none."""
@@ -194,7 +207,7 @@ def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[str]]:
         """`os.environ` that notes which variables the notebook's own code looks up."""
 
         def __getitem__(self, key: str) -> str:
-            if _current is not None and _called_from(namespace):
+            if _current is not None and not _current.active and _called_from(namespace):
                 _current.environment_read(key)
             return str(super().__getitem__(key))
 
@@ -203,18 +216,36 @@ def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[str]]:
                 _current.environment_read(key)
             return super().__contains__(key)
 
+        def __setitem__(self, key: str, value: str) -> None:
+            _note_variable(namespace, key)
+            super().__setitem__(key, value)
+
+        def __delitem__(self, key: str) -> None:
+            _note_variable(namespace, key)
+            super().__delitem__(key)
+
     return WatchedEnviron
 
 
-def _called_from(namespace: dict[str, Any], depth: int = 4) -> bool:
+def _note_variable(namespace: dict[str, Any], key: str) -> None:
+    observation = _current
+    if observation is not None and not observation.in_setup and not observation.active:
+        observation.active = True  # looking at what it was is no reading
+        try:
+            observation.environment_set(key, sys._getframe(2), direct=_called_from(namespace, skip=3))  # noqa: SLF001 - who sets is told by the stack alone
+        finally:
+            observation.active = False
+
+
+def _called_from(namespace: dict[str, Any], depth: int = 4, skip: int = 2) -> bool:
     """Tell whether the notebook's code is among the nearest callers: libraries read dozens of variables of their own."""
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - `inspect` takes milliseconds for what this tells at once
+    frame: FrameType | None = sys._getframe(skip)  # noqa: SLF001 - `inspect` takes milliseconds for what this tells at once
     for _ in range(depth):
         if frame is None:
             return False
         if frame.f_globals is namespace or (_current is not None and _current.is_own(frame)):
             return True
-        if frame.f_globals.get("__name__") not in {"os", "collections.abc"}:
+        if frame.f_globals.get("__name__") not in {"os", "collections.abc", "_collections_abc"}:
             return False
         frame = frame.f_back
     return False

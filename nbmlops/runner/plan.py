@@ -11,7 +11,8 @@ from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.expressions import parse_expression
 from nbmlops.pipeline.build import Source, build
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
-from nbmlops.pipeline.model import Pipeline, Read, Report, Stage, Step
+from nbmlops.pipeline.leftbehind import left_behind
+from nbmlops.pipeline.model import Diagnostic, Pipeline, Read, Report, Stage, Step
 from nbmlops.runner.stagekey import Components, Surroundings, components, differences, identity, stage_key
 
 if TYPE_CHECKING:
@@ -284,6 +285,8 @@ class Planner:
             record = self.store.record(stage_key(tried))
             if record is None or not record.reproducible or not self.store.whole(record):
                 continue
+            for trouble in self.left_behind(stage, record.effects).values():
+                return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=(f"{trouble.code}: {trouble.message}",))
             missing = [name for name in stage.wants if name not in record.outputs]
             if not missing:
                 return PlannedStage(
@@ -292,6 +295,33 @@ class Planner:
             lacking = missing[0]
         reasons = (f"its record does not hold {lacking!r}",) if lacking else self._why(stage, parts)
         return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=reasons)
+
+    def left_behind(
+        self, stage: Stage, seen: Effects, others: Mapping[str, Effects] | None = None, records: Mapping[str, StageRecord] | None = None
+    ) -> dict[str, Diagnostic]:
+        """Return the later stages whose values may hang on what a stage was seen to change, and that no stage hands on.
+
+        Parameters
+        ----------
+        stage : Stage
+        seen : Effects
+        others : mapping of str to Effects, optional
+            What is known of stages beyond what was learnt, and of the report cells.
+        records : mapping of str to StageRecord, optional
+            What stages have made in this run: an artifact brings its modules along.
+        """
+        known = {**self.effects, **(others or {})}
+        return left_behind(stage, seen, self.pipeline, known, lambda part, effects: self._modules_of(part, effects, records or {}))
+
+    def _modules_of(self, part: Stage | Report, effects: Effects, records: Mapping[str, StageRecord]) -> set[str]:
+        setup = self.pipeline.setup
+        used = {*part.modules, *(module for position in part.setup for module in setup[position].modules)}
+        for read in part.reads:
+            artifact = records[read.provider].outputs.get(read.name) if read.kind == "stage" and read.provider in records else None
+            used.update(name.partition(":")[2] for name in (artifact.refers if artifact else ()) if name.startswith("module:"))
+        # what setup imports for others was seen imported here too
+        foreign = set(self.surroundings.modules({module for statement in setup for module in statement.modules}, ())[0])
+        return set(self.surroundings.modules(used, set(effects.modules) - foreign)[0])
 
     def _why(self, stage: Stage, parts: Components) -> tuple[str, ...]:
         """Compare with the nearest earlier record: the one that differs in the fewest places."""
@@ -454,4 +484,5 @@ def _structure(effects: Effects) -> tuple[object, ...]:
         effects.files_read,
         effects.files_absent,
         effects.files_written,
+        effects.left_behind,
     )

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from nbmlops.errors import NbmlopsError, NotebookError, NotStorable, UpstreamMissing
+from nbmlops.errors import NbmlopsError, NotebookError, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of
+from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
@@ -46,6 +47,7 @@ class _Run:
     recorder: OutputRecorder
     context: Context
     observation: Observation
+    left: LeftBehind
     outputs: list[list[dict[str, Any]]] = field(default_factory=list)
     loaded: dict[str, str] = field(default_factory=dict)
     before: dict[str, str | None] = field(default_factory=dict)
@@ -87,22 +89,28 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
     shell.recorder = recorder
     namespace = shell.user_ns
 
+    context = Context(namespace=namespace, by_reference=frozenset(task.by_reference), local_roots=(Path(task.project_root),), trusted=task.trusted)
     run = _Run(
         task=task,
         store=store,
         shell=shell,
         namespace=namespace,
         recorder=recorder,
-        context=Context(namespace=namespace, by_reference=frozenset(task.by_reference), local_roots=(Path(task.project_root),), trusted=task.trusted),
+        context=context,
         observation=Observation(folder, Path(task.project_root), (str(store.local_path("")),)),
+        left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
     )
     with ExitStack() as stack:
+        stack.enter_context(run.left.following())
         drain = stack.enter_context(captured_descriptors(recorder))
         try:
             return _execute(run, drain, started_s)
         except NbmlopsError as error:
             failure = StageError(
-                type=type(error).__name__, message=redactor.text("; ".join(filter(None, (error.message, error.fix)))), cell=run.failed_cell
+                type=type(error).__name__,
+                message=redactor.text("; ".join(filter(None, (error.message, error.fix)))),
+                cell=run.failed_cell,
+                code=error.code,
             )
             return _failed(run, failure, started_s)
 
@@ -170,28 +178,19 @@ def _remember(run: _Run) -> None:
 
 
 def _watched(run: _Run) -> list[str]:
-    """Return the inputs and setup objects that later cells read."""
-    names = {*run.loaded, *run.task.expected} & set(run.task.later)
-    return sorted(name for name in names if name in run.namespace)
+    """Return the inputs and setup objects that the stage uses: a cell that reads them may be added after it."""
+    return sorted(name for name in {*run.loaded, *run.task.expected} if name in run.namespace)
 
 
 def _changed(run: _Run) -> list[str]:
     """Return the watched names whose value is no longer what it was.
 
-    Raises
-    ------
-    NotStorable
-        If one is a function or class of a setup cell: every stage makes it anew, so what changed in it would be lost.
+    A function or class of a setup cell is none: every stage makes it anew, so what changed in it is left behind.
     """
     changed = [name for name, before in run.before.items() if name in run.namespace and state_fingerprint(run.namespace[name], run.context) != before]
-    for name in changed:
-        if name in run.task.by_reference:
-            raise NotStorable(
-                f"stage {run.task.stage!r} changes what {name!r} holds (an attribute, a default argument or a closure), and a later cell reads it",
-                code="NB614",
-                fix=f"keep that state in a variable that the stage binds, or define {name!r} in a stage",
-            )
-    return changed
+    for name in set(changed).intersection(run.task.by_reference):
+        run.left.add("definition", name)
+    return sorted(set(changed).difference(run.task.by_reference))
 
 
 def _read(run: _Run, artifact: Artifact) -> Any:  # noqa: ANN401 - any value
@@ -219,10 +218,18 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
         source = f"# %%mlstage{source}"  # IPython strips blank lines at the top: only a comment keeps the magic line's place
     guarded = {item: state_fingerprint(run.namespace[item], run.context) for item in step.guards if item in run.namespace}
     begun = time.perf_counter()
-    with observing(run.observation, run.namespace), run.namespace.watch(run.task.elsewhere):
+    with (
+        run.left.around(_own_cells(run.task).index(step.cell), run.observation),
+        observing(run.observation, run.namespace),
+        run.namespace.watch(run.task.elsewhere),
+    ):
         error = run_cell(run.shell, source, name, keep_history=True)
     run.seconds += time.perf_counter() - begun
     return error or _trespass(run, step, guarded)
+
+
+def _own_cells(task: StageTask) -> list[int]:
+    return [step.cell for step in task.steps if step.kind in {"stage", "report"}]
 
 
 def _trespass(run: _Run, step: Step, guarded: dict[str, str | None]) -> NbmlopsError | None:
@@ -240,14 +247,16 @@ def _trespass(run: _Run, step: Step, guarded: dict[str, str | None]) -> NbmlopsE
 
 def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     task = run.task
-    mutated = sorted(_changed(run))
+    mutated = _changed(run)
     writes = _unforeseen(run)
-    kept = sorted({*task.wants, *mutated, *writes})
-    aliases = _aliases(run, kept)
+    aliases = _aliases(run, {*task.wants, *mutated, *writes})
+    # a value that no cell reads is kept once one does: then the record does not serve
+    read = {*task.wants, *task.later}
+    together = tuple(names for found in aliases if len(names := tuple(name for name in found if name in read)) > 1)
     outputs = keep_values(
         run.namespace,
-        sorted({*kept, *(name for names in aliases for name in names)}),
-        aliases,
+        sorted({*task.wants, *writes, *read.intersection(mutated), *(name for names in together for name in names)}),
+        together,
         store=run.store,
         context=run.context,
         stage=task.stage,
@@ -270,6 +279,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         environment=tuple(sorted(run.observation.environment)),
         modules=run.observation.modules(),
         random=draws,
+        left_behind=run.left.entries(),
     )
     remarks = tuple(f"draws from the global random state of {name}" for name in draws)
     return StageOutcome(
@@ -295,11 +305,11 @@ def _unforeseen(run: _Run) -> tuple[str, ...]:
     return tuple(sorted(name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace))
 
 
-def _aliases(run: _Run, kept: list[str]) -> tuple[tuple[str, ...], ...]:
-    """Find the names, among those handed on and the inputs read later, that share mutable state."""
+def _aliases(run: _Run, kept: set[str]) -> tuple[tuple[str, ...], ...]:
+    """Find the names, among those handed on and the inputs, that share mutable state."""
     candidates = {*kept, *_watched(run)} - set(run.task.by_reference)
     found = alias_sets({name: run.namespace[name] for name in sorted(candidates) if name in run.namespace})
-    return tuple(names for names in found if set(names) & set(kept))
+    return tuple(names for names in found if kept.intersection(names))
 
 
 def derive_seed(seed: int, draw: str) -> int:
@@ -339,11 +349,14 @@ def _line_of(error: BaseException) -> str:
 
 def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]]) -> StageError:
     last = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
-    code = error.code if isinstance(error, SystemExit) else None
+    status = error.code if isinstance(error, SystemExit) else None
     return StageError(
         type=type(error).__name__,
         message=last["evalue"] if last else _line_of(error),
         cell=cell,
+        code=error.code if isinstance(error, NbmlopsError) else None,
         traceback=tuple(last["traceback"]) if last else (),
-        exit_code=code if isinstance(code, int) else (None if code is None and not isinstance(error, SystemExit) else (0 if code is None else 1)),
+        exit_code=status
+        if isinstance(status, int)
+        else (None if status is None and not isinstance(error, SystemExit) else (0 if status is None else 1)),
     )

@@ -112,11 +112,12 @@ class StageTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageError:
-    """Why a stage failed, as the CLI contract gives it."""
+    """Why a stage failed, as the CLI contract gives it; `code` is that of a message of ours."""
 
     type: str
     message: str
     cell: int | None = None
+    code: str | None = None
     traceback: tuple[str, ...] = ()
     exit_code: int | None = None
     signal: str | None = None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.executors.base import EXECUTORS, Executor
 from nbmlops.executors.events import Event, RunFinished, RunStarted
-from nbmlops.executors.scheduler import Scheduler, attempts_folder, preload_modules
+from nbmlops.executors.scheduler import Scheduler
+from nbmlops.executors.tasks import attempts_folder, preload_modules
 from nbmlops.pipeline.model import Diagnostic
 from nbmlops.runner.environment import LocalModules
 from nbmlops.runner.executed import executed_notebook, write_notebook
@@ -200,8 +201,8 @@ def _report_trouble(report: StageResult | None) -> tuple[Diagnostic, ...]:
     if report is None or report.error is None:
         return ()
     error = report.error
-    code = "NB213" if error.type == "NotebookError" else "NB214"
-    message = error.message if code == "NB213" else f"the report cell raised {error.type}: {error.message}"
+    code = error.code or "NB214"
+    message = error.message if error.code else f"the report cell raised {error.type}: {error.message}"
     return (Diagnostic(code=code, severity="error", message=message, fix="mend the cell; every stage is kept", cell=error.cell),)
 
 
