@@ -12,10 +12,13 @@ from nbmlops.pipeline.model import Diagnostic, Pipeline, Report, Stage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ModulesOf", "left_behind", "left_behind_warnings"]
+__all__ = ["DECIDING", "ModulesOf", "left_behind", "left_behind_warnings", "named"]
 
 ModulesOf = Callable[["Stage | Report", Effects], set[str]]
 _REPORT = "@report"
+
+DECIDING = frozenset({"module", "definition", "process", "variable"})
+"""The kinds that may change values; the others are told as warnings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def left_behind_warnings(pipeline: Pipeline, effects: Mapping[str, Effects]) -> 
         for kind, subject, _, cell, later in _changes(stage, effects.get(stage.name, NO_EFFECTS), pipeline, effects):
             if later and kind in _WARNINGS:
                 code, message, fix = _WARNINGS[kind]
-                message = message.format(stage=stage.name, subject=_named(kind, subject), later=later[0].label)
+                message = message.format(stage=stage.name, subject=named(kind, subject), later=later[0].label)
                 yield Diagnostic(code=code, severity="warning", message=message, fix=fix, cell=cell, stage=stage.name)
 
 
@@ -99,11 +102,12 @@ def _decides(kind: str, subject: str, unless: Sequence[str], unit: _Unit, pipeli
 def _error(kind: str, subject: str, doer: Stage, cell: int, reader: str) -> Diagnostic:
     who = f"cell {cell}" if doer.name == _REPORT else f"stage {doer.name!r}"
     code, why, fix = _ERRORS[kind]
-    message = f"{who} changes {_named(kind, subject)}, and {reader} {why}"
+    message = f"{who} changes {named(kind, subject)}, and {reader} {why}"
     return Diagnostic(code=code, severity="error", message=message, fix=fix, cell=cell, stage=None if doer.name == _REPORT else doer.name)
 
 
-def _named(kind: str, subject: str) -> str:
+def named(kind: str, subject: str) -> str:
+    """Return what was changed, in words."""
     if kind in {"module", "opaque"}:
         path, _, name = subject.partition(" ")
         return f"{name!r} in {path}"

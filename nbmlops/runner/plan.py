@@ -311,9 +311,10 @@ class Planner:
             What stages have made in this run: an artifact brings its modules along.
         """
         known = {**self.effects, **(others or {})}
-        return left_behind(stage, seen, self.pipeline, known, lambda part, effects: self._modules_of(part, effects, records or {}))
+        return left_behind(stage, seen, self.pipeline, known, lambda part, effects: self.modules_of(part, effects, records or {}))
 
-    def _modules_of(self, part: Stage | Report, effects: Effects, records: Mapping[str, StageRecord]) -> set[str]:
+    def modules_of(self, part: Stage | Report, effects: Effects, records: Mapping[str, StageRecord]) -> set[str]:
+        """Return the paths of the project-local modules that a stage or report cell uses, those of its artifacts included."""
         setup = self.pipeline.setup
         used = {*part.modules, *(module for position in part.setup for module in setup[position].modules)}
         for read in part.reads:
