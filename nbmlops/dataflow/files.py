@@ -33,9 +33,24 @@ _WRITE_FIRST = frozenset(
     },
 )  # fmt: skip
 _WRITE_SECOND = frozenset({"dump", "write_table", "write_feather"})
+# of modules whose functions have names that many objects' methods have too
+_MODULES: dict[str, tuple[tuple[Kind, int], ...]] = {
+    "os.remove": (("read", 0), ("write", 0)),
+    "os.rename": (("read", 0), ("write", 0), ("write", 1)),
+    "os.replace": (("read", 0), ("write", 0), ("write", 1)),
+    "os.truncate": (("read", 0), ("write", 0)),
+    "os.unlink": (("read", 0), ("write", 0)),
+    "shutil.copy": (("read", 0), ("write", 1)),
+    "shutil.copy2": (("read", 0), ("write", 1)),
+    "shutil.copyfile": (("read", 0), ("write", 1)),
+    "shutil.move": (("read", 0), ("write", 0), ("write", 1)),
+    "sqlite3.connect": (("read", 0), ("write", 0)),
+}
 _BASE: dict[str, Kind] = {"read_text": "read", "read_bytes": "read", "write_text": "write", "write_bytes": "write"}
 
-FILE_CALLS = _READ_FIRST | _WRITE_FIRST | _WRITE_SECOND | frozenset(_BASE) | {"open"}
+_BY_NAME = _READ_FIRST | _WRITE_FIRST | _WRITE_SECOND | frozenset(_BASE)
+
+FILE_CALLS = _BY_NAME | {"open"} | {name.partition(".")[2] for name in _MODULES}
 """Names of functions and methods that are worth a closer look."""
 
 
@@ -51,16 +66,20 @@ def path_calls(node: ast.Call) -> list[PathCall]:
     name = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
     if name == "open":
         return _opened(node)
+    if name not in _BY_NAME:
+        return _of_module(name, node)
     if name in _BASE:
         return _use(_BASE[name], func.value, node) if isinstance(func, ast.Attribute) else []
-    if name in _READ_FIRST:
-        return _use("read", _argument(node, 0), node)
-    if name in _WRITE_SECOND:
-        return _use("write", _argument(node, 1), node)
     if name in {"save", "save_model"} and len(node.args) > 1:
         # np.save(path, a), torch.save(a, path): the literal one is the path
         return _use("write", node.args[0], node, names=False) or _use("write", node.args[1], node, names=False)
-    return _use("write", _argument(node, 0), node)
+    return _use("read" if name in _READ_FIRST else "write", _argument(node, 1 if name in _WRITE_SECOND else 0), node)
+
+
+def _of_module(name: str, node: ast.Call) -> list[PathCall]:
+    owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+    full = f"{owner.id}.{name}" if isinstance(owner, ast.Name) else ""
+    return [use for kind, position in _MODULES.get(full, ()) for use in _use(kind, _argument(node, position), node)]
 
 
 def _opened(node: ast.Call) -> list[PathCall]:
@@ -101,7 +120,7 @@ def _use(kind: Kind, path: ast.expr | None, node: ast.Call, *, names: bool = Tru
     if not parts or (not names and not any(isinstance(part, str) for part in parts)):
         return []
     first = parts[0]
-    if isinstance(first, str) and ("://" in first or "\n" in first or first.startswith(("{", "["))):
+    if isinstance(first, str) and (first == ":memory:" or first.startswith(("file:", "{", "[")) or "://" in first or "\n" in first):
         return []
     return [(kind, PathUse(parts, node.lineno))]
 

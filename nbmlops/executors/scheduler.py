@@ -15,7 +15,7 @@ from nbmlops.executors.tasks import make_task
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
 from nbmlops.runner.results import StageResult
-from nbmlops.runner.serve import judged, restore_files, serve
+from nbmlops.runner.serve import judged, remove_files, restore_files, serve
 from nbmlops.runner.task import StageError, StageOutcome
 from nbmlops.store.records import StageRecord
 
@@ -197,6 +197,7 @@ class Scheduler:
             return False
         for path, writer in item.stage.files_from.items():
             restore_files(self.finished[writer], self.store, self.planner.surroundings, only=path)
+            remove_files(self.finished[writer], self.planner.surroundings, only=path)
         token = f"{self.run_id[:8]}-{uuid.uuid4().hex[:12]}"
         task = make_task(item, plan, self.finished, planner=self.planner, settings=self.settings, store=self.store, run_id=self.run_id, token=token)
         task = replace(task, environment=dict(self.environment))
@@ -307,7 +308,7 @@ class Scheduler:
         if outcome.error is not None and outcome.error.type == "UpstreamMissing" and self._drop_damaged(attempt.stage_as_planned):
             self._repeat(attempt, "an input was damaged in the store")
             return
-        if outcome.status == "failed" and name != REPORT and self._earlier_unsettled(name):
+        if outcome.status == "failed" and name != REPORT:
             self._hold(attempt, outcome)
         else:
             self._fail(attempt, outcome)

@@ -195,7 +195,15 @@ class _Linked:
             modules=tuple(sorted({module for flow in flows for module in (*flow.modules, *flow.star_imports)})),
             environment=tuple(sorted({*directive.env, *(variable for flow in flows for variable in flow.environment)})),
             files_read=self._paths((use for flow in flows for use in flow.files_read), directive.files, ()),
-            files_written=self._paths((use for flow in flows for use in flow.files_written), (), (*directive.writes, *learnt.files_written)),
+            files_written=tuple(
+                sorted(
+                    {
+                        *self._paths((use for flow in flows for use in flow.files_written), (), directive.writes),
+                        *learnt.files_written,
+                        *(path for path, _ in learnt.files_removed),
+                    }
+                )
+            ),
         )
 
     def report(self, position: int) -> Report:
@@ -370,13 +378,13 @@ def _with_file_edges(stages: dict[str, Stage], effects: Mapping[str, Effects]) -
         learnt = effects.get(stage.name, NO_EFFECTS)
         read = {*stage.files_read, *learnt.files_read, *learnt.files_absent}
         sources = {path: writers[path] for path in sorted(read) if path in writers}
-        before = [user for path in stage.files_written for user in users.get(path, ())]
+        before = [user for path in stage.files_written for user in users.get(path.rstrip("/"), ())]
         before += [writer for written, writer in writers.items() for item in read if _covers(item, written)]
         after = tuple(dict.fromkeys((*stage.after, *before)))
         found[stage.name] = replace(stage, files_from=sources, after=after)
         writers.update(dict.fromkeys(stage.files_written, stage.name))
         for path in {*read, *stage.files_written}:
-            users.setdefault(path, []).append(stage.name)
+            users.setdefault(path.rstrip("/"), []).append(stage.name)
     return found
 
 

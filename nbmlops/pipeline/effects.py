@@ -25,11 +25,16 @@ class Effects:
     aliases : tuple of tuple of str
         Sets of names that share mutable state once the stage has run.
     files_read : tuple of str
-        Paths opened for reading inside the project, relative to the notebook's folder, or absolute.
+        Paths opened for reading inside the project, relative to the notebook's folder, or absolute; with a slash at the end, folders
+        that were seen to be there.
     files_absent : tuple of str
         Paths whose opening failed because nothing was there.
     files_written : tuple of str
-        Paths opened for writing.
+        Paths opened for writing; with a slash at the end, folders that were made.
+    files_made : tuple of str
+        Paths that the code names as read, and that were not there before the stage wrote them: no inputs.
+    files_removed : tuple of (str, str)
+        Paths that were there before and are gone, each with the digest of what was there.
     environment : tuple of str
         Names of the environment variables that were read.
     modules : tuple of str
@@ -51,6 +56,8 @@ class Effects:
     files_read: tuple[str, ...] = ()
     files_absent: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()
+    files_made: tuple[str, ...] = ()
+    files_removed: tuple[tuple[str, str], ...] = ()
     environment: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import ModuleType
 
-__all__ = ["Distributions", "LocalModules", "file_digest", "is_local", "local_module_path", "python_version"]
+__all__ = [
+    "FOLDER",
+    "Distributions",
+    "LocalModules",
+    "file_digest",
+    "folder_digest",
+    "is_local",
+    "local_module_path",
+    "path_digest",
+    "python_version",
+]
+
+FOLDER = b"folder"
+"""What the store keeps of a folder that a stage made."""
 
 _CHUNK = 1 << 20
 
@@ -51,6 +64,19 @@ def file_digest(path: Path) -> str | None:
         names = sorted(item.name for item in path.iterdir() if not item.name.startswith((".", "__pycache__")))
         hasher.update("\0".join(["folder", *names]).encode("utf-8", "surrogateescape"))
     return hasher.hexdigest()
+
+
+def folder_digest() -> str:
+    """Return what stands for a folder where only its being there counts: the digest of `FOLDER`."""
+    from blake3 import blake3  # noqa: PLC0415
+
+    return blake3(FOLDER).hexdigest()
+
+
+def path_digest(folder: Path, name: str) -> str | None:
+    """Return the digest of what lies at a path below `folder`; a name that ends with a slash asks only whether there is a folder."""
+    full = folder / name
+    return folder_digest() if name.endswith("/") and full.is_dir() else file_digest(full)
 
 
 def local_module_path(module: ModuleType | None, project_root: Path) -> Path | None:

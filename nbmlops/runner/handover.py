@@ -7,6 +7,7 @@ import numbers
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NotStorable
+from nbmlops.runner.environment import FOLDER
 from nbmlops.store.records import Artifact
 from nbmlops.store.serializers import Context, encode
 
@@ -92,7 +93,7 @@ def metrics_of(namespace: dict[str, Any], names: Iterable[str]) -> dict[str, Any
 
 
 def keep_files(paths: Iterable[str], *, folder: Path, project_root: Path, store: Store) -> dict[str, str]:
-    """Store files that a stage has written, those inside the project; return the digest of each by its path.
+    """Store files that a stage has written and folders that it has made, those inside the project; return the digest of each by its path.
 
     Parameters
     ----------
@@ -105,7 +106,9 @@ def keep_files(paths: Iterable[str], *, folder: Path, project_root: Path, store:
     named = {match for path in paths for match in (glob.glob(path, root_dir=folder, recursive=True) if glob.has_magic(path) else [path])}  # noqa: PTH207 - relative names
     for path in sorted(named):
         full = folder / path
-        if full.is_file() and full.resolve().is_relative_to(project_root.resolve()):
+        if path.endswith("/") and full.is_dir():
+            found[path] = store.objects.put([FOLDER])
+        elif full.is_file() and full.resolve().is_relative_to(project_root.resolve()):
             found[path] = store.objects.put([full.read_bytes()])
     return found
 

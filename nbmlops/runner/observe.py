@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.runner.environment import file_digest, local_module_path
+from nbmlops.runner.environment import file_digest, local_module_path, path_digest
+from nbmlops.runner.fileevents import FILE_EVENTS, note_event, watching_lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,17 +66,21 @@ class Observation:
         self._digests: dict[str, str | None] = {}
         self._read: dict[str, None] = {}
         self._written: dict[str, None] = {}
+        self._made: dict[str, None] = {}
+        self._removed: dict[str, str] = {}
         self._modules_before = set(sys.modules)
         self.environment: set[str] = set()
+        self.new: set[str] = set()
         self._variables: dict[str, tuple[str | None, bool]] = {}
+        self._namespace: dict[str, Any] | None = None
         self.active = False
         # imports read much that belongs to libraries: their versions stand for that
         self.in_setup = False
         self._hidden = str(Path.home()) + os.sep + "."
 
-    def opened(self, path: str, mode: str | None, flags: int) -> None:
+    def opened(self, path: str, mode: str | None, flags: int, frame: FrameType | None = None) -> None:
         """Note that a file is about to be opened."""
-        name = self._interesting(path)
+        name = self._interesting(path, frame)
         if name is None:
             return
         writes = any(letter in mode for letter in "wax+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR))
@@ -87,7 +92,40 @@ class Observation:
         if writes:
             if name in self._read and name not in self._digests:
                 self._digests[name] = file_digest(self._folder / name)  # before it changes under our hands
+            if name not in self._written and not (self._folder / name).exists():
+                self.new.add(name)
             self._written.setdefault(name)
+
+    def looked_at(self, path: str) -> None:
+        """Note that code asks about a file or folder without opening it: of a folder only that it is there."""
+        name = self._interesting(path, sys._getframe())  # noqa: SLF001 - the asking code is its own
+        full = os.path.abspath(path)  # noqa: PTH100
+        if name is None or name in self._written or name in self._made or f"{self._folder}{os.sep}".startswith(full + os.sep):
+            return
+        if (self._folder / name).is_dir():
+            self._read.setdefault(f"{name}/")
+        else:
+            self._read.setdefault(name)
+            if not os.path.lexists(full):
+                self._digests.setdefault(name, None)  # the stage may make it now
+
+    def made_folder(self, path: str) -> None:
+        """Note that a folder is about to be made."""
+        name = self._interesting(path)
+        if name is not None and not (self._folder / name).exists():
+            self._made.setdefault(name)
+
+    def removed(self, path: str) -> None:
+        """Note that a file or folder is about to be removed: one that the stage has not made itself was there before."""
+        name = self._interesting(path)
+        if name is None or name in self._made:
+            return
+        name = f"{name}/" if (self._folder / name).is_dir() else name
+        if name not in self._written:
+            self._read.setdefault(name)
+            digest = self._digests.setdefault(name, path_digest(self._folder, name))
+            if digest is not None:
+                self._removed[name] = digest
 
     def lists(self, frame: FrameType | None) -> bool:
         """Tell whether a folder is listed for the notebook's or the project's code: imports list the folders of `sys.path`."""
@@ -102,7 +140,15 @@ class Observation:
     def is_own(self, frame: FrameType) -> bool:
         """Tell whether a frame runs code of the notebook or of a project-local module."""
         name = frame.f_code.co_filename
-        return name.startswith("<cell ") or (name.startswith(str(self._root) + os.sep) and not name.startswith((*self._packages, *self._libraries)))
+        return (
+            frame.f_globals is self._namespace
+            or name.startswith("<cell ")
+            or (name.startswith(str(self._root) + os.sep) and not name.startswith((*self._packages, *self._libraries)))
+        )
+
+    def works_in(self, namespace: dict[str, Any]) -> None:
+        """Say in which namespace the notebook's code runs."""
+        self._namespace = namespace
 
     def environment_read(self, name: str) -> None:
         """Note that a variable of the environment is looked up."""
@@ -122,18 +168,24 @@ class Observation:
 
     def files_read(self) -> dict[str, str | None]:
         """Return the digest of each file that was read as it was then; None where there was none."""
-        return {name: self._digests.get(name) if name in self._digests else file_digest(self._folder / name) for name in sorted(self._read)}
+        found = {name: self._digests.get(name) if name in self._digests else path_digest(self._folder, name) for name in sorted(self._read)}
+        return {name: digest for name, digest in found.items() if digest is not None or name not in self._made}
 
     def files_written(self) -> tuple[str, ...]:
-        """Return the paths that were written and still exist."""
-        return tuple(sorted(name for name in self._written if (self._folder / name).is_file()))
+        """Return the paths that were written and still exist; folders that were made end with a slash."""
+        made = {f"{name}/" for name in self._made if (self._folder / name).is_dir()}
+        return tuple(sorted({*made, *(name for name in self._written if (self._folder / name).is_file())}))
+
+    def files_removed(self) -> tuple[tuple[str, str], ...]:
+        """Return the paths that were there before the stage removed them, each with what it held."""
+        return tuple(sorted((name, digest) for name, digest in self._removed.items() if path_digest(self._folder, name) is None))
 
     def modules(self) -> tuple[str, ...]:
         """Return the files of project-local modules that were imported meanwhile, relative to the notebook's folder."""
         paths = {local_module_path(sys.modules.get(name), self._root) for name in set(sys.modules) - self._modules_before}
         return tuple(sorted(os.path.relpath(path, self._folder) for path in paths if path))
 
-    def _interesting(self, path: str) -> str | None:
+    def _interesting(self, path: str, frame: FrameType | None = None) -> str | None:
         full = os.path.abspath(path)  # noqa: PTH100 - resolving links would lose the name that the code used
         if full.startswith((*self._private, *self._libraries)) or full.endswith(("__pycache__", ".pyc")):
             return None
@@ -142,7 +194,7 @@ class Observation:
             return None
         if full.startswith(self._packages) and (full.endswith(_CODE_SUFFIXES) or ".dist-info" in full or os.path.isdir(full)):  # noqa: PTH112
             return None
-        if full.endswith((".py", ".so")):
+        if full.endswith(".so") or (full.endswith(".py") and not (inside and frame is not None and not self.in_setup and self.lists(frame))):
             return None
         if not inside and full.startswith(self._temporary):
             return None
@@ -160,9 +212,11 @@ def observing(observation: Observation, namespace: dict[str, Any]) -> Iterator[O
     _install()
     environ_class = os.environ.__class__
     os.environ.__class__ = _environ_class(namespace)
+    observation.works_in(namespace)
     _current = observation
     try:
-        yield observation
+        with watching_lookups(observation):
+            yield observation
     finally:
         _current = None
         os.environ.__class__ = environ_class
@@ -177,29 +231,9 @@ def _install() -> None:
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
     observation = _current
-    if observation is None or observation.active:
-        return
-    if event == "open":
-        path, mode, flags = args
-    elif event == "sqlite3.connect":
-        path, mode, flags = args[0], "r+", 0
-    elif event == "os.rename":
-        path, mode, flags = args[1], "w", 0
-    elif event in {"os.listdir", "os.scandir"}:
-        if not observation.lists(sys._getframe(1)):  # noqa: SLF001 - who lists is told by the stack alone
-            return
-        path, mode, flags = args[0] or ".", "r", 0
-    else:
-        return
-    if isinstance(path, int) or path is None:
-        return
-    observation.active = True  # hashing opens files too
-    try:
-        observation.opened(os.fsdecode(path), mode, flags or 0)
-    except (OSError, ValueError, TypeError):
-        pass  # a path that cannot be looked at will fail in the user's own call, with its own message
-    finally:
-        observation.active = False
+    # asking for the frame is an event too
+    if observation is not None and not observation.active and event in FILE_EVENTS:
+        note_event(observation, event, args, sys._getframe(1))  # noqa: SLF001 - who lists is told by the stack alone
 
 
 def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[str]]:

@@ -485,5 +485,6 @@ def _structure(effects: Effects) -> tuple[object, ...]:
         effects.files_read,
         effects.files_absent,
         effects.files_written,
+        effects.files_removed,
         effects.left_behind,
     )

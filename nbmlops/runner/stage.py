@@ -276,6 +276,8 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         files_read=tuple(sorted(path for path, digest in files.items() if digest is not None and path not in task.files)),
         files_absent=tuple(sorted(path for path, digest in files.items() if digest is None and path not in task.files and path not in written)),
         files_written=tuple(sorted(set(written) - set(task.files_written))),
+        files_made=tuple(path for path in task.files if path in written and path in run.observation.new),
+        files_removed=run.observation.files_removed(),
         environment=tuple(sorted(run.observation.environment)),
         modules=run.observation.modules(),
         random=draws,

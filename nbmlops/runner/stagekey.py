@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.runner.environment import Distributions, LocalModules, file_digest, python_version
+from nbmlops.runner.environment import Distributions, LocalModules, path_digest, python_version
 from nbmlops.runner.redaction import MASK, looks_secret
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Surroundings:
     def file(self, path: str) -> str | None:
         """Return the digest of a file, or None where it is absent."""
         if path not in self._files:
-            self._files[path] = file_digest(self.folder / path)
+            self._files[path] = path_digest(self.folder, path)
         return self._files[path]
 
     def modules(self, names: Iterable[str], paths: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -158,7 +158,8 @@ def components(
     used = [pipeline.setup[position] for position in stage.setup]
     modules = {*stage.modules, *(module for statement in used for module in statement.modules)}
     local, versions = surroundings.modules(modules, effects.modules)
-    paths = {*stage.files_read, *effects.files_read, *effects.files_absent}
+    made = set(effects.files_made) - stage.files_from.keys()
+    paths = {*stage.files_read, *effects.files_read, *effects.files_absent} - made
     known = files or {}
     variables = {*stage.environment, *effects.environment, *(name for statement in used for name in statement.environment)}
     secrets = set(stage.directive.secrets)

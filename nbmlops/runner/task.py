@@ -124,7 +124,8 @@ class StageError:
 
     def to_json(self) -> dict[str, Any]:
         """Return the error as JSON data."""
-        return {**asdict(self), "traceback": list(self.traceback)}
+        data = {**asdict(self), "traceback": list(self.traceback)}
+        return data if self.code else {name: value for name, value in data.items() if name != "code"}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> StageError:

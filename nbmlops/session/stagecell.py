@@ -329,6 +329,8 @@ class StageCell:
                 sorted(path for path, digest in files.items() if digest is None and path not in stage.files_read and path not in written)
             ),
             files_written=tuple(sorted(set(written) - set(stage.files_written))),
+            files_made=tuple(path for path in stage.files_read if path in written and path in observation.new),
+            files_removed=observation.files_removed(),
             environment=tuple(sorted({*observation.environment, *session.setup_environment})),
             modules=tuple(sorted({*observation.modules(), *session.setup_modules})),
             random=draws,

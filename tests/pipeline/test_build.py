@@ -161,9 +161,16 @@ def test_learnt_write_is_a_version() -> None:
 
 def test_alias_brings_its_mates() -> None:
     """Who reads one name of an alias set loads all, so that they share state there too."""
-    cells = ("%%mlstage a\ntrain = [1]\nboth = [train]", "%%mlstage b\ny = both")
+    cells = ("%%mlstage a\ntrain = [1]\nboth = [train]", "%%mlstage b\ny = both", "%%mlstage c\nz = train")
     stage = pipeline_of(*cells, effects={"a": Effects(aliases=(("both", "train"),))}).stages["b"]
     assert {(item.name, item.how) for item in stage.reads} == {("both", "name"), ("train", "shares state with both")}
+
+
+def test_alias_that_nobody_reads_stays() -> None:
+    """A name of an alias set that no later cell reads is neither kept nor loaded."""
+    cells = ("%%mlstage a\ntrain = [1]\nboth = [train]", "%%mlstage b\ny = both")
+    found = pipeline_of(*cells, effects={"a": Effects(aliases=(("both", "train"),))})
+    assert (found.stages["a"].wants, [item.name for item in found.stages["b"].reads]) == (("both",), ["both"])
 
 
 def test_learnt_file_is_an_edge() -> None:
