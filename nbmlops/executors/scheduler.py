@@ -317,7 +317,8 @@ class Scheduler:
         """Keep a failure back: the stage may have looked for a file that an earlier stage, still to end, turns out to write."""
         known, seen = self.planner.effects.get(attempt.stage, NO_EFFECTS), outcome.effects
         read, absent = {*known.files_read, *seen.files_read}, {*known.files_absent, *seen.files_absent}
-        self.planner.learn(attempt.stage, replace(known, files_read=tuple(sorted(read)), files_absent=tuple(sorted(absent))))
+        mutated = tuple(sorted({*known.mutated, *seen.mutated}))
+        self.planner.learn(attempt.stage, replace(known, files_read=tuple(sorted(read)), files_absent=tuple(sorted(absent)), mutated=mutated))
         self._held[attempt.stage] = (attempt, outcome)
 
     def _resolve_held(self, *, idle: bool, again: bool = True) -> None:
@@ -420,7 +421,7 @@ class Scheduler:
 
     def _still_valid(self, stage: Stage, record: StageRecord) -> bool:
         """Tell whether a finished stage ran on the versions that its reads now mean."""
-        if not set(stage.wants) <= set(record.outputs):
+        if not set(stage.wants) <= set(record.outputs) or any(other not in self.finished for other in stage.upstream):
             return False
         files = record.components.get("files", {})
         for path, writer in stage.files_from.items():

@@ -12,6 +12,7 @@ from nbmlops.notebook.expressions import parse_expression
 from nbmlops.pipeline.build import Source, build
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.leftbehind import left_behind
+from nbmlops.pipeline.sharing import may_change
 from nbmlops.pipeline.model import Diagnostic, Pipeline, Read, Report, Stage, Step
 from nbmlops.runner.stagekey import Components, Surroundings, components, differences, identity, stage_key
 
@@ -221,7 +222,8 @@ class Planner:
         kept: list[Report] = []
         for item in self.pipeline.reports:
             providers = {read.provider for read in item.reads if read.kind == "stage"}
-            if providers <= offered and not left_out.intersection(item.follows):
+            changing = may_change(self.pipeline, item.reads, item.cell)
+            if offered.issuperset({*providers, *changing} - self._skipped) and providers <= offered and not left_out.intersection(item.follows):
                 kept.append(item)
             else:
                 left_out.add(item.cell)
@@ -237,7 +239,8 @@ class Planner:
             name = queue.pop()
             if name not in found:
                 found.add(name)
-                queue.extend(self.pipeline.stages[name].upstream)
+                stage = self.pipeline.stages[name]
+                queue += [*stage.upstream, *may_change(self.pipeline, stage.reads, stage.cells[-1])]
         return frozenset(found)
 
     def _build(self) -> Pipeline:

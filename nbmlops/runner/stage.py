@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -138,7 +138,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
             if step.kind == "parameters":
                 run.namespace.update(task.parameters)
             if error is not None:
-                return _failed(run, _describe(error, step.cell, outputs), started_s)
+                return _failed(run, _describe(error, step.cell, outputs), started_s, mutated=tuple(_changed(run)))
     return _finish(run, drawn, started_s)
 
 
@@ -323,13 +323,13 @@ def _keep_outputs(run: _Run) -> str | None:
     return run.store.objects.put([json.dumps(run.outputs).encode()]) if any(run.outputs) else None
 
 
-def _failed(run: _Run, error: StageError, started_s: float) -> StageOutcome:
+def _failed(run: _Run, error: StageError, started_s: float, mutated: tuple[str, ...] = ()) -> StageOutcome:
     return StageOutcome(
         attempt=run.task.attempt,
         status="failed",
         seconds=run.seconds,
         cell_outputs=_keep_outputs(run),
-        effects=_seen_files(run),
+        effects=replace(_seen_files(run), mutated=mutated),
         error=error,
         started_s=started_s,
     )
