@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, stage_finished
 from nbmlops.executors.tasks import make_task
+from nbmlops.executors.validity import given, read_others, still_valid
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
 from nbmlops.runner.results import StageResult
@@ -33,6 +34,7 @@ _POLL_S = 0.2
 _BACKOFF_S = 1.0
 _SLOWEST_BACKOFF_S = 60.0
 _MOST_ATTEMPTS_LEARNING = 20
+_MOST_DISTURBED = 3
 
 
 @dataclass(slots=True)
@@ -229,7 +231,7 @@ class Scheduler:
             if self._inputs_grew(attempt, now) or not set(now.wants) <= set(outcome.outputs):
                 self._repeat(attempt, "it read what was not foreseen")
                 return
-            if self._read_others(now, outcome):
+            if read_others(now, outcome.files, self.finished):
                 self._repeat(attempt, "a file was changed by another run meanwhile")
                 return
         if self._leaves_behind(attempt, outcome, effects):
@@ -237,6 +239,8 @@ class Scheduler:
         key = self.planner.key_of(name, effects, self.finished, outcome.files)
         if key is None:
             self._repeat(attempt, "an input has changed meanwhile")
+            return
+        if self._disturbed(attempt, outcome, key[1]):
             return
         record = StageRecord(
             key=key[0],
@@ -260,6 +264,23 @@ class Scheduler:
         self.store.put_record(replace(record, gates=result.gates))
         self.planner.surroundings.refresh()
         self._accept(record, result)
+
+    def _disturbed(self, attempt: _Attempt, outcome: StageOutcome, parts: Mapping[str, Any]) -> bool:
+        """Repeat a stage whose files or modules somebody has changed while it ran: its result is that of neither version."""
+        modules = parts.get("modules", {})
+        changed = [*outcome.files_disturbed, *(path for path, digest in outcome.sources.items() if modules.get(path, digest) != digest)]
+        if not changed:
+            return False
+        self.planner.surroundings.refresh()
+        if self._discarded.get(attempt.stage, 0) < _MOST_DISTURBED:
+            self._repeat(attempt, f"{changed[0]} was changed meanwhile")
+            return True
+        message = (
+            f"{changed[0]} changes while stage {attempt.stage!r} runs, so that nobody can tell what it used; let the file rest, or copy it first"
+        )
+        error = StageError(type="StageError", message=message, cell=attempt.stage_as_planned.cells[0], code="NB617")
+        self._fail(attempt, replace(outcome, status="failed", error=error))
+        return True
 
     def _leaves_behind(self, attempt: _Attempt, outcome: StageOutcome, effects: Effects) -> bool:
         """Fail a stage that changed what a later one uses and none hands on, or that uses what an earlier one has changed so."""
@@ -367,14 +388,6 @@ class Scheduler:
             )
         )
 
-    def _read_others(self, stage: Stage, outcome: StageOutcome) -> bool:
-        """Tell whether the stage read a file that an upstream stage writes, and found what somebody else had written."""
-        return any(
-            path in outcome.files and outcome.files[path] != self.finished[writer].files_written.get(path)
-            for path, writer in stage.files_from.items()
-            if writer in self.finished
-        )
-
     def _drop_damaged(self, stage: Stage) -> bool:
         """Forget upstream results whose bytes the store has lost, so that they are computed again."""
         lost = [name for name in stage.upstream if name in self.finished and not self.store.whole(self.finished[name])]
@@ -405,7 +418,7 @@ class Scheduler:
         found = False
         for attempt in list(self._running.values()):
             planned = plan.report if attempt.stage == REPORT else plan.stages.get(attempt.stage)
-            if planned is None or planned.state == "unknown" or (planned.key is not None and _others(planned) != _others(attempt.planned)):
+            if planned is None or planned.state == "unknown" or (planned.key is not None and given(planned) != given(attempt.planned)):
                 self.executor.cancel(attempt.token)
                 self._release(attempt)
                 self._repeat(attempt, "an input has changed meanwhile")
@@ -413,22 +426,11 @@ class Scheduler:
         for name, record in list(self.finished.items()):
             planned = plan.report if name == REPORT else plan.stages.get(name)
             stage = planned.stage if planned else None
-            if stage is not None and name != REPORT and not self._still_valid(stage, record):
+            if stage is not None and name != REPORT and not still_valid(stage, record, self.finished, self.planner):
                 del self.finished[name]
                 self.results.pop(name, None)
                 found = True
         return found
-
-    def _still_valid(self, stage: Stage, record: StageRecord) -> bool:
-        """Tell whether a finished stage ran on the versions that its reads now mean."""
-        if not set(stage.wants) <= set(record.outputs) or any(other not in self.finished for other in stage.upstream):
-            return False
-        files = record.components.get("files", {})
-        for path, writer in stage.files_from.items():
-            if writer in self.finished and path in files and files[path] != self.finished[writer].files_written.get(path):
-                return False
-        identities = self.planner.identities(stage, self.finished)
-        return identities is None or all(record.components.get("inputs", {}).get(name) == value for name, value in identities.items())
 
     def _stages_done(self, plan: Plan) -> bool:
         return not self._running and all(name in self.results and self.results[name].status in {"ran", "reused", "skipped"} for name in plan.stages)
@@ -466,9 +468,3 @@ _PAST = {"failed": "failed", "refused": "was refused", "timed-out": "ran out of 
 
 def _error_of(trouble: Diagnostic) -> StageError:
     return StageError(type="NotebookError", message=f"{trouble.message}; {trouble.fix}", cell=trouble.cell, code=trouble.code)
-
-
-def _others(planned: PlannedStage) -> dict[str, Any]:
-    """Return what a key is made of, but for files that no other stage writes: the stage that runs may be changing them itself."""
-    files = {path: digest for path, digest in planned.parts.get("files", {}).items() if path in planned.stage.files_from}
-    return {**planned.parts, "files": files}

@@ -103,6 +103,22 @@ def _libraries() -> tuple[str, ...]:
     return tuple(folder + os.sep for folder in (*folders, str(Path(__file__).resolve().parents[1])))
 
 
+def source_digest(path: Path) -> str:
+    """Return the digest of a module's normalised source, as keys hold it."""
+    return _source_digest(path, _parse(path))
+
+
+def _parse(path: Path) -> ast.Module | None:
+    try:
+        return ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _source_digest(path: Path, tree: ast.Module | None) -> str:
+    return fingerprint(tree) if tree is not None else f"unreadable:{file_digest(path)}"
+
+
 class LocalModules:
     """Follow the imports of project-local modules to their sources.
 
@@ -176,13 +192,9 @@ class LocalModules:
 
     def _parse(self, path: Path) -> tuple[str, tuple[str, ...]]:
         if path not in self._parsed:
-            try:
-                source = path.read_bytes()
-                tree = ast.parse(source)
-            except (OSError, SyntaxError, ValueError):
-                self._parsed[path] = (f"unreadable:{file_digest(path)}", ())
-            else:
-                self._parsed[path] = (fingerprint(tree), tuple(_imports(tree, self._package(path))))
+            tree = _parse(path)
+            imports = tuple(_imports(tree, self._package(path))) if tree is not None else ()
+            self._parsed[path] = (_source_digest(path, tree), imports)
         return self._parsed[path]
 
     def _package(self, path: Path) -> str:

@@ -59,6 +59,11 @@ class LeftBehind:
             for kind, what in (*self._process.changes(self._namespace), *observation.environment_changes()):
                 self._found[kind, what, cell] = None
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """The digest of each project-local module's source as it was imported."""
+        return dict(self._modules.sources)
+
     def add(self, kind: str, subject: str) -> None:
         """Note something else that was changed."""
         self._found[kind, subject, "0"] = None

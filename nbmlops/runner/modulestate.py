@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.runner.environment import is_local
+from nbmlops.runner.environment import is_local, source_digest
 from nbmlops.runner.imports import around_imports
 from nbmlops.store.fingerprint import function_state, value_fingerprint
 
@@ -47,6 +47,7 @@ class ModuleStates:
         self._seen: dict[str, dict[str, str]] = {}
         self._found: dict[ModuleChange, None] = {}
         self._depth = 0
+        self.sources: dict[str, str] = {}
         self._active = False
 
     def begin(self) -> None:
@@ -73,6 +74,7 @@ class ModuleStates:
     @contextmanager
     def _executing(self, path: str) -> Iterator[None]:
         outermost = self._depth == 0 and self._active
+        self.sources.setdefault(os.path.relpath(path, self._folder), source_digest(Path(path)))
         if outermost:
             self._compare(before := self._states(), ())
             self._seen = before

@@ -67,6 +67,7 @@ class Observation:
         self._read: dict[str, None] = {}
         self._written: dict[str, None] = {}
         self._made: dict[str, None] = {}
+        self._stamps: dict[str, tuple[int, ...] | None] = {}
         self._removed: dict[str, str] = {}
         self._modules_before = set(sys.modules)
         self.environment: set[str] = set()
@@ -87,6 +88,7 @@ class Observation:
         reads = "r" in mode or "+" in mode or "a" in mode if mode else not flags & os.O_WRONLY
         if reads and name not in self._written and not flags & os.O_TRUNC:
             self._read.setdefault(name)
+            self._stamps.setdefault(name, _stamp(self._folder / name))
             if (self._folder / name).is_dir():
                 self._digests.setdefault(name, file_digest(self._folder / name))  # before the stage puts something into it
         if writes:
@@ -171,6 +173,11 @@ class Observation:
         found = {name: self._digests.get(name) if name in self._digests else path_digest(self._folder, name) for name in sorted(self._read)}
         return {name: digest for name, digest in found.items() if digest is not None or name not in self._made}
 
+    def files_disturbed(self) -> tuple[str, ...]:
+        """Return the files that have changed since they were opened for reading, though the stage was not seen to write them."""
+        untouched = [name for name in self._stamps if not {name, f"{name}/"}.intersection(self._written, self._removed) and name not in self._digests]
+        return tuple(sorted(name for name in untouched if _stamp(self._folder / name) != self._stamps[name]))
+
     def files_written(self) -> tuple[str, ...]:
         """Return the paths that were written and still exist; folders that were made end with a slash."""
         made = {f"{name}/" for name in self._made if (self._folder / name).is_dir()}
@@ -199,6 +206,14 @@ class Observation:
         if not inside and full.startswith(self._temporary):
             return None
         return os.path.relpath(full, self._folder) if inside else full
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 _current: Observation | None = None

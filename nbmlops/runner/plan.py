@@ -12,8 +12,8 @@ from nbmlops.notebook.expressions import parse_expression
 from nbmlops.pipeline.build import Source, build
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.leftbehind import left_behind
-from nbmlops.pipeline.sharing import may_change
 from nbmlops.pipeline.model import Diagnostic, Pipeline, Read, Report, Stage, Step
+from nbmlops.pipeline.sharing import may_change
 from nbmlops.runner.stagekey import Components, Surroundings, components, differences, identity, stage_key
 
 if TYPE_CHECKING:

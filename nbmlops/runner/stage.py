@@ -294,6 +294,8 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         effects=effects,
         files={path: digest for path, digest in files.items() if digest is not None or path not in written},
         files_written=written,
+        files_disturbed=run.observation.files_disturbed(),
+        sources=run.left.sources,
         remarks=remarks,
         started_s=started_s,
         environment={"threads": os.environ.get("OMP_NUM_THREADS", "")},
