@@ -276,7 +276,7 @@ class Scheduler:
             self._repeat(attempt, f"{changed[0]} was changed meanwhile")
             return True
         message = (
-            f"{changed[0]} changes while stage {attempt.stage!r} runs, so that nobody can tell what it used; let the file rest, or copy it first"
+            f"{changed[0]} changes while stage {attempt.stage!r} runs, and nobody can tell what it used; let the file rest, or copy it first"
         )
         error = StageError(type="StageError", message=message, cell=attempt.stage_as_planned.cells[0], code="NB617")
         self._fail(attempt, replace(outcome, status="failed", error=error))
