@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import run
 from benchmarks.table import Row, count_row
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchmarks.peers import Peers
 
 __all__ = ["HEAVY", "heavy_of", "rows"]

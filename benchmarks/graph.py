@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbmlops
@@ -13,6 +12,8 @@ from benchmarks.notebooks import large_notebook, write_notebook
 from benchmarks.table import Row, race_rows
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchmarks.peers import Peers
 
 __all__ = ["rows"]

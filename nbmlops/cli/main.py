@@ -71,7 +71,8 @@ def _dispatch(words: list[str]) -> int:
     parser = Parser(prog=f"nbmlops {verb}", description=VERBS[verb], epilog=f"example: {module.EXAMPLE}")
     module.add_arguments(parser)
     try:
-        options = parser.parse_args(words[1:])
+        # intermixed: OUTPUT may come after the options; argparse cannot do that below a second verb (`store ls`)
+        options = (parser.parse_args if verb == "store" else parser.parse_intermixed_args)(words[1:])
     except SystemExit as end:  # --help
         return int(end.code or 0)
     code: int = module.run(options)

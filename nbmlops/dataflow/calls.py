@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from nbmlops.dataflow.carrying import Held
 from nbmlops.dataflow.expressions import ExpressionReader
-from nbmlops.dataflow.files import FILE_CALLS, path_calls
+from nbmlops.dataflow.files import DATABASE_CALLS, FILE_CALLS, path_calls
 from nbmlops.dataflow.flow import PathUse
 from nbmlops.dataflow.frames import ClassFrame, FunctionFrame
 from nbmlops.dataflow.hidden import (
@@ -48,8 +48,9 @@ class CallReader(ExpressionReader):
     """Reads calls; the names of functions that do more than call are looked up in two tables."""
 
     by_name: ClassVar[dict[str, str]] = {
-        "eval": "_eval", "exec": "_exec", "globals": "_namespace", "locals": "_namespace", "vars": "_namespace", "setattr": "_setattr",
-        "delattr": "_setattr", "__import__": "_import", "import_module": "_import", "run_path": "_dynamic", "run_module": "_dynamic",
+        "eval": "_eval", "exec": "_exec", "globals": "_namespace", "locals": "_namespace", "vars": "_namespace", "dir": "_namespace",
+        "setattr": "_setattr", "delattr": "_setattr", "__import__": "_import", "import_module": "_import", "run_path": "_dynamic",
+        "run_module": "_dynamic",
     }  # fmt: skip
     by_method: ClassVar[dict[str, str]] = {
         "query": "_query", "eval": "_query", "sql": "_sql", "execute": "_sql", "system": "_shell", "getoutput": "_shell", "run_line_magic": "_magic",
@@ -87,7 +88,7 @@ class CallReader(ExpressionReader):
             self.visit(func)
             self._arguments(node, keeps=True)
             return
-        if name in FILE_CALLS:
+        if name in FILE_CALLS or (name == "connect" and self.dotted(func) in DATABASE_CALLS):
             for kind, use in path_calls(node):
                 self.add_file(kind, use)
         if special is not None:
@@ -149,6 +150,8 @@ class CallReader(ExpressionReader):
         ast.increment_lineno(tree, line - 1)
         if how == "here" and self.frame is self.module:
             self.visit_all(tree.body)
+        elif how == "aside":
+            self._run_aside(tree)
         elif how == "perhaps" and self.frame is self.module:
             self.guarded += 1
             self.perhaps(tree.body)
@@ -157,6 +160,17 @@ class CallReader(ExpressionReader):
             with self.inside(ClassFrame(self.frame)):
                 self.visit_all(tree.body)
         return True
+
+    def _run_aside(self, tree: ast.Module) -> None:
+        # `%%timeit` makes a function of its code, and calls it
+        frame = FunctionFrame(self.frame)
+        in_call, self.in_call = self.in_call, False
+        with self.inside(frame):
+            self.visit_all(tree.body)
+        self.in_call = in_call
+        carry = self.close(frame)
+        if self.frame is self.module and tree.body:
+            self.module.run(carry, tree.body[0].lineno, soft=self.guarded > 0)
 
     def _exec(self, node: ast.Call) -> None:
         code = self.text(node.args[0]) if len(node.args) == 1 else None
@@ -198,6 +212,13 @@ class CallReader(ExpressionReader):
                 self.held.loads.add(name)
 
     def _setattr(self, node: ast.Call) -> None:
+        if node.args and _is_main_module(node.args[0]):
+            name = self.text(node.args[1]) if len(node.args) > 1 else None
+            if name is None or self.dotted(node.func) == "delattr":
+                self.note(f"{self.dotted(node.func)} on the main module", node)
+            else:
+                self.bind_global(name, node.lineno)
+            return
         target = ast.copy_location(ast.Attribute(value=node.args[0], attr="", ctx=ast.Store()), node) if node.args else None
         if target is not None:
             self.change(target)
@@ -292,3 +313,11 @@ class CallReader(ExpressionReader):
                 self.dynamic["code that does not parse", line + offset] = None
         for name in magic.binds:
             self.bind(name, line)
+
+
+def _is_main_module(node: ast.expr) -> bool:
+    """Tell ``sys.modules[__name__]`` and ``sys.modules["__main__"]``: the notebook's own namespace."""
+    if not (isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr == "modules"):
+        return False
+    key = node.slice
+    return (isinstance(key, ast.Name) and key.id == "__name__") or (isinstance(key, ast.Constant) and key.value == "__main__")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.calls import CallReader
 from nbmlops.dataflow.carrying import Held
@@ -10,14 +11,28 @@ from nbmlops.dataflow.flow import Carry
 from nbmlops.dataflow.frames import ClassFrame, FunctionFrame
 from nbmlops.dataflow.reader import namespace_key
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 __all__ = ["DefinitionReader"]
+
+# decorators of the standard library: by last name, since the import mostly stands in another cell
+_WRAPPERS = frozenset(
+    {
+        "property", "staticmethod", "classmethod", "cached_property", "wraps", "lru_cache", "cache", "singledispatch", "singledispatchmethod",
+        "contextmanager", "asynccontextmanager", "abstractmethod", "total_ordering", "dataclass", "overload", "override", "final",
+        "runtime_checkable", "no_type_check",
+    },
+)  # fmt: skip
+_ACCESSORS = frozenset({"setter", "getter", "deleter"})
 
 
 class DefinitionReader(CallReader):
     """Reads statements that bind names."""
 
-    def __init__(self) -> None:
+    def __init__(self, stars: Callable[[str], Mapping[str, bool] | None] | None = None) -> None:
         super().__init__()
+        self.stars = stars
         self.star_imports: list[str] = []
 
     def end_branch(self) -> None:
@@ -143,8 +158,7 @@ class DefinitionReader(CallReader):
             self.lazy_annotations = self.lazy_annotations or any(alias.name == "annotations" for alias in node.names)
         for alias in node.names:
             if alias.name == "*":
-                self.star_imports.append(source)
-                self.note(f"from {source} import *", node)
+                self._star(source, node)
                 continue
             full = f"{source}.{alias.name}" if not source.endswith(".") else source + alias.name
             # the name may be a module of a package
@@ -152,6 +166,18 @@ class DefinitionReader(CallReader):
             self.bind(alias.asname or alias.name, node.lineno)
             if self.frame is self.module:
                 self.imports[alias.asname or alias.name] = full
+
+    def _star(self, source: str, node: ast.ImportFrom) -> None:
+        names = self.stars(source) if self.stars is not None else None
+        if names is None:
+            self.star_imports.append(source)
+            self.note(f"from {source} import *", node)
+            return
+        for name, sure in names.items():
+            self.unsure += not sure
+            self.bind(name, node.lineno)
+            self.unsure -= not sure
+            self.imports[name] = f"{source}.{name}"
 
     # -- functions and classes
 
@@ -191,7 +217,7 @@ class DefinitionReader(CallReader):
     def _define(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, carry: Carry, held: Held) -> None:
         """Bind what a definition makes: its decorators may run it, keep it, or put their own code around it."""
         sure = not self.unsure
-        if node.decorator_list:
+        if not all(self._only_wraps(decorator) for decorator in node.decorator_list):
             self.run(carry, node.lineno)
         self.bind(node.name, node.lineno)
         if held:
@@ -203,6 +229,13 @@ class DefinitionReader(CallReader):
             target = decorator.func if isinstance(decorator, ast.Call) else decorator
             if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
                 self.frame.give(target.value.id, Carry(loads=frozenset({node.name})), node.lineno, sure=sure, replace=False)
+
+    def _only_wraps(self, decorator: ast.expr) -> bool:
+        """Tell whether a decorator is known to run nothing of what it is given: that waits for a call."""
+        if isinstance(decorator, ast.Attribute) and decorator.attr in _ACCESSORS:
+            return True
+        name = self.dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        return name.rpartition(".")[2] in _WRAPPERS
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         """Read a class: its body runs here, its methods later."""

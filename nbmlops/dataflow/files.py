@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from typing import Literal
 
 from nbmlops.dataflow.flow import PathUse
 
-__all__ = ["FILE_CALLS", "PathCall", "path_calls"]
+__all__ = ["DATABASE_CALLS", "FILE_CALLS", "PathCall", "path_calls", "path_parts"]
 
 Kind = Literal["read", "write"]
 PathCall = tuple[Kind, PathUse]
 Parts = tuple[str | ast.Name, ...]
 
-_MODE = re.compile(r"[rwaxbtU+]{1,4}")
+_MODE = re.compile(r"[rwaxcbtU+]{1,4}")
 _PATH_TYPES = frozenset({"Path", "PurePath", "PosixPath", "str", "fspath", "abspath"})
 
 _READ_FIRST = frozenset(
     {
         "read_csv", "read_feather", "read_table", "read_fwf", "read_excel", "read_json", "read_parquet", "read_orc", "read_pickle", "read_hdf",
         "read_xml", "read_stata", "read_sas", "read_spss", "read_file", "read_ipc", "read_avro", "read_ndjson", "scan_csv", "scan_parquet",
-        "scan_ipc", "scan_ndjson", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "imread", "load_npz", "open_dataset", "loadmat",
+        "scan_ipc", "scan_ndjson", "load", "loadtxt", "genfromtxt", "fromfile", "imread", "load_npz", "open_dataset", "loadmat",
     },
 )  # fmt: skip
 _WRITE_FIRST = frozenset(
@@ -44,13 +45,15 @@ _MODULES: dict[str, tuple[tuple[Kind, int], ...]] = {
     "shutil.copy2": (("read", 0), ("write", 1)),
     "shutil.copyfile": (("read", 0), ("write", 1)),
     "shutil.move": (("read", 0), ("write", 0), ("write", 1)),
-    "sqlite3.connect": (("read", 0), ("write", 0)),
 }
 _BASE: dict[str, Kind] = {"read_text": "read", "read_bytes": "read", "write_text": "write", "write_bytes": "write"}
 
-_BY_NAME = _READ_FIRST | _WRITE_FIRST | _WRITE_SECOND | frozenset(_BASE)
+_METHODS = frozenset(name[name.index(".") :] for name in _MODULES)
 
-FILE_CALLS = _BY_NAME | {"open"} | {name.partition(".")[2] for name in _MODULES}
+DATABASE_CALLS = frozenset({"sqlite3.connect"})
+"""Dotted names of functions that open a database in a file."""
+
+FILE_CALLS = _READ_FIRST | _WRITE_FIRST | _WRITE_SECOND | frozenset(_BASE) | {"open", "memmap"} | {name.partition(".")[2] for name in _MODULES}
 """Names of functions and methods that are worth a closer look."""
 
 
@@ -64,37 +67,55 @@ def path_calls(node: ast.Call) -> list[PathCall]:
     """
     func = node.func
     name = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
-    if name == "open":
+    found = _named(node, name)
+    # a function of the notebook may have the name of one that reads or writes
+    return [(kind, replace(use, function=name)) for kind, use in found] if isinstance(func, ast.Name) and name != "open" else found
+
+
+def _named(node: ast.Call, name: str) -> list[PathCall]:
+    if name in {"open", "memmap"}:
         return _opened(node)
-    if name not in _BY_NAME:
-        return _of_module(name, node)
-    if name in _BASE:
-        return _use(_BASE[name], func.value, node) if isinstance(func, ast.Attribute) else []
+    if f".{name}" in _METHODS or name in _BASE:
+        return _of_owner(name, node)
+    # a query does not show whether it changes its database
+    reads = _use("read", _argument(node, 0), node) if name in _READ_FIRST or name == "connect" else []
+    if name in _READ_FIRST:
+        return reads
+    if name in _WRITE_SECOND:
+        return _use("write", _argument(node, 1), node)
     if name in {"save", "save_model"} and len(node.args) > 1:
         # np.save(path, a), torch.save(a, path): the literal one is the path
         return _use("write", node.args[0], node, names=False) or _use("write", node.args[1], node, names=False)
-    return _use("read" if name in _READ_FIRST else "write", _argument(node, 1 if name in _WRITE_SECOND else 0), node)
+    return [*reads, *_use("write", _argument(node, 0), node)]
 
 
-def _of_module(name: str, node: ast.Call) -> list[PathCall]:
-    owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+def _of_owner(name: str, node: ast.Call) -> list[PathCall]:
+    """Read ``path.write_text(...)`` and ``os.remove(path)``: what they are called on decides."""
+    if not isinstance(node.func, ast.Attribute):
+        return []
+    owner = node.func.value
+    if name in _BASE:
+        return _use(_BASE[name], owner, node)
     full = f"{owner.id}.{name}" if isinstance(owner, ast.Name) else ""
     return [use for kind, position in _MODULES.get(full, ()) for use in _use(kind, _argument(node, position), node)]
 
 
 def _opened(node: ast.Call) -> list[PathCall]:
     func = node.func
-    path, mode = _argument(node, 0), _argument(node, 1)
-    if isinstance(func, ast.Attribute) and (path is None or _is_mode(path)):
+    # np.memmap(path, dtype, mode), which has no owner that could be the path
+    mapped = isinstance(func, ast.Attribute) and func.attr == "memmap"
+    place = 2 if mapped else 1
+    path, mode = _argument(node, 0), node.args[place] if len(node.args) > place else None
+    if isinstance(func, ast.Attribute) and not mapped and (path is None or _is_mode(path)):
         path, mode = func.value, path
     for keyword in node.keywords:
         if keyword.arg == "mode":
             mode = keyword.value
     if mode is not None and not _is_mode(mode):
         return []
-    text = str(mode.value) if isinstance(mode, ast.Constant) else "r"
+    text = str(mode.value) if isinstance(mode, ast.Constant) else "r+" if mapped else "r"
     uses: list[PathCall] = []
-    if "r" in text or "a" in text or "+" in text:
+    if "w" not in text and "x" not in text:
         uses += _use("read", path, node)
     if set(text) & set("wax+"):
         uses += _use("write", path, node)
@@ -110,7 +131,7 @@ def _argument(node: ast.Call, position: int) -> ast.expr | None:
         argument = node.args[position]
         return None if isinstance(argument, ast.Starred) else argument
     for keyword in node.keywords:
-        if keyword.arg in {"path", "filepath_or_buffer", "path_or_buf", "fname", "file", "io", "filename"}:
+        if keyword.arg in {"path", "filepath_or_buffer", "path_or_buf", "fname", "file", "io", "filename", "database"}:
             return keyword.value
     return None
 
@@ -120,9 +141,14 @@ def _use(kind: Kind, path: ast.expr | None, node: ast.Call, *, names: bool = Tru
     if not parts or (not names and not any(isinstance(part, str) for part in parts)):
         return []
     first = parts[0]
-    if isinstance(first, str) and (first == ":memory:" or first.startswith(("file:", "{", "[")) or "://" in first or "\n" in first):
+    if isinstance(first, str) and (first == ":memory:" or "://" in first or "\n" in first or first.startswith(("file:", "{", "["))):
         return []
     return [(kind, PathUse(parts, node.lineno))]
+
+
+def path_parts(node: ast.expr) -> Parts | None:
+    """Give the parts of an expression that is a path made of literals and names, else None."""
+    return _parts(node)
 
 
 def _parts(node: ast.expr) -> Parts | None:

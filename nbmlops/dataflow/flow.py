@@ -77,10 +77,13 @@ class PathUse:
         Literal text, and names to be resolved through constants and parameters; separators are among the parts.
     line : int
         Where, from 1.
+    function : str
+        The name of the function that is given the path, where it has no owner: it may be one of the notebook's own.
     """
 
     parts: tuple[str | ast.Name, ...]
     line: int
+    function: str = ""
 
     @property
     def path(self) -> str | None:
@@ -113,6 +116,8 @@ class Flow:
         Names that the code leaves bound.
     deleted : frozenset of str
         Names that the code has deleted when it ends.
+    perhaps_deleted : frozenset of str
+        Names that it does not leave bound itself and may have deleted: ``if c: del x``, the ``e`` of ``except E as e``.
     mutates : mapping of str to int
         Names whose object is changed by attribute, item or augmented assignment or ``del x[k]``.
     carries : mapping of str to Carry
@@ -139,6 +144,7 @@ class Flow:
     soft: frozenset[str] = frozenset()
     binds: Mapping[str, Binding] = field(default_factory=dict)
     deleted: frozenset[str] = frozenset()
+    perhaps_deleted: frozenset[str] = frozenset()
     mutates: Mapping[str, int] = field(default_factory=dict)
     carries: Mapping[str, Carry] = field(default_factory=dict)
     before: Mapping[str, frozenset[str]] = field(default_factory=dict)

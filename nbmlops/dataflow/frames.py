@@ -142,9 +142,9 @@ class ModuleFrame(Frame):
             for name in carry.mutates:
                 self.mutate(name, line)
 
-    def run(self, carry: Carry, line: int) -> None:
-        """Note that code without a name may run here."""
-        self._run("", carry, line, soft=True)
+    def run(self, carry: Carry, line: int, *, soft: bool = True) -> None:
+        """Note that code without a name runs here, or (`soft`) may run."""
+        self._run("", carry, line, soft=soft)
 
     def bind(self, name: str, line: int, *, sure: bool) -> None:
         """Make a new version."""

@@ -11,14 +11,27 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HISTORY", "Magic", "cell_magic", "line_magic", "parse_hidden", "query_names", "shell_expressions", "shell_variables", "sql_names"]
+__all__ = [
+    "HISTORY",
+    "Magic",
+    "cell_magic",
+    "is_history",
+    "is_last_value",
+    "line_magic",
+    "parse_hidden",
+    "query_names",
+    "shell_expressions",
+    "shell_variables",
+    "sql_names",
+]
 
 # what IPython puts into the namespace for earlier inputs and outputs
-HISTORY = frozenset({"_", "__", "___", "In", "Out", "_i", "_ii", "_iii", "_ih", "_oh"})
+HISTORY = frozenset({"_", "__", "___", "In", "Out", "_i", "_ii", "_iii", "_ih", "_oh", "_dh", "_exit_code"})
+_LAST_VALUES = frozenset({"_", "__", "___"})
 
 _QUERY_NAME = re.compile(r"@\s*([^\W\d]\w*)")
 _SHELL_NAME = re.compile(r"(?<!\$)\$([^\W\d]\w*)")
-_OPTION = re.compile(r"\s*-{1,2}\w[\w-]*(?:[= ]\s*\d+)?(?=\s|$)\s*")
+_OPTION = re.compile(r"\s*-(?:[lsTD]\s+[^\s-]\S*|-?\w[\w-]*(?:[= ]\s*\d+)?)(?=\s|$)\s*")
 
 # cell magics whose body Python never sees
 _FOREIGN = frozenset(
@@ -28,8 +41,8 @@ _SHELLS = frozenset({"bash", "sh", "script", "cmd", "perl", "ruby", "system", "s
 _SILENT = frozenset(
     {
         "load_ext", "reload_ext", "unload_ext", "matplotlib", "config", "autoreload", "pinfo", "pinfo2", "psearch", "psource", "pdoc", "pdef",
-        "pfile", "who", "whos", "who_ls", "time", "timeit", "prun", "pip", "conda", "mamba", "uv", "precision", "pprint", "xmode", "colors",
-        "lsmagic", "magic", "quickref", "ls", "pwd", "history", "hist", "doctest_mode", "logstart", "logstop", "alias", "env", "cd", "set_env",
+        "pfile", "time", "timeit", "prun", "pip", "conda", "mamba", "uv", "xmode", "colors",
+        "lsmagic", "magic", "quickref", "ls", "pwd", "history", "hist", "doctest_mode", "logstart", "logstop", "env", "cd", "set_env",
         "capture", "debug", "pdb", "tb",
     },
 )  # fmt: skip
@@ -63,6 +76,16 @@ class Magic:
     state: str = ""
     environment: str = ""
     written: str = ""
+
+
+def is_history(name: str) -> bool:
+    """Tell whether IPython binds `name` to an earlier input, output or exit code: ``_``, ``Out``, ``_12``, ``_i3``."""
+    return name in HISTORY or (name[:1] == "_" and name[1:].removeprefix("i").isdecimal())
+
+
+def is_last_value(name: str) -> bool:
+    """Tell whether `name` is one of the last three values shown, whatever the numbers of their cells."""
+    return name in _LAST_VALUES
 
 
 def query_names(text: str) -> list[str]:
@@ -112,7 +135,7 @@ def line_magic(name: str, line: str) -> Magic:
         return _environment_magic(line)
     if name in {"run", "pylab", "store", "reset", "reset_selective", "xdel", "load", "loadpy", "macro", "rerun", "recall", "sx", "system", "sc"}:
         return Magic(dynamic=f"%{name}", expands=line, binds=_stored(line) if name == "store" else ())
-    if name in {"cd", "pushd", "popd"}:
+    if name in {"cd", "pushd", "popd", "precision", "pprint", "alias", "unalias", "automagic", "rehashx"}:
         return Magic(state=f"%{name}", expands=line)
     return Magic(expands=line, dynamic="" if name in _SILENT or name.startswith("ml") else f"%{name}")
 
@@ -122,14 +145,14 @@ def cell_magic(name: str, line: str, body: str) -> Magic:
     if name == "capture":
         words = [word for word in line.split() if not word.startswith("-")]
         return Magic(code=((body, "here", 1),), binds=tuple(words[:1]), expands=line)
-    if name in {"time", "timeit", "prun"}:
-        how: Literal["here", "aside"] = "aside" if name == "timeit" else "here"
-        return Magic(code=((_without_options(line), how, 0), (body, how, 1)), expands=line)
-    if name in {"writefile", "file"}:
-        words = [word for word in line.split() if word != "-a"]
-        return Magic(expands=line, written=words[0] if len(words) == 1 else "")
+    if name == "timeit":
+        # the rest of the line is the setup of the code below it
+        return Magic(code=((f"{_without_options(line)}\n{body}", "aside", 0),), expands=line)
+    if name in {"time", "prun"}:
+        return Magic(code=((_without_options(line), "here", 0), (body, "here", 1)), expands=line)
     if name in _FOREIGN:
-        return Magic(expands=line)
+        words = [word for word in line.split() if word != "-a"] if name in {"writefile", "file"} else []
+        return Magic(expands=line, written=words[0] if len(words) == 1 else "")
     if name in _SHELLS:
         text = f"{line}\n{body}" if name in {"!", "sx", "system"} else line
         return Magic(expands=text, dynamic=f"%%{name}", binds=tuple(re.findall(r"--(?:out|err|proc)[= ]\s*([^\W\d]\w*)", line)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.carrying import merge, settle
 from nbmlops.dataflow.flow import Carry, Flow  # noqa: TC001 - dataclasses show their fields' types
-from nbmlops.dataflow.hidden import HISTORY
+from nbmlops.dataflow.hidden import HISTORY, is_history
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ __all__ = ["BUILTINS", "Link", "Unit", "UnitLinks", "link"]
 BUILTINS = (
     frozenset(vars(builtins))
     | HISTORY
-    | {"get_ipython", "display", "exit", "quit", "__file__", "__builtins__", "__module__", "__qualname__", "__class__"}
+    | {"get_ipython", "display", "exit", "quit", "__file__", "__builtin__", "__builtins__", "__module__", "__qualname__", "__class__"}
 )
 """Names that Python, IPython or a class body provides."""
 
@@ -73,6 +73,8 @@ class Link:
         Whether the unit may do without it: undefined is then no error.
     hidden_by : int or None
         Position of a later report unit that binds the name too, which does not count.
+    left_out_by : int or None
+        Position of a later unit that binds or changes the name too, but leaves it out of its ``--out``.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Link:
     how: str = "name"
     soft: bool = False
     hidden_by: int | None = None
+    left_out_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +159,7 @@ class _Document:
     stars: list[tuple[int, bool]] = field(default_factory=list)
     given: dict[str, Carry] = field(default_factory=dict)
     shared: set[int] = field(default_factory=set)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def add(self, position: int, unit: Unit) -> UnitLinks:
         """Link the next unit, then put its versions in place."""
@@ -186,6 +190,9 @@ class _Document:
             versions[name] = _Version(position, carry_of, name in flow.imports)
         for name in flow.deleted:
             versions[name] = _Version(None)
+        for name in versions:
+            self.left_out.pop(name, None)
+        self.left_out.update(dict.fromkeys(linker.left_out, position))
         self.view.update(versions)
         if not unit.reports:
             self.main.update(versions)
@@ -226,6 +233,8 @@ class _Linker:
         self.called: dict[str, int] = {}
         self.called_binds: set[str] = set()
         self.mutates: set[str] = set()
+        self.survivors: set[str] = set()
+        self.left_out: set[str] = set()
         self.writes: set[str] = set()
 
     # -- reading
@@ -245,6 +254,14 @@ class _Linker:
         for name, binding in flow.binds.items():
             if binding.kind == "maybe" and name not in flow.reads:
                 self._take(name, binding.line, "kept version", soft=True)
+        # a later reader must not get the older value of a name that is gone: whoever may have deleted it hands on what is left
+        self.survivors = {name for name in flow.perhaps_deleted if self._is_provided(name)}
+        for name in sorted(self.survivors - flow.reads.keys()):
+            self._take(name, 0, "kept version", soft=True)
+
+    def _is_provided(self, name: str) -> bool:
+        version = self.table.get(name)
+        return version is not None and version.unit is not None
 
     def _is_shared(self, name: str) -> bool:
         version = self.table.get(name)
@@ -291,8 +308,9 @@ class _Linker:
             self._link(Link(name=name, provider=star, line=line, how="star import", soft=True))
             soft = True
         if provider is not None:
-            self._link(Link(name=name, provider=provider, line=line, how=how, soft=soft, hidden_by=hidden_by))
-        elif name not in BUILTINS and star is None and not _is_history(name):
+            left_out_by = self.document.left_out.get(name)
+            self._link(Link(name=name, provider=provider, line=line, how=how, soft=soft, hidden_by=hidden_by, left_out_by=left_out_by))
+        elif name not in BUILTINS and star is None and not is_history(name):
             soft = soft or bool(self.flow.star_imports)
             if soft and hidden_by is None:
                 return
@@ -327,8 +345,9 @@ class _Linker:
                 patches.append((name, line))
             elif version is not None or name not in BUILTINS:
                 self.mutates.add(name)
-        self.writes = set(flow.binds) | self.called_binds
+        self.writes = {*flow.binds, *self.called_binds, *self.survivors}
         if override is not None:
+            self.left_out = (self.writes | self.mutates) - set(override) - set(self.unit.extra_writes)
             self.writes, self.mutates = set(override), set()
         extra = set(self.unit.extra_writes)
         self.mutates |= {name for name in extra if name in self.table and name not in flow.binds}
@@ -349,7 +368,3 @@ class _Linker:
         """Give what a name in the unit's code may bring along: in ``f = partial(f)`` the old object too."""
         found = self.carry_after(name)
         return merge(found, self._carry_before(name)) if name in self.flow.reads else found
-
-
-def _is_history(name: str) -> bool:
-    return name[:1] == "_" and name[1:].lstrip("i").isdecimal()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataflow.carrying import Held, settle
-from nbmlops.dataflow.flow import Carry, PathUse
 from nbmlops.dataflow.frames import ClassFrame, ComprehensionFrame, Frame, FunctionFrame, ModuleFrame
 from nbmlops.dataflow.state import dotted, environment_variable, is_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from nbmlops.dataflow.flow import Carry, PathUse
 
 __all__ = ["Reader", "namespace_key"]
 
@@ -80,7 +82,7 @@ class Reader:
     def inside(self, frame: Frame) -> Iterator[None]:
         """Read in an inner scope."""
         outer, self.frame = self.frame, frame
-        unsure, self.unsure = self.unsure, 0 if isinstance(frame, FunctionFrame) else self.unsure
+        unsure, self.unsure = self.unsure, 0 if isinstance(frame, FunctionFrame | ClassFrame) else self.unsure
         try:
             yield
         finally:
@@ -165,7 +167,7 @@ class Reader:
             frame.files.append(("read" if kind == "read" else "write", use))
             return
         parts = tuple(self.strings.get(part.id, part) if isinstance(part, ast.Name) else part for part in use.parts)
-        use = PathUse(parts, use.line)
+        use = replace(use, parts=parts)
         if self.module.lines.keys().isdisjoint(use.names):
             text = "\0".join(part if isinstance(part, str) else f"\1{part.id}" for part in parts)
             self.files.setdefault((kind, text), (kind, use))
@@ -190,11 +192,7 @@ class Reader:
         """Change an object through an attribute or item of it."""
         name = namespace_key(target)
         if name is not None:
-            function = self.function()
-            if function is None:
-                self.module.bind(name, target.lineno, sure=not self.unsure and self.frame is self.module)
-            else:
-                function.global_binds.add(name)
+            self.bind_global(name, target.lineno)
             if held:
                 self.module.give(name, held.carry(), target.lineno, sure=False, replace=False)
             return
@@ -206,6 +204,14 @@ class Reader:
             self.frame.mutate(base, target.lineno)
             if held:
                 self.frame.give(base, held.carry(), target.lineno, sure=not self.unsure, replace=False)
+
+    def bind_global(self, name: str, line: int) -> None:
+        """Note that a name of the module is bound other than by an assignment."""
+        function = self.function()
+        if function is None:
+            self.module.bind(name, line, sure=not self.unsure and self.frame is self.module)
+        else:
+            function.global_binds.add(name)
 
     def _note_namespace_write(self, target: ast.expr) -> None:
         if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Call) and isinstance(target.value.func, ast.Name):

@@ -9,10 +9,10 @@ from nbmlops.dataflow.carrying import Held
 from nbmlops.dataflow.definitions import DefinitionReader
 from nbmlops.dataflow.flow import Binding, Carry, Flow, PathUse
 from nbmlops.dataflow.frames import ClassFrame, State
-from nbmlops.dataflow.hidden import HISTORY
+from nbmlops.dataflow.hidden import is_history
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Binding", "Carry", "Flow", "PathUse", "analyse"]
 
@@ -20,13 +20,15 @@ _SWALLOWING = ("suppress", "raises")
 _CATCH_ALL = frozenset({"NameError", "Exception", "BaseException"})
 
 
-def analyse(tree: ast.Module) -> Flow:
+def analyse(tree: ast.Module, stars: Callable[[str], Mapping[str, bool] | None] | None = None) -> Flow:
     """Read module-level code once, from top to bottom.
 
     Parameters
     ----------
     tree : ast.Module
         The code, after IPython syntax became Python.
+    stars : callable, optional
+        Gives the names that ``from m import *`` binds, each with whether it surely does; None where nobody can know.
 
     Examples
     --------
@@ -34,7 +36,7 @@ def analyse(tree: ast.Module) -> Flow:
     >>> dict(flow.reads), flow.binds["y"].kind
     ({'x': 1}, 'definite')
     """
-    reader = _Reader()
+    reader = _Reader(stars)
     reader.visit_all(tree.body)
     return reader.flow()
 
@@ -46,7 +48,7 @@ class _Reader(DefinitionReader):
         """Sum up."""
         module = self.module
         for name, line in module.reads.items():
-            if name in HISTORY or (name.startswith("_") and name[1:].isdecimal()):
+            if is_history(name):
                 self.dynamic[name, line] = None
         binds = module.bindings()
         return Flow(
@@ -54,6 +56,7 @@ class _Reader(DefinitionReader):
             soft=frozenset(module.reads.keys() - module.hard),
             binds=binds,
             deleted=frozenset(module.state.gone),
+            perhaps_deleted=frozenset(module.state.perhaps_gone - module.state.gone - binds.keys()),
             mutates=module.mutated,
             carries={name: carry for name, carry in module.state.carries.items() if name not in module.state.gone},
             before={name: frozenset(names) for name, names in module.before.items() if names},
@@ -71,6 +74,9 @@ class _Reader(DefinitionReader):
 
     def _branches(self, *bodies: Sequence[ast.AST | None]) -> None:
         """Read bodies of which one runs."""
+        if isinstance(self.frame, ClassFrame):
+            self._class_branches(self.frame, bodies)
+            return
         if self.frame is not self.module or self.unsure:
             for body in bodies:
                 self.perhaps(body)
@@ -83,13 +89,26 @@ class _Reader(DefinitionReader):
             ends.append(self.module.state)
         self.module.state = State.join(ends)
 
+    def _class_branches(self, frame: ClassFrame, bodies: Sequence[Sequence[ast.AST | None]]) -> None:
+        start = frame.bound
+        ends: list[set[str]] = []
+        for body in bodies:
+            frame.bound = set(start)
+            self.visit_all(body)
+            ends.append(frame.bound)
+        frame.bound = set.intersection(*ends)
+
     def visit_If(self, node: ast.If) -> None:
         """Read both branches."""
         self.apart(node.test)
         if _always(node.test):
             self.visit_all(node.body)
-        else:
-            self._branches(node.body, node.orelse)
+            return
+        # what is there for another Python or library names what this one does not have
+        versions = _asks_version(node.test)
+        self.guarded += versions
+        self._branches(node.body, node.orelse)
+        self.guarded -= versions
 
     def visit_Match(self, node: ast.Match) -> None:
         """Read every case."""
@@ -153,6 +172,12 @@ class _Reader(DefinitionReader):
         module = self.module
         if isinstance(node, ast.While):
             self.apart(node.test)
+        if isinstance(self.frame, ClassFrame):
+            start_of_class = set(self.frame.bound)
+            self._target(node, held)
+            self.visit_all(node.body)
+            self.frame.bound &= start_of_class
+            return
         if self.frame is not module or self.unsure:
             self._target(node, held)
             self.perhaps(node.body)
@@ -166,9 +191,10 @@ class _Reader(DefinitionReader):
 
     def _target(self, node: ast.For | ast.AsyncFor | ast.While, held: Held) -> None:
         if not isinstance(node, ast.While):
-            self.unsure += self.frame is not self.module
+            unsure = self.frame is not self.module and not isinstance(self.frame, ClassFrame)
+            self.unsure += unsure
             self.store(node.target, held)
-            self.unsure -= self.frame is not self.module
+            self.unsure -= unsure
             self.alias(node.target, _iterated(node.iter))
 
     def visit_Break(self, node: ast.Break) -> None:  # noqa: ARG002
@@ -182,6 +208,12 @@ class _Reader(DefinitionReader):
     def visit_Try(self, node: ast.Try) -> None:
         """Read a body that may stop anywhere, and what catches it."""
         guarded = any(_catches_names(handler) for handler in node.handlers)
+        if isinstance(self.frame, ClassFrame):
+            self.guarded += guarded
+            self._class_branches(self.frame, [[*node.body, *node.orelse], *([handler] for handler in node.handlers)])
+            self.guarded -= guarded
+            self.visit_all(node.finalbody)
+            return
         if self.frame is not self.module or self.unsure:
             self.guarded += guarded
             self.perhaps(node.body)
@@ -217,7 +249,10 @@ class _Reader(DefinitionReader):
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         """Read a handler, whose name ends with it."""
+        # looked up only where something was raised
+        self.guarded += 1
         self.apart(node.type)
+        self.guarded -= 1
         if node.name is None:
             self.visit_all(node.body)
             return
@@ -266,6 +301,12 @@ def _always(test: ast.expr) -> bool:
     if isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__" and isinstance(test.ops[0], ast.Eq):
         return isinstance(test.comparators[0], ast.Constant) and test.comparators[0].value == "__main__"
     return isinstance(test, ast.Constant) and bool(test.value)
+
+
+def _asks_version(test: ast.expr) -> bool:
+    """Tell whether a test is ``sys.version_info < (3,)``, ``parse(numpy.__version__) >= ...``, ``TYPE_CHECKING`` or the like."""
+    names = {"version_info", "__version__", "TYPE_CHECKING", "PY2", "PY3"}
+    return any(getattr(node, "attr", getattr(node, "id", None)) in names for node in ast.walk(test))
 
 
 def _alive(state: State) -> State:

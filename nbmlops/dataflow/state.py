@@ -26,7 +26,7 @@ _CALLS = frozenset(
         "decimal.setcontext", "matplotlib.use", "matplotlib.rc", "matplotlib.pyplot.rc", "matplotlib.pyplot.style.use", "matplotlib.style.use",
         "matplotlib.pyplot.switch_backend", "seaborn.set_theme", "seaborn.set", "seaborn.set_style", "seaborn.set_context",
         "seaborn.set_palette", "torch.set_default_dtype", "torch.set_default_device", "torch.set_num_threads", "socket.setdefaulttimeout",
-        "site.addsitedir", "dotenv.load_dotenv", "load_dotenv",
+        "warnings.simplefilter", "warnings.filterwarnings", "warnings.resetwarnings", "site.addsitedir", "dotenv.load_dotenv", "load_dotenv",
     },
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ from nbmlops.executors.validity import given, read_others, still_valid
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
 from nbmlops.runner.results import StageResult
+from nbmlops.runner.seeing import seen_later
 from nbmlops.runner.serve import judged, remove_files, restore_files, serve
 from nbmlops.runner.task import StageError, StageOutcome
 from nbmlops.store.records import StageRecord
@@ -231,7 +232,7 @@ class Scheduler:
             if self._inputs_grew(attempt, now) or not set(now.wants) <= set(outcome.outputs):
                 self._repeat(attempt, "it read what was not foreseen")
                 return
-            if read_others(now, outcome.files, self.finished):
+            if read_others(now, outcome.files, self.finished, self.planner):
                 self._repeat(attempt, "a file was changed by another run meanwhile")
                 return
         if self._leaves_behind(attempt, outcome, effects):
@@ -275,9 +276,7 @@ class Scheduler:
         if self._discarded.get(attempt.stage, 0) < _MOST_DISTURBED:
             self._repeat(attempt, f"{changed[0]} was changed meanwhile")
             return True
-        message = (
-            f"{changed[0]} changes while stage {attempt.stage!r} runs, and nobody can tell what it used; let the file rest, or copy it first"
-        )
+        message = f"{changed[0]} changes while stage {attempt.stage!r} runs, and nobody can tell what it used; let the file rest, or copy it first"
         error = StageError(type="StageError", message=message, cell=attempt.stage_as_planned.cells[0], code="NB617")
         self._fail(attempt, replace(outcome, status="failed", error=error))
         return True
@@ -286,7 +285,7 @@ class Scheduler:
         """Fail a stage that changed what a later one uses and none hands on, or that uses what an earlier one has changed so."""
         name = attempt.stage
         own = attempt.stage_as_planned if name == REPORT else self.planner.pipeline.stages[name]
-        seeing = self.planner.left_behind(own, effects, {name: effects}, self.finished)
+        seeing = seen_later(self.planner, own, effects, {name: effects}, self.finished)
         trouble = next(iter(seeing.values()), None) or self._lost_on(name, effects)
         if trouble is None:
             return False
@@ -300,7 +299,7 @@ class Scheduler:
         stages = self.planner.pipeline.stages
         for other, record in self.finished.items():
             if other in stages and record.effects.left_behind:
-                trouble = self.planner.left_behind(stages[other], record.effects, {name: effects}, self.finished).get(name)
+                trouble = seen_later(self.planner, stages[other], record.effects, {name: effects}, self.finished).get(name)
                 if trouble is not None:
                     return trouble
         return None
@@ -410,7 +409,8 @@ class Scheduler:
         self._discarded[name] = self._discarded.get(name, 0) + 1
         self._reasons[name] = f"{attempt.reason}; again, because {why}" if ("; again" not in attempt.reason) else attempt.reason
         if self._discarded[name] > _MOST_ATTEMPTS_LEARNING:
-            error = StageError(type="Unsettled", message=f"stage {name!r} reads something else each time it runs; name it with --in and --out")
+            message = f"NB607: stage {name!r} reads something else each time it runs; name it with --in and --out"
+            error = StageError(type="Unsettled", message=message, code="NB607")
             self._set(StageResult(name=name, status="failed", key=attempt.planned.key, reason=attempt.reason, error=error))
 
     def _discard_outdated(self, plan: Plan) -> bool:
@@ -467,4 +467,4 @@ _PAST = {"failed": "failed", "refused": "was refused", "timed-out": "ran out of 
 
 
 def _error_of(trouble: Diagnostic) -> StageError:
-    return StageError(type="NotebookError", message=f"{trouble.message}; {trouble.fix}", cell=trouble.cell, code=trouble.code)
+    return StageError(type="NotebookError", message=f"{trouble.code}: {trouble.message}; {trouble.fix}", cell=trouble.cell, code=trouble.code)

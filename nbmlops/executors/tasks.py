@@ -32,7 +32,7 @@ def make_task(
 ) -> StageTask:
     """Return what a process needs to run a planned stage."""
     stage, pipeline = item.stage, plan.pipeline
-    setup_names = {name for statement in pipeline.setup if statement.cell < stage.cells[-1] for name in statement.names}
+    setup_names = {name for statement in pipeline.setup if statement.place < stage.cells[-1] for name in statement.names}
     expected = {name for position in stage.setup for name in pipeline.setup[position].names}
     earlier = [other for other in pipeline.stages.values() if other.cells[0] < stage.cells[0]]
     elsewhere = {name for other in earlier for name in other.binds} - set(stage.inputs) - set(stage.binds) - setup_names

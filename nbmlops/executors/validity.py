@@ -20,8 +20,8 @@ def given(planned: PlannedStage) -> dict[str, Any]:
     return {**planned.parts, "files": files}
 
 
-def read_others(stage: Stage, files: Mapping[str, str | None], finished: Mapping[str, StageRecord]) -> bool:
-    """Tell whether a stage read a file that an upstream stage writes, and found what somebody else had written.
+def read_others(stage: Stage, files: Mapping[str, str | None], finished: Mapping[str, StageRecord], planner: Planner) -> bool:
+    """Tell whether a stage read a file that one before it writes, and found what somebody else had written.
 
     Parameters
     ----------
@@ -29,17 +29,16 @@ def read_others(stage: Stage, files: Mapping[str, str | None], finished: Mapping
     files : mapping of str to (str or None)
         What the files that it read held.
     finished : mapping of str to StageRecord
+    planner : Planner
     """
-    return any(
-        path in files and files[path] != finished[writer].files_written.get(path) for path, writer in stage.files_from.items() if writer in finished
-    )
+    return any(path in files and files[path] != digest for path, digest in planner.written_before(stage, finished).items())
 
 
 def still_valid(stage: Stage, record: StageRecord, finished: Mapping[str, StageRecord], planner: Planner) -> bool:
     """Tell whether a finished stage ran on the versions that its reads now mean, and hangs on nothing that is not done."""
     if not set(stage.wants) <= set(record.outputs) or any(other not in finished for other in stage.upstream):
         return False
-    if read_others(stage, record.components.get("files", {}), finished) or not _same_surroundings(record, planner):
+    if read_others(stage, record.components.get("files", {}), finished, planner) or not _same_surroundings(record, planner):
         return False
     identities = planner.identities(stage, finished)
     return identities is None or all(record.components.get("inputs", {}).get(name) == value for name, value in identities.items())

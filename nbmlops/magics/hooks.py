@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Hooks"]
 
-_TAG = "stage:"
 _FROM_TAG = "--from-tag"
 
 
@@ -38,6 +37,7 @@ class Hooks:
         history = shell.history_manager.input_hist_raw[1:-1] if shell.history_manager else []
         self._earlier = [source for source in history if source.strip() and not _is_stage(source)]
         self.cell_id: str | None = None
+        self._asked: tuple[str, str | None] = ("", None)
         self._watched: Observation | None = None
         self._watching = ExitStack()
 
@@ -113,16 +113,25 @@ class Hooks:
 
     def tag_to_magic(self, lines: list[str]) -> list[str]:
         """Put the magic line before a cell that is a stage by its tag alone."""
-        name = self._tagged_stage()
-        if self.busy or name is None or not lines or _is_stage("".join(lines)):
+        if self.busy or not lines or _is_stage("".join(lines)):
             return lines
         if "".join(lines).strip() != str((_parent(self.shell).get("content") or {}).get("code", "")).strip():
             return lines  # a completion, or code that the cell runs itself
-        return [f"%%mlstage {name} {_FROM_TAG}\n", *lines]
+        name = self._tagged_stage()
+        return lines if name is None else [f"%%mlstage {name} {_FROM_TAG}\n", *lines]
 
     def _tagged_stage(self) -> str | None:
-        tags = (_parent(self.shell).get("metadata") or {}).get("tags") or ()
-        return next((tag[len(_TAG) :] for tag in tags if isinstance(tag, str) and tag.startswith(_TAG)), None)
+        """Return the stage that the cell belongs to without a magic line, where the front end tells what it knows of the cell."""
+        parent = _parent(self.shell)
+        metadata = parent.get("metadata") or {}
+        tags = tuple(tag for tag in metadata.get("tags") or () if isinstance(tag, str))
+        if not tags and not metadata.get("cellId"):
+            return None
+        request = str((parent.get("header") or {}).get("msg_id") or "")
+        if not request or request != self._asked[0]:
+            source = str((parent.get("content") or {}).get("code", ""))
+            self._asked = (request, self.session.cells.stage_of(source, tags, metadata.get("cellId")))
+        return self._asked[1]
 
     def _provide(self, source: str) -> None:
         """Compute what a cell reads and a reused stage did not keep."""

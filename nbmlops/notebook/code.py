@@ -22,6 +22,19 @@ _MAY_NEED_IPYTHON = re.compile(
     """,
     re.MULTILINE | re.VERBOSE,
 )
+# `ls *.csv` and `pip install x` as a cell's only line: IPython takes it for a magic unless a variable has that name
+_AUTOMAGIC = re.compile(
+    r"""
+    (?P<name>
+        alias|bookmark|cat|cd|conda|config|cp|debug|dhist|dirs|edit|env|gui|hist|history|killbgscripts|ldir|lf|lk|ll|load|load_ext|ls
+        |lsmagic|lx|macro|magic|mamba|matplotlib|micromamba|mkdir|mv|notebook|page|pastebin|pdb|pdef|pdoc|pfile|pinfo|pinfo2|pip|popd|pprint
+        |precision|prun|psearch|psource|pushd|pwd|pycat|pylab|quickref|recall|rehashx|reload_ext|rep|rerun|reset|reset_selective|rm|rmdir|run
+        |save|sc|set_env|store|sx|system|tb|time|timeit|unalias|unload_ext|uv|who|who_ls|whos|xdel|xmode
+    )
+    (?![\w.])[ \t]*(?P<rest>(?![=,]).*)
+    """,
+    re.VERBOSE,
+)
 _LEADING_EMPTY_LINES = re.compile(r"\A(?:[ \t]*\r?\n)*")
 
 
@@ -56,11 +69,35 @@ def parse_code(source: str) -> ast.Module:
         # an invalid escape is a warning of the kernel that runs the cell, not of each reading
         warnings.simplefilter("ignore")
         try:
-            return ast.parse(to_python(source))
+            return _guard_automagic(ast.parse(to_python(source)), source)
+        except SyntaxError:
+            automagic = _automagic(source)
+            if automagic is None:
+                raise
+            return ast.parse(automagic)
         except (RecursionError, MemoryError):
             raise SyntaxError("the code is nested too deeply") from None
         except ValueError as error:
             raise SyntaxError(str(error)) from None
+
+
+def _automagic(source: str) -> str | None:
+    """Write out the magic that a cell of one line, which is no Python, stands for."""
+    found = _AUTOMAGIC.fullmatch(source.strip())
+    if found is None:
+        return None
+    call = f"get_ipython().run_line_magic({found['name']!r}, {found['rest']!r})"
+    return "\n" * source.count("\n", 0, source.index(found["name"])) + f"try: {found['name']}\nexcept NameError: {call}"
+
+
+def _guard_automagic(tree: ast.Module, source: str) -> ast.Module:
+    """Let ``ls`` and ``ls -l``, which are Python too, do without variables of these names."""
+    match tree.body:
+        case [ast.Expr() as line] if _AUTOMAGIC.fullmatch(source.strip()):
+            handler = ast.ExceptHandler(type=ast.Name(id="NameError", ctx=ast.Load()), name=None, body=[ast.Pass()])
+            guarded = ast.copy_location(ast.Try(body=[line], handlers=[handler], orelse=[], finalbody=[]), line)
+            return ast.Module(body=[ast.fix_missing_locations(guarded)], type_ignores=tree.type_ignores)
+    return tree
 
 
 @functools.cache

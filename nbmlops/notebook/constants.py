@@ -140,7 +140,14 @@ class _Reader:
         # `columns.append("x")` where setup made the list, `logging.getLogger("x").setLevel("INFO")`
         if call.func.attr in MUTATING_METHODS:
             return set(root_names(call.func)) <= self.known.values and any(True for _ in root_names(call.func))
+        if call.func.attr in {"makedirs", "mkdir"}:
+            return self._makes_folder(call, call.func)
         return call.func.attr in {"setLevel", "addHandler"} and self.pure(call.func.value)
+
+    def _makes_folder(self, call: ast.Call, func: ast.Attribute) -> bool:
+        """Tell whether a call makes a folder that may be there already, so that it may run in every process."""
+        exist_ok = any(item.arg == "exist_ok" and isinstance(item.value, ast.Constant) and item.value.value is True for item in call.keywords)
+        return exist_ok and (self.dotted(func) == "os.makedirs" or self._is_value(func.value, frozenset()))
 
     def _assignment(self, node: ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Delete) -> bool:
         if isinstance(node, ast.Delete):
@@ -209,7 +216,8 @@ class _Reader:
 
     def _can_be_defined(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
         """Tell whether what is evaluated at the definition (decorators, defaults, class level) is there in every process."""
-        return not any(name in self.known.foreign for part in _evaluated_at_definition(node) for name in part)
+        postponed = self.known.imports.get("annotations") == "__future__.annotations"
+        return not any(name in self.known.foreign for part in _evaluated_at_definition(node, annotations=not postponed) for name in part)
 
     def dotted(self, node: ast.expr) -> str:
         """Return the full dotted name that an expression of imported names stands for, or ""."""
@@ -307,16 +315,20 @@ def _is_exception(name: str) -> bool:
     return name.endswith(("Error", "Warning", "Exception", "Interrupt", "Iteration"))
 
 
-def _evaluated_at_definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Iterator[Iterator[str]]:
+def _evaluated_at_definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, *, annotations: bool) -> Iterator[Iterator[str]]:
     parts: list[ast.AST] = list(node.decorator_list)
     if isinstance(node, ast.ClassDef):
         parts += [*node.bases, *node.keywords]
         for inner in node.body:
             if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                yield from _evaluated_at_definition(inner)
+                yield from _evaluated_at_definition(inner, annotations=annotations)
             else:
                 parts.append(inner)
     else:
         parts += [*node.args.defaults, *(item for item in node.args.kw_defaults if item is not None)]
+        if annotations:
+            arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg)
+            parts += [item.annotation for item in arguments if item is not None and item.annotation is not None]
+            parts += [] if node.returns is None else [node.returns]
     for part in parts:
         yield (inner.id for inner in ast.walk(part) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load))

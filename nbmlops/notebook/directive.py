@@ -219,6 +219,8 @@ class Directive:
         Its own seed, from 0; None takes the run's.
     cache : bool
         Whether its result may be reused.
+    kept_tags : tuple of str
+        Tags of Kale that mean something elsewhere only, as they are written: labels, annotations, the parts of a secret.
     """
 
     name: str
@@ -240,6 +242,7 @@ class Directive:
     secrets: tuple[str, ...] = ()
     seed: int | None = None
     cache: bool = True
+    kept_tags: tuple[str, ...] = ()
 
     def result_options(self) -> dict[str, Any]:
         """Return, as JSON data by flag, the options given that change the result; the order of a list does not."""
@@ -256,6 +259,8 @@ class Directive:
         given = {option.flag: getattr(self, option.field) for option in OPTIONS if getattr(self, option.field) != default[option.field]}
         if not self.cache:
             given["no-cache"] = True
+        if self.kept_tags:
+            given["tags"] = self.kept_tags
         return {flag: list(value) if isinstance(value, tuple) else value for flag, value in given.items()}
 
 

@@ -75,12 +75,15 @@ class Document:
         The whole JSON, with the lines of every source joined and cell ids repaired.
     repaired_ids : tuple of int
         The cells whose id was missing, doubled or invalid and was replaced, where the format wants one.
+    kale : bool
+        Whether the cells are some of a notebook in Kale's dialect, with the tags of its untagged cells written out.
     """
 
     path: Path | None
     cells: tuple[Cell, ...]
     raw: dict[str, Any]
     repaired_ids: tuple[int, ...] = ()
+    kale: bool = False
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,8 @@ class Known:
     def forget(self, tree: ast.Module) -> None:
         """Take what a stage or report cell binds or changes as unknown."""
         changes = Changes.of(tree)
-        # a module is the same wherever it is imported, and `pd.options.x = 1` leaves `pd` what it is
-        changed = changes.bound | (changes.imported | changes.mutated) & (self.values | self.code)
+        # a module that setup imported is the same wherever it is imported again, and `pd.options.x = 1` leaves `pd` what it is
+        changed = changes.bound | (changes.imported | changes.mutated) & (self.values | self.code) | changes.imported - self.imports.keys()
         for name in changed:
             self.drop(name)
         self.foreign |= changed
@@ -75,13 +76,21 @@ class Known:
 
     def bind_imports(self, node: ast.Import | ast.ImportFrom) -> None:
         """Bind the names of an import statement."""
+        module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
         for alias in node.names:
-            name = alias.asname or alias.name.partition(".")[0]
-            self.drop(name)
-            self.foreign.discard(name)
-            self.imports[name] = alias.name if alias.asname else name
-            if isinstance(node, ast.ImportFrom):
-                self.imports[name] = f"{node.module or ''}.{alias.name}"
+            if alias.name == "*":
+                for name in _star_names(module) if not getattr(node, "level", 0) else ():
+                    self._bind_import(name, f"{module}.{name}")
+            elif isinstance(node, ast.ImportFrom):
+                self._bind_import(alias.asname or alias.name, f"{module}.{alias.name}")
+            else:
+                top = alias.name.partition(".")[0]
+                self._bind_import(alias.asname or top, alias.name if alias.asname else top)
+
+    def _bind_import(self, name: str, dotted: str) -> None:
+        self.drop(name)
+        self.foreign.discard(name)
+        self.imports[name] = dotted
 
 
 @dataclass(slots=True)
@@ -147,6 +156,19 @@ class Changes:
             self.imported.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
         elif outer and kind in _NAMED:
             self.bound.update(filter(None, [getattr(node, _NAMED[kind])]))
+
+
+# modules whose names are worth knowing behind `from typing import *`, and that cost nothing to import
+_STAR_MODULES = frozenset(
+    {"collections", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "itertools", "math", "operator", "pathlib", "typing"}
+)
+
+
+def _star_names(module: str) -> list[str]:
+    if module not in _STAR_MODULES:
+        return []
+    names = vars(importlib.import_module(module))
+    return list(names.get("__all__", ())) or [name for name in names if not name.startswith("_")]
 
 
 _OPERATORS = (ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)

@@ -80,7 +80,7 @@ FUNCTIONS = _dotted(
     decimal: Decimal
     enum: Enum IntEnum auto
     fractions: Fraction
-    functools: partial reduce
+    functools: cache lru_cache partial reduce singledispatch total_ordering wraps
     importlib.util: find_spec
     importlib.metadata: version
     itertools: chain combinations permutations product repeat starmap takewhile dropwhile islice pairwise
@@ -91,6 +91,7 @@ FUNCTIONS = _dotted(
     operator: attrgetter itemgetter methodcaller
     os: cpu_count fspath getcwd getenv
     os.environ: get
+    packaging.version: Version parse
     os.path: abspath basename dirname expanduser expandvars join normpath realpath relpath split splitext
     pathlib: Path PosixPath PurePath PurePosixPath PureWindowsPath
     pathlib.Path: cwd home
@@ -106,6 +107,7 @@ FUNCTIONS = _dotted(
     numpy: int32 int64 int8 linspace log log10 log1p logspace ones ones_like sqrt timedelta64 uint8 zeros zeros_like
     pandas: CategoricalDtype DateOffset Index Interval NaT Timedelta Timestamp bdate_range date_range
     pandas: IntervalIndex MultiIndex Period to_datetime to_timedelta
+    tensorflow: get_logger
     torch: device
     torch.cuda: device_count is_available
     matplotlib.pyplot: get_cmap
@@ -128,7 +130,10 @@ CALLING = frozenset({"map", "filter", "functools.reduce", "itertools.starmap", "
 # functions that are called for what they set
 CONFIGURING = _dotted(
     """
+    IPython.core.pylabtools: figsize
     IPython.display: set_matplotlib_formats
+    bokeh.io: output_notebook
+    bokeh.plotting: output_notebook
     altair: data_transformers.disable_max_rows data_transformers.enable renderers.enable themes.enable theme.enable
     dask.config: set
     decimal: setcontext
@@ -161,9 +166,12 @@ CONFIGURING = _dotted(
     polars.Config: set_fmt_str_lengths set_tbl_cols set_tbl_rows
     pyarrow: set_cpu_count
     random: seed
+    panel: extension
     seaborn: despine set set_context set_palette set_style set_theme
     sklearn: set_config
     sys: path.append path.extend path.insert path.remove setrecursionlimit
+    tensorflow.compat.v1.logging: set_verbosity
+    tensorflow.keras.utils: set_random_seed
     tensorflow.random: set_seed
     time: tzset
     torch: manual_seed set_default_device set_default_dtype set_float32_matmul_precision set_num_threads
@@ -171,6 +179,8 @@ CONFIGURING = _dotted(
     torch.cuda: manual_seed manual_seed_all
     tqdm.auto.tqdm: pandas
     tqdm.tqdm: pandas
+    transformers: set_seed
+    transformers.logging: set_verbosity set_verbosity_error set_verbosity_info set_verbosity_warning
     warnings: catch_warnings filterwarnings resetwarnings simplefilter
     """
 )

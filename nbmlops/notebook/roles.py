@@ -13,6 +13,7 @@ from nbmlops.errors import NotebookError
 from nbmlops.notebook.code import parse_code
 from nbmlops.notebook.constants import is_front_only, is_setup
 from nbmlops.notebook.directive import MAGIC, Directive, directive_from_metadata, parse_directive, split_magic
+from nbmlops.notebook.kale import KaleCell, Prelude, read_kale
 from nbmlops.notebook.known import Known
 from nbmlops.notebook.values import STAGE_NAME
 
@@ -27,6 +28,7 @@ _STAGE_TAG = "stage:"
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)")
 # the transformer takes a second `%%` line for a line magic whose name begins with `%`
 _LATE_MAGIC = re.compile(rf"^[ \t]*%%{MAGIC}(?!\w)", re.MULTILINE)
+_LINE_MAGIC = re.compile(rf"\s*%{MAGIC}(?!\w)")
 
 # cell magics whose body is Python of this notebook
 _WRAPPING_MAGICS = frozenset({"capture", "prun", "time", "timeit"})
@@ -68,6 +70,8 @@ class RoledCell:
         The line of the cell where it is wrong, from 1.
     magic : bool
         Whether the stage is named by ``%%mlstage`` rather than by a tag.
+    prelude : str or None
+        The block of Kale's that it is part of, of those that run before every step.
     """
 
     cell: Cell
@@ -79,6 +83,7 @@ class RoledCell:
     error: NotebookError | None = None
     error_line: int | None = None
     magic: bool = False
+    prelude: Prelude | None = None
 
 
 def assign_roles(document: Document) -> tuple[RoledCell, ...]:
@@ -96,15 +101,31 @@ def assign_roles(document: Document) -> tuple[RoledCell, ...]:
     """
     known = Known()
     roled = []
+    kale = read_kale(document) or {}
     for cell in document.cells:
-        found = _role(cell, document.shown, known)
+        found = _kale(cell, document.shown, kale[cell.index]) if cell.index in kale else _role(cell, document.shown, known)
         roled.append(found)
-        _follow(known, found)
-    return _share_options(roled, document.shown)
+        _follow(known, found, tagged=cell.index in kale or "setup" in cell.tags)
+    return tuple(roled) if kale else _share_options(roled, document.shown)
+
+
+def _kale(cell: Cell, notebook: str, said: KaleCell) -> RoledCell:
+    """Take what Kale's dialect says of a cell, whatever our own rules would."""
+    found = RoledCell(
+        cell=cell,
+        role=Role(said.role),
+        stage=said.stage,
+        directive=said.directive,
+        body=cell.source,
+        error=said.error,
+        error_line=said.error_line if said.error else None,
+        prelude=said.prelude,
+    )
+    return found if found.role is Role.SKIP else _parsed(found, notebook)
 
 
 def _role(cell: Cell, notebook: str, known: Known) -> RoledCell:
-    """Apply the rules in their order; a dialect such as Kale's tags comes before the tags of our own."""
+    """Apply the rules in their order."""
     if cell.kind != "code":
         return RoledCell(cell=cell, role=Role.MARKDOWN, body=cell.source)
     magic = split_magic(cell.source)
@@ -175,6 +196,10 @@ def _misplaced_magic(cell: Cell, notebook: str) -> RoledCell | None:
     if late is not None and (wrapped or (first is None and not _inside_string(cell.source, late.start()))):
         line = cell.source.count("\n", 0, late.start()) + 1
         message, fix = f"%%{MAGIC} stands in line {line}", "make it the cell's first line"
+    elif _LINE_MAGIC.match(cell.source):
+        line = len(cell.source) - len(cell.source.lstrip())
+        line = cell.source.count("\n", 0, line) + 1
+        message, fix = f"%{MAGIC} is a magic of the whole cell", f"write it with two signs: %%{MAGIC}"
     elif first is not None and difflib.get_close_matches(first[1].lower(), [MAGIC], cutoff=0.8):
         line = cell.source.count("\n", 0, first.end()) + 1
         message, fix = f"%%{first[1]} is no magic of nbmlops", f"did you mean %%{MAGIC}?"
@@ -222,12 +247,12 @@ def _parsed(found: RoledCell, notebook: str) -> RoledCell:
         return replace(found, error=problem, error_line=error.lineno)
 
 
-def _follow(known: Known, found: RoledCell) -> None:
+def _follow(known: Known, found: RoledCell, *, tagged: bool) -> None:
     if found.tree is None:
         return
     if found.role in {Role.STAGE, Role.REPORT}:
         known.forget(found.tree)
-    elif found.role is not Role.SETUP or "setup" in found.cell.tags:
+    elif found.role is not Role.SETUP or tagged:
         known.learn(found.tree)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import fnmatch
 import glob
 import hashlib
 import json
 import posixpath
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +15,23 @@ from nbmlops.dataflow.flow import Flow, PathUse
 from nbmlops.dataflow.linking import Link, Unit, UnitLinks, link
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
+from nbmlops.dataflow.stars import Stars
 from nbmlops.notebook.directive import Directive
+from nbmlops.notebook.kale import speaks_kale
 from nbmlops.notebook.roles import Role, RoledCell, assign_roles
+from nbmlops.pipeline.between import changed_between, held_names
 from nbmlops.pipeline.checks import Findings, check_build, check_document
-from nbmlops.pipeline.effects import NO_EFFECTS, Effects
-from nbmlops.pipeline.model import Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
+from nbmlops.pipeline.effects import ALL_NAMES, NO_EFFECTS, Effects
+from nbmlops.pipeline.files import literal_values, with_file_edges
+from nbmlops.pipeline.kale import KaleOrder, differing_values, kale_order
+from nbmlops.pipeline.model import Diagnostic, Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
 from nbmlops.pipeline.setup import Statement, postpones_annotations, read_parameters, statements, without_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from nbmlops.notebook.document import Document
+    from nbmlops.notebook.kale import Prelude
 
 __all__ = ["Source", "build", "read_source"]
 
@@ -42,6 +47,7 @@ class Piece:
     flow: Flow
     stage: str | None = None
     statement: Statement | None = None
+    prelude: Prelude | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +60,7 @@ class Source:
     parameters: Mapping[str, Parameter]
     stages: Mapping[str, tuple[RoledCell, ...]]
     codes: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    order: KaleOrder | None = None
 
 
 def read_source(document: Document) -> Source:
@@ -62,28 +69,35 @@ def read_source(document: Document) -> Source:
     pieces: list[Piece] = []
     stages: dict[str, list[RoledCell]] = {}
     postponed = False
+    stars = Stars((document.path.parent if document.path else Path()).resolve(), analyse)
     for roled in cells:
         postponed = postponed or (roled.tree is not None and postpones_annotations(roled.tree))
         if roled.role in _SETUP_ROLES:
-            pieces += [
-                Piece(cell=roled.cell.index, role=roled.role, flow=item.flow, statement=item) for item in statements(roled, postponed=postponed)
-            ]
+            made = statements(roled, postponed=postponed, stars=stars)
+            pieces += [Piece(cell=roled.cell.index, role=roled.role, flow=item.flow, statement=item, prelude=roled.prelude) for item in made]
         elif roled.role is Role.STAGE and roled.stage and roled.directive:
             stages.setdefault(roled.stage, []).append(roled)
-            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, postponed=postponed), stage=roled.stage))
+            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, stars, postponed=postponed), stage=roled.stage))
         elif roled.role is Role.REPORT:
-            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, postponed=postponed)))
+            pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, stars, postponed=postponed)))
+    order = kale_order(pieces)
     return Source(
         document=document,
         cells=cells,
-        pieces=tuple(pieces),
+        pieces=tuple(pieces[position] for position in order.positions) if order else tuple(pieces),
         parameters=read_parameters(cells),
         stages={name: tuple(members) for name, members in stages.items()},
         codes={name: _code(members) for name, members in stages.items()},
+        order=order,
     )
 
 
-def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: Mapping[str, Effects] | None = None) -> Pipeline:
+def build(
+    source: Source,
+    parameters: Mapping[str, Any] | None = None,
+    effects: Mapping[str, Effects] | None = None,
+    runs: Mapping[str, str] | None = None,
+) -> Pipeline:
     """Link a document's cells into a pipeline.
 
     Parameters
@@ -93,15 +107,17 @@ def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: 
         Values that override the defaults; paths that the code names may be made of them.
     effects : mapping of str to Effects, optional
         What running each stage has taught, by stage name.
+    runs : mapping of str to str, optional
+        In which run it was seen, where that is known: for telling only.
 
     Returns
     -------
     Pipeline
         With every diagnostic; one of severity error means that it must not be run.
     """
-    linked = _Linked(source, parameters or {}, effects or {})
+    linked = _Linked(source, parameters or {}, effects or {}, runs or {})
     setup = tuple(linked.setup_statement(position) for position in linked.setup_positions)
-    stages = _with_file_edges({name: linked.stage(name) for name in source.stages}, linked.effects)
+    stages = with_file_edges({name: linked.stage(name) for name in source.stages}, linked.effects, linked.runs)
     reports = tuple(linked.report(position) for position, piece in enumerate(source.pieces) if piece.role is Role.REPORT)
     findings = Findings()
     check_document(findings, source.document, source.cells)
@@ -112,7 +128,9 @@ def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: 
         setup_steps=linked.setup_steps(),
         reports=reports,
     )
-    check_build(findings, pipeline, linked.unit_links, source.pieces, linked.effects)
+    check_build(findings, pipeline, source.cells, linked.unit_links, source.pieces, linked.effects)
+    for diagnostic in (*changed_between(source.pieces, linked.unit_links), *_kale_findings(source, linked.unit_links, stages)):
+        findings.add(diagnostic)
     return Pipeline(
         stages=stages,
         parameters=source.parameters,
@@ -123,15 +141,24 @@ def build(source: Source, parameters: Mapping[str, Any] | None = None, effects: 
     )
 
 
+def _kale_findings(source: Source, links: tuple[UnitLinks, ...], stages: Mapping[str, Stage]) -> tuple[Diagnostic, ...]:
+    if not speaks_kale(source.document):
+        return ()
+    return (*(source.order.conflicts if source.order else ()), *differing_values(source.pieces, links, stages))
+
+
 class _Linked:
     """The links of a source under given effects, and what is read off them."""
 
-    def __init__(self, source: Source, parameters: Mapping[str, Any], effects: Mapping[str, Effects]) -> None:
+    def __init__(self, source: Source, parameters: Mapping[str, Any], effects: Mapping[str, Effects], runs: Mapping[str, str]) -> None:
         self.source = source
         self.effects = effects
-        self.literals = _literals(source, parameters)
+        self.runs = runs
+        self.literals = literal_values(source.pieces, parameters)
+        self.own_functions = frozenset(name for piece in source.pieces for name in piece.flow.binds if name not in piece.flow.imports)
         self.units = [self._unit(position, piece) for position, piece in enumerate(source.pieces)]
         self.unit_links: tuple[UnitLinks, ...] = link(self.units)
+        self.held = held_names(source.pieces, self.unit_links)
         self.setup_positions = [position for position, piece in enumerate(source.pieces) if piece.statement is not None]
         self._setup_index = {position: index for index, position in enumerate(self.setup_positions)}
         self._readers: dict[int | None, list[tuple[int, Link]]] = {}
@@ -150,6 +177,7 @@ class _Linked:
             cell=piece.cell,
             line=statement.line,
             names=links.writes,
+            early=self._is_early(piece.prelude),
             fingerprint=statement.fingerprint,
             literals=statement.literals,
             uses=tuple(sorted(uses)),
@@ -167,6 +195,8 @@ class _Linked:
         directive = members[0].directive or Directive(name=name)
         code, fingerprints = self.source.codes[name]
         flows = [self.source.pieces[position].flow for position in positions]
+        setup = self._setup_closure(positions)
+        opening = [*flows, *self._code_of(setup)]
         learnt = self.effects.get(name, NO_EFFECTS)
         binds = tuple(sorted({bound for position in positions for bound in self.unit_links[position].writes}))
         return Stage(
@@ -189,22 +219,30 @@ class _Linked:
                     }
                 )
             ),
-            after=tuple(other for other in directive.after if other in self.source.stages and other != name),
-            setup=self._setup_closure(positions),
-            steps=self._steps(members),
+            order={
+                **dict.fromkeys(self._stars(positions, name), ("its star import may bind what this stage reads",)),
+                **{other: ("--after",) for other in directive.after if other in self.source.stages and other != name},
+            },
+            setup=setup,
+            steps=self._steps(members, positions),
             modules=tuple(sorted({module for flow in flows for module in (*flow.modules, *flow.star_imports)})),
             environment=tuple(sorted({*directive.env, *(variable for flow in flows for variable in flow.environment)})),
-            files_read=self._paths((use for flow in flows for use in flow.files_read), directive.files, ()),
+            files_read=self._paths((use for flow in opening for use in flow.files_read), directive.files, ()),
             files_written=tuple(
                 sorted(
                     {
-                        *self._paths((use for flow in flows for use in flow.files_written), (), directive.writes),
+                        *self._paths((use for flow in opening for use in flow.files_written), (), directive.writes),
                         *learnt.files_written,
                         *(path for path, _ in learnt.files_removed),
                     }
                 )
             ),
         )
+
+    def _code_of(self, setup: Iterable[int]) -> list[Flow]:
+        """Return what reading tells of the functions and classes among setup statements: they run in the stage that uses them."""
+        pieces = [self.source.pieces[self.setup_positions[index]] for index in setup]
+        return [piece.flow for piece in pieces if piece.statement is not None and piece.statement.defines_code]
 
     def report(self, position: int) -> Report:
         piece = self.source.pieces[position]
@@ -239,7 +277,15 @@ class _Linked:
         return tuple(sorted({piece.cell for piece in providers if piece.role is Role.REPORT}))
 
     def setup_steps(self) -> tuple[Step, ...]:
-        return tuple(_step(roled) for roled in self.source.cells if roled.role in _SETUP_ROLES)
+        """Return every setup and parameters cell, in the order in which they run."""
+        found: dict[int, Step] = {}
+        for position in self.setup_positions:
+            roled = self.source.cells[self.source.pieces[position].cell]
+            found.setdefault(roled.cell.index, _step(roled, early=self._is_early(roled.prelude)))
+        return tuple(found.values())
+
+    def _is_early(self, prelude: Prelude | None) -> bool:
+        return self.source.order is not None and prelude is not None
 
     def _unit(self, position: int, piece: Piece) -> Unit:
         key = f"{piece.cell}:{position}"
@@ -253,54 +299,90 @@ class _Linked:
         return Unit(
             key=key,
             flow=piece.flow,
-            extra_reads=learnt.reads if first else (),
+            extra_reads=self._learnt_reads(learnt, position) if first else (),
             extra_writes=tuple(sorted(handed_on)) if last else (),
             reads_override=directive.ins if first else None,
             writes_override=directive.outs,
         )
+
+    def _learnt_reads(self, learnt: Effects, position: int) -> tuple[str, ...]:
+        if ALL_NAMES not in learnt.reads:
+            return learnt.reads
+        earlier = [piece for piece in self.source.pieces[:position] if piece.role is not Role.REPORT]
+        return tuple(sorted({*learnt.reads, *(name for piece in earlier for name in piece.flow.binds)} - {ALL_NAMES}))
 
     def _reads(self, positions: Iterable[int], stage: str | None) -> tuple[Read, ...]:
         """Collect what the units at `positions` take from outside their stage, bundle mates included."""
         found: dict[str, Read] = {}
         for position in positions:
             for item in self.unit_links[position].links:
-                read = self._read(item)
+                read = self._read(item, stage)
                 if read is not None and (read.kind != "stage" or read.provider != stage):
                     found.setdefault(read.name, read)
         for read in [read for read in found.values() if read.kind == "stage"]:
             for mates in self.effects.get(read.provider, NO_EFFECTS).aliases:
                 if read.name in mates:
-                    for mate in self._kept_mates(read.provider, mates):
+                    for mate in mates:
                         how = f"shares state with {read.name}"
                         found.setdefault(mate, Read(name=mate, kind="stage", provider=read.provider, cell=read.cell, how=how))
         return tuple(found[name] for name in sorted(found))
 
-    def _read(self, item: Link) -> Read | None:
-        if item.provider is None:
+    def _stars(self, positions: Iterable[int], stage: str) -> list[str]:
+        """Return the stages whose star imports may bind what the units read: running them tells which names."""
+        links = [item for position in positions for item in self.unit_links[position].links if self._is_open(item)]
+        found = [self.source.pieces[item.provider].stage for item in links if item.provider is not None]
+        return sorted({name for name in found if name is not None and name != stage})
+
+    def _is_open(self, item: Link) -> bool:
+        """Tell whether a stage may provide a name, which only running it tells."""
+        return item.how == "star import" and item.provider is not None and self.source.pieces[item.provider].stage is not None
+
+    def _read(self, item: Link, reader: str | None) -> Read | None:
+        if item.provider is None or self._is_open(item):
             return None
         piece = self.source.pieces[item.provider]
         if piece.stage is not None:
-            return Read(name=item.name, kind="stage", provider=piece.stage, cell=piece.cell, how=item.how)
+            return Read(name=item.name, kind="stage", provider=piece.stage, cell=piece.cell, how=self._how(item, reader, piece.stage))
         if piece.role is Role.REPORT:
             return None
         if item.name in self.source.parameters and piece.role in {Role.PARAMETERS, Role.INJECTED}:
-            return Read(name=item.name, kind="parameter", provider="parameters", cell=piece.cell, how=item.how)
-        return Read(name=item.name, kind="setup", provider="setup", cell=piece.cell, how=item.how)
+            return Read(name=item.name, kind="parameter", provider="parameters", cell=piece.cell, how=self._how(item, reader))
+        return Read(name=item.name, kind="setup", provider="setup", cell=piece.cell, how=self._how(item, reader))
+
+    def _how(self, item: Link, reader: str | None, provider: str | None = None) -> str:
+        """Say how a read was found, and what is known of it from running only."""
+        parts = [item.how + self._seen(reader) if item.how == "learnt" else item.how]
+        if reader is not None and item.how == "name" and item.name in self.effects.get(reader, NO_EFFECTS).mutated:
+            parts.append(f"changed in place here{self._seen(reader)}")
+        taught = self.effects.get(provider, NO_EFFECTS) if provider is not None else NO_EFFECTS
+        links = self.unit_links[item.provider] if item.provider is not None else None
+        if item.name in taught.mutated:
+            parts.append(f"changed in place by {provider}{self._seen(provider)}")
+        elif item.name in taught.writes:
+            parts.append(f"bound by {provider}{self._seen(provider)}")
+        elif links is not None and provider is not None and item.name in links.mutates and item.how != "mutated here":
+            mates = next((names for names in taught.aliases if item.name in names), ())
+            others = ", ".join(name for name in mates if name != item.name)
+            parts.append(f"shares state with {others} of {provider}{self._seen(provider)}" if others else f"changed in place by {provider}")
+        return "; ".join(parts)
+
+    def _seen(self, stage: str | None) -> str:
+        run = self.runs.get(stage or "")
+        return f", seen in run {run[:8]}" if run else ", seen when it ran"
 
     def _wants(self, positions: list[int], stage: str, directive: Directive) -> tuple[str, ...]:
         wanted = {*(directive.outs or ()), *directive.metrics}
+        # a metric that it only reads is kept by the stage that made it
+        taken = {item.name for position in positions for item in self.unit_links[position].links if item.provider is not None}
+        wanted -= taken - {name for position in positions for name in self.unit_links[position].writes} - set(directive.outs or ())
         for position in positions:
             for reader, item in self._readers.get(position, ()):
-                if self.source.pieces[reader].stage != stage:
+                if self.source.pieces[reader].stage != stage and not self._is_open(item):
                     wanted.add(item.name)
+        wanted.update(self._read_later.get(positions[-1], frozenset()).intersection(self._changed_setup(positions)))
         aliases = self.effects.get(stage, NO_EFFECTS).aliases
-        wanted.update(name for names in aliases if wanted.intersection(names) for name in self._kept_mates(stage, names))
+        wanted.update(name for names in aliases if wanted.intersection(names) for name in names)
         return tuple(sorted(wanted))
-
-    def _kept_mates(self, stage: str, names: tuple[str, ...]) -> list[str]:
-        """Return the names of an alias set that a later cell reads: the others need not be kept."""
-        last = max(position for position, piece in enumerate(self.source.pieces) if piece.stage == stage)
-        return [name for name in names if name in self._read_later.get(last, frozenset())]
 
     def _setup_closure(self, positions: Iterable[int]) -> tuple[int, ...]:
         """Collect the setup statements that the units use, transitively, and those that configure the process before them."""
@@ -313,26 +395,22 @@ class _Linked:
             if position < last
             and ((statement := self.source.pieces[position].statement) and (statement.configures or self.unit_links[position].patches))
         ]
-        found: set[int] = set()
-        while queue:
-            position = queue.pop()
-            if position in found:
-                continue
-            found.add(position)
-            queue += [item.provider for item in self.unit_links[position].links if item.provider in self._setup_index]
-        return tuple(sorted(self._setup_index[position] for position in found))
+        queue += self._setup_above(positions)
+        return tuple(sorted(self._setup_index[position] for position in self._setup_below(queue)))
 
-    def _steps(self, members: tuple[RoledCell, ...]) -> tuple[Step, ...]:
-        own, last = {roled.cell.index for roled in members}, members[-1].cell.index
-        return tuple(
-            _step(roled) for roled in self.source.cells if roled.cell.index <= last and (roled.role in _SETUP_ROLES or roled.cell.index in own)
-        )
+    def _steps(self, members: tuple[RoledCell, ...], positions: list[int]) -> tuple[Step, ...]:
+        last = members[-1].cell.index
+        steps = [step for step in self.setup_steps() if step.place < last]
+        steps += [_step(roled, guards=tuple(sorted(self.held.get(position, ())))) for roled, position in zip(members, positions, strict=True)]
+        return tuple(sorted(steps, key=lambda step: step.place))
 
     def _paths(self, uses: Iterable[PathUse], declared: Iterable[str], seen: Iterable[str]) -> tuple[str, ...]:
         """Resolve the paths that code names, and add those declared and those seen."""
         folder = self.source.document.path.parent if self.source.document.path else Path()
         found: set[str] = set(seen)
         for use in uses:
+            if use.function in self.own_functions:
+                continue
             values = [self.literals.get(part.id) if isinstance(part, ast.Name) else part for part in use.parts]
             texts = [value for value in values if isinstance(value, str)]
             if len(texts) == len(values) and "://" not in "".join(texts):
@@ -344,66 +422,60 @@ class _Linked:
         return tuple(sorted(posixpath.normpath(path) for path in found if path))
 
     def _names_read_later(self) -> dict[int, frozenset[str]]:
-        """For each position, the names that any later unit of another stage takes from outside."""
+        """For each position, the names that any later unit of another stage takes from outside.
+
+        After ``lst = []; holder = {"l": lst}`` in setup cells, who reads `holder` may see what becomes of `lst`.
+        """
         later: dict[int, frozenset[str]] = {}
         names: set[str] = set()
         for position in range(len(self.source.pieces) - 1, -1, -1):
             later[position] = frozenset(names)
-            names.update(item.name for item in self.unit_links[position].links)
+            for item in self.unit_links[position].links:
+                names.add(item.name)
+                names.update(link.name for below in self._setup_below({item.provider}) for link in self.unit_links[below].links)
         return later
 
+    def _setup_below(self, positions: Iterable[int | None]) -> set[int]:
+        """Return the setup statements among `positions`, and those that they use."""
+        queue = list(positions)
+        found: set[int] = set()
+        while queue:
+            position = queue.pop()
+            if position is not None and position in self._setup_index and position not in found:
+                found.add(position)
+                queue += [item.provider for item in self.unit_links[position].links]
+        return found
 
-def _literals(source: Source, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names that setup sets to one literal and to nothing else, with the value that holds in this run."""
-    values: dict[str, Any] = {}
-    times: dict[str, int] = {}
-    for piece in source.pieces:
-        if piece.statement is not None:
-            for name in piece.flow.binds:
-                times[name] = times.get(name, 0) + (piece.role is not Role.INJECTED)
-            values.update(piece.statement.literals)
-    single = {name: value for name, value in values.items() if times[name] <= 1}
-    return {**single, **parameters}
+    def _changed_setup(self, positions: Iterable[int]) -> dict[str, int]:
+        """Return the setup names that a stage changes in place or hands on as they are, with the statements that made them."""
+        return {
+            item.name: item.provider
+            for position in positions
+            for item in self.unit_links[position].links
+            if item.provider in self._setup_index and (item.how == "mutated here" or item.name in self.units[position].extra_writes)
+        }
 
-
-def _with_file_edges(stages: dict[str, Stage], effects: Mapping[str, Effects]) -> dict[str, Stage]:
-    """Keep the document's order among the stages that read or write one file.
-
-    A reader takes the file from the last stage before it that writes it; a writer waits for those that read or wrote it before.
-    """
-    writers: dict[str, str] = {}
-    users: dict[str, list[str]] = {}
-    found: dict[str, Stage] = {}
-    for stage in stages.values():
-        learnt = effects.get(stage.name, NO_EFFECTS)
-        read = {*stage.files_read, *learnt.files_read, *learnt.files_absent}
-        sources = {path: writers[path] for path in sorted(read) if path in writers}
-        before = [user for path in stage.files_written for user in users.get(path.rstrip("/"), ())]
-        before += [writer for written, writer in writers.items() for item in read if _covers(item, written)]
-        after = tuple(dict.fromkeys((*stage.after, *before)))
-        found[stage.name] = replace(stage, files_from=sources, after=after)
-        writers.update(dict.fromkeys(stage.files_written, stage.name))
-        for path in {*read, *stage.files_written}:
-            users.setdefault(path.rstrip("/"), []).append(stage.name)
-    return found
+    def _setup_above(self, positions: list[int]) -> list[int]:
+        """Return the setup statements whose objects may hold what a stage changes, as far as later cells read them."""
+        changed = set(self._changed_setup(positions).values())
+        if not changed:
+            return []
+        later = self._read_later.get(positions[-1], frozenset())
+        candidates = [item for item in self.setup_positions if item < positions[-1] and later.intersection(self.unit_links[item].writes)]
+        return [position for position in candidates if changed & self._setup_below([position])]
 
 
-def _covers(item: str, path: str) -> bool:
-    """Tell whether something that is read, a folder or a pattern, holds a path."""
-    return item == "." or path.startswith(f"{item}/") or (glob.has_magic(item) and fnmatch.fnmatch(path, item))
-
-
-def _flow(roled: RoledCell, *, postponed: bool) -> Flow:
+def _flow(roled: RoledCell, stars: Stars, *, postponed: bool) -> Flow:
     if roled.tree is None:
         return Flow()
-    return analyse(without_annotations(roled.tree) if postponed else roled.tree)
+    return analyse(without_annotations(roled.tree) if postponed else roled.tree, stars.names)
 
 
-def _step(roled: RoledCell) -> Step:
+def _step(roled: RoledCell, *, early: bool = False, guards: tuple[str, ...] = ()) -> Step:
     if roled.role is Role.STAGE:
-        return Step(kind="stage", cell=roled.cell.index, source=roled.body)
+        return Step(kind="stage", cell=roled.cell.index, source=roled.body, guards=guards)
     kind = "setup" if roled.role is Role.SETUP else "parameters"
-    return Step(kind=kind, cell=roled.cell.index, source=roled.body)  # type: ignore[arg-type]
+    return Step(kind=kind, cell=roled.cell.index, source=roled.body, early=early)  # type: ignore[arg-type]
 
 
 def _code(members: list[RoledCell]) -> tuple[str, tuple[str, ...]]:

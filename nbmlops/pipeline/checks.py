@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from nbmlops.dataflow.hidden import is_history, is_last_value
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.leftbehind import left_behind_warnings
@@ -44,6 +45,10 @@ class Findings:
         """Keep a diagnostic; the same one twice is one."""
         self._found.setdefault((diagnostic.code, diagnostic.cell, diagnostic.message), diagnostic)
 
+    def unreadable(self) -> int | None:
+        """Return the first cell that could not be read, which may define any name."""
+        return min((item.cell for item in self._found.values() if item.code == "NB109" and item.cell is not None), default=None)
+
     def sorted(self) -> tuple[Diagnostic, ...]:
         """Return the diagnostics by cell, then line, then code."""
         return tuple(sorted(self._found.values(), key=lambda item: (item.cell or 0, item.line or 0, item.code)))
@@ -57,16 +62,26 @@ def check_document(findings: Findings, document: Document, cells: Sequence[Roled
     _repaired_ids(findings, document)
 
 
-def check_build(findings: Findings, pipeline: Pipeline, links: Sequence[UnitLinks], pieces: Sequence[_Piece], effects: Mapping[str, Effects]) -> None:
+def check_build(
+    findings: Findings,
+    pipeline: Pipeline,
+    cells: Sequence[RoledCell],
+    links: Sequence[UnitLinks],
+    pieces: Sequence[_Piece],
+    effects: Mapping[str, Effects],
+) -> None:
     """Look at how the cells hang together."""
     _undefined_names(findings, links, pieces)
-    _hidden_by_reports(findings, links, pieces)
+    _history(findings, cells, links, pieces)
+    _hidden_by_reports(findings, pipeline, links, pieces)
     _setup_reads_artifacts(findings, links, pieces)
+    _hidden_by_stars(findings, links, pieces)
+    _left_out(findings, links, pieces)
     _missing_options(findings, pipeline, pieces)
     _no_stages(findings, pipeline)
     _shared_random(findings, pipeline, effects)
     _cycles(findings, pipeline)
-    _process_state(findings, pieces)
+    _process_state(findings, links, pieces)
     _left_behind(findings, pipeline, effects)
     _dynamic_code(findings, pipeline, pieces)
 
@@ -77,7 +92,8 @@ def _unreadable_cells(findings: Findings, cells: Sequence[RoledCell]) -> None:
             findings.add(
                 Diagnostic(
                     code=roled.error.code,
-                    severity="error",
+                    # stages run without their report cells; these show the traceback, as in the notebook
+                    severity="warning" if roled.role is Role.REPORT else "error",
                     message=roled.error.message,
                     fix=roled.error.fix or "mend the cell",
                     cell=roled.cell.index,
@@ -142,11 +158,15 @@ def _repaired_ids(findings: Findings, document: Document) -> None:
 
 def _undefined_names(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
     cannot_know = False
-    for piece, unit in zip(pieces, links, strict=True):
-        cannot_know = cannot_know or bool(piece.flow.dynamic or piece.flow.star_imports)
+    unreadable = findings.unreadable()
+    for position, (piece, unit) in enumerate(zip(pieces, links, strict=True)):
+        after_unreadable = unreadable is not None and piece.cell > unreadable
+        cannot_know = cannot_know or after_unreadable or bool(piece.flow.dynamic or piece.flow.star_imports)
         for item in unit.undefined:
             if item.hidden_by is not None:
                 continue  # NB203 says more
+            if item.how.startswith("free name") and any(item.name in later.writes for later in links[position + 1 :]):
+                continue  # the function is handed on here, and called where the name is known
             certain = item.how in {"name", "--in"} and not cannot_know and piece.role is not Role.REPORT
             who = f"stage {piece.stage!r}" if piece.stage else "the cell"
             findings.add(
@@ -162,10 +182,39 @@ def _undefined_names(findings: Findings, links: Sequence[UnitLinks], pieces: Seq
             )
 
 
-def _hidden_by_reports(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+def _history(findings: Findings, cells: Sequence[RoledCell], links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    """Find what reads IPython's memory of cells that run in another process."""
+    stages = [roled.cell.index for roled in cells if roled.role is Role.STAGE]
+    elsewhere = [roled.cell.index for roled in cells if roled.role is Role.STAGE or (roled.role is Role.SKIP and roled.cell.source.strip())]
     for piece, unit in zip(pieces, links, strict=True):
+        provided = {item.name for item in unit.links}
+        for name in piece.flow.reads.keys() - piece.flow.soft - provided:
+            own = name == "_dh" or (name == "_exit_code" and any(what == "!" for what, _ in piece.flow.dynamic))
+            if own or not is_history(name):
+                continue
+            others = stages if is_last_value(name) else elsewhere
+            if piece.role is not Role.STAGE and not any(cell < piece.cell for cell in others):
+                continue  # all cells before it run in its process
+            findings.add(
+                Diagnostic(
+                    code="NB212",
+                    severity="error",
+                    message=f"{name!r} is what IPython remembers of earlier cells, which do not all run in the process of this one",
+                    fix="bind the value to a name in the cell that makes it, and use that name",
+                    cell=piece.cell,
+                    line=piece.flow.reads[name],
+                    stage=piece.stage,
+                )
+            )
+
+
+def _hidden_by_reports(findings: Findings, pipeline: Pipeline, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    for piece, unit in zip(pieces, links, strict=True):
+        if piece.role is Role.REPORT or not pipeline.stages:
+            continue  # all of them run in one process, in the document's order
         for item in unit.links:
-            if item.hidden_by is None or piece.role is Role.REPORT:
+            # a decorator may call what it is given, and mostly does not
+            if item.hidden_by is None or (item.soft and piece.role is not Role.STAGE):
                 continue
             who = f"stage {piece.stage!r}" if piece.stage else f"setup cell {piece.cell}"
             findings.add(
@@ -198,6 +247,56 @@ def _setup_reads_artifacts(findings: Findings, links: Sequence[UnitLinks], piece
                         line=item.line or None,
                     )
                 )
+
+
+def _hidden_by_stars(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    """Find names that a stage makes and that a star import of setup below it may bind again."""
+    for piece, unit in zip(pieces, links, strict=True):
+        stars = {item.name: item for item in unit.links if item.how == "star import" and item.provider is not None}
+        for item in unit.links:
+            star = stars.get(item.name)
+            if star is None or star.provider is None or item.provider is None or item.provider >= star.provider:
+                continue
+            provider, star_piece = pieces[item.provider].stage, pieces[star.provider]
+            if provider is None or star_piece.stage is not None:
+                continue
+            source = star_piece.flow.star_imports[0]
+            what = f"{item.name!r} of stage {provider!r}, and `from {source} import *` in cell {star_piece.cell} may bind it again"
+            findings.add(
+                Diagnostic(
+                    code="NB216",
+                    severity="error",
+                    message=f"{_who(piece)} reads {what}",
+                    fix=f"import from {source} the names that you use, or move cell {star_piece.cell} above stage {provider!r}",
+                    cell=piece.cell,
+                    line=item.line or None,
+                    stage=piece.stage,
+                )
+            )
+
+
+def _left_out(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    """Find names that a stage binds or changes, leaves out of its ``--out``, and that a later cell reads."""
+    for piece, unit in zip(pieces, links, strict=True):
+        for item in unit.links:
+            if item.left_out_by is None or pieces[item.left_out_by].stage == piece.stage:
+                continue
+            owner = pieces[item.left_out_by].stage
+            findings.add(
+                Diagnostic(
+                    code="NB217",
+                    severity="error",
+                    message=f"{_who(piece)} reads {item.name!r}, which stage {owner!r} binds or changes but leaves out of its --out",
+                    fix=f"add {item.name} to the --out of stage {owner!r}, or use another name in it",
+                    cell=piece.cell,
+                    line=item.line or None,
+                    stage=piece.stage,
+                )
+            )
+
+
+def _who(piece: _Piece) -> str:
+    return f"stage {piece.stage!r}" if piece.stage else f"cell {piece.cell}"
 
 
 def _no_stages(findings: Findings, pipeline: Pipeline) -> None:
@@ -277,11 +376,11 @@ def _cycles(findings: Findings, pipeline: Pipeline) -> None:
         )
 
 
-def _process_state(findings: Findings, pieces: Sequence[_Piece]) -> None:
-    for piece in pieces:
+def _process_state(findings: Findings, links: Sequence[UnitLinks], pieces: Sequence[_Piece]) -> None:
+    for piece, unit in zip(pieces, links, strict=True):
         if piece.stage is None and piece.role is not Role.REPORT:
             continue
-        for what, line in piece.flow.process_state:
+        for what, line in (*piece.flow.process_state, *((f"an attribute of {name!r}", line) for name, line in unit.patches)):
             findings.add(
                 Diagnostic(
                     code="NB210",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-__all__ = ["NO_EFFECTS", "Effects"]
+__all__ = ["ALL_NAMES", "NO_EFFECTS", "Effects"]
+
+ALL_NAMES = "*"
+"""Stands among an effect's reads for every name that there is: the stage listed its namespace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,13 +20,15 @@ class Effects:
     Parameters
     ----------
     reads : tuple of str
-        Names that the stage's code took from its namespace, beyond what reading the code found.
+        Names that the stage's code took from its namespace, beyond what reading the code found; `ALL_NAMES` where it listed them.
     writes : tuple of str
         Names that it bound beyond what reading found (``exec``, ``globals()["x"] = 1``).
     mutated : tuple of str
         Input names whose value was changed in place.
     aliases : tuple of tuple of str
         Sets of names that share mutable state once the stage has run.
+    touched : tuple of str
+        Functions and classes of setup cells whose attributes, default arguments or closures were changed, and which no later cell read.
     files_read : tuple of str
         Paths opened for reading inside the project, relative to the notebook's folder, or absolute; with a slash at the end, folders
         that were seen to be there.
@@ -53,6 +58,7 @@ class Effects:
     writes: tuple[str, ...] = ()
     mutated: tuple[str, ...] = ()
     aliases: tuple[tuple[str, ...], ...] = ()
+    touched: tuple[str, ...] = ()
     files_read: tuple[str, ...] = ()
     files_absent: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()

@@ -122,8 +122,8 @@ _ERRORS = {
     "module": ("NB614", "uses that module: every stage imports it anew, so that the change would be lost",
                "hand the state on in a variable that the stage binds; for a cache, use functools.cache"),
     "definition": ("NB614", _ANEW, "keep that state in a variable that the stage binds, or define it in a stage"),
-    "variable": ("NB616", "reads it: every stage has a process of its own, so that the change would be lost", _MOVE),
-    "process": ("NB616", "comes after it: every stage has a process of its own, so that the change would be lost", _MOVE),
+    "variable": ("NB618", "reads it: every stage has a process of its own, so that the change would be lost", _MOVE),
+    "process": ("NB618", "comes after it: every stage has a process of its own, so that the change would be lost", _MOVE),
 }  # fmt: skip
 _SHOWN = ("NB210", "stage {stage!r} was seen to change {subject}, which no other stage and no report cell sees", _MOVE)
 _WARNINGS = {

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Diagnostic",
+    "FileUse",
     "Parameter",
     "Pipeline",
     "Read",
@@ -105,6 +106,8 @@ class SetupStatement:
         Whether it is a function or a class: then artifacts refer to it by name.
     free : tuple of str
         Global names that the code it defines reads when it runs, wherever that is.
+    early : bool
+        Whether it runs before every other cell, wherever it stands, as Kale's blocks do.
     """
 
     cell: int
@@ -118,6 +121,12 @@ class SetupStatement:
     environment: tuple[str, ...] = ()
     defines_code: bool = False
     free: tuple[str, ...] = ()
+    early: bool = False
+
+    @property
+    def place(self) -> int:
+        """Where in the document it runs."""
+        return -1 if self.early else self.cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +142,8 @@ class Read:
     cell : int
         The providing cell.
     how : str
-        How it was inferred: ``"name"``, ``"free name of clean"``, ``"learnt"``, ``"--in"``.
+        How it was inferred: ``"name"``, ``"free name of clean"``, ``"--in"``, ``"learnt, seen in run 1a2b3c4d"``; then, where the provider
+        hands on what it did not make, ``"; changed in place by clean, seen in run 1a2b3c4d"``.
     """
 
     name: str
@@ -142,9 +152,39 @@ class Read:
     cell: int
     how: str
 
+    @property
+    def told(self) -> str:
+        """How it was inferred, in words."""
+        return f"named in its code{self.how.removeprefix('name')}" if self.how == "name" or self.how.startswith("name;") else self.how
+
     def to_json(self) -> dict[str, Any]:
         """Return the read as the CLI contract gives it."""
         return {"name": self.name, "from": self.provider, "cell": self.cell, "how": self.how}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileUse:
+    """One file that a stage reads or writes.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the notebook's folder.
+    kind : {"read", "write"}
+    provider : str or None
+        Of a file that is read, the stage that writes it.
+    how : str
+        How it is known: ``"named in its code"``, ``"--file"``, ``"seen in run 1a2b3c4d"``.
+    """
+
+    path: str
+    kind: Literal["read", "write"]
+    provider: str | None
+    how: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the use as `graph` gives it."""
+        return {"path": self.path, "from": self.provider, "how": self.how} if self.kind == "read" else {"path": self.path, "how": self.how}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +197,22 @@ class Step:
     cell : int
     source : str
     guards : tuple of str
-        Of a report cell: the artifacts that it reads and that a stage after it reads too. It must leave them as they are.
+        What the cell must leave as it is. Of a report cell: the artifacts that it reads and that a stage after it reads too. Of a cell of
+        a stage: what a cell above it that is no part of the stage reads of the stage's earlier cells.
+    early : bool
+        As of a `SetupStatement`.
     """
 
     kind: StepKind
     cell: int
     source: str
     guards: tuple[str, ...] = ()
+    early: bool = False
+
+    @property
+    def place(self) -> int:
+        """Where in the document it runs."""
+        return -1 if self.early else self.cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +240,6 @@ class Stage:
         Names read by any later cell outside this stage: an input changed in place is handed on only if it is among them.
     unprovided : tuple of str
         Names that it reads and that no setup cell and no stage provides: errors in batch, unknown values in a kernel.
-    after : tuple of str
-        Stages that must run first without handing anything on.
     setup : tuple of int
         Positions in `Pipeline.setup` of the statements that it uses, transitively, and of those that configure the process before it.
     steps : tuple of Step
@@ -205,6 +252,10 @@ class Stage:
         Likewise, and those that it was seen to write.
     files_from : mapping of str to str
         Of the files that it reads or was seen to read, those that an earlier stage writes, with that stage.
+    order : mapping of str to tuple of str
+        Stages that must run first, other than for what they hand on, with the reasons.
+    files : tuple of FileUse
+        Every file that it reads or writes, as far as is known, and how that is known.
     """
 
     name: str
@@ -216,7 +267,6 @@ class Stage:
     wants: tuple[str, ...]
     binds: tuple[str, ...]
     later: tuple[str, ...]
-    after: tuple[str, ...]
     setup: tuple[int, ...]
     steps: tuple[Step, ...]
     modules: tuple[str, ...] = ()
@@ -225,6 +275,13 @@ class Stage:
     files_written: tuple[str, ...] = ()
     files_from: Mapping[str, str] = field(default_factory=dict)
     unprovided: tuple[str, ...] = ()
+    order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: tuple[FileUse, ...] = ()
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Stages that must run first without handing anything on."""
+        return tuple(self.order)
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -244,7 +301,11 @@ class Stage:
             "reads": [read.to_json() for read in self.reads],
             "writes": list(self.wants),
             "after": list(self.after),
-            "options": self.directive.result_options(),
+            "files": {
+                "read": [use.to_json() for use in self.files if use.kind == "read"],
+                "written": [use.to_json() for use in self.files if use.kind == "write"],
+            },
+            "options": self.directive.given_options(),
         }
 
 
@@ -308,6 +369,13 @@ class Pipeline:
         """Every pair (upstream, downstream), in document order of the downstream stage."""
         return tuple((upstream, stage.name) for stage in self.stages.values() for upstream in stage.upstream)
 
+    def reasons(self, upstream: str, stage: str) -> tuple[str, ...]:
+        """Say why a stage waits for another: what it gets from it and how that is known, and what else orders them."""
+        waiting = self.stages[stage]
+        why = [f"{read.name}: {read.told}" for read in waiting.reads if read.kind == "stage" and read.provider == upstream]
+        why += [f"{use.path}: file, {use.how}" for use in waiting.files if use.provider == upstream]
+        return (*why, *waiting.order.get(upstream, ()))
+
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
         """The diagnostics that stop a run before anything runs."""
@@ -349,5 +417,6 @@ class Pipeline:
             "parameters": [{"name": item.name, "type": item.type, "default": item.default, "help": item.help} for item in self.parameters.values()],
             "stages": [stage.to_json() for stage in self.stages.values()],
             "edges": [list(edge) for edge in self.edges],
+            "reasons": [{"from": upstream, "to": name, "why": list(self.reasons(upstream, name))} for upstream, name in self.edges],
             "diagnostics": [item.to_json() for item in self.diagnostics],
         }

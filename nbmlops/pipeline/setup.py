@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nbmlops.dataflow.flow import Flow
+    from nbmlops.dataflow.stars import Stars
 
 __all__ = ["Statement", "line_comments", "literal_assignments", "postpones_annotations", "read_parameters", "statements", "without_annotations"]
 
@@ -56,7 +57,7 @@ class Statement:
         return isinstance(self.tree.body[0], (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
 
 
-def statements(roled: RoledCell, *, postponed: bool = False) -> Iterator[Statement]:
+def statements(roled: RoledCell, *, postponed: bool = False, stars: Stars | None = None) -> Iterator[Statement]:
     """Split a setup or parameters cell into statements; an import of several names becomes several.
 
     Parameters
@@ -64,12 +65,14 @@ def statements(roled: RoledCell, *, postponed: bool = False) -> Iterator[Stateme
     roled : RoledCell
     postponed : bool
         Whether ``from __future__ import annotations`` holds, so that annotations read nothing.
+    stars : Stars or None
+        Knows what star imports bind.
     """
     if roled.tree is None:
         return
     for node in _split(roled.tree.body):
         tree = ast.Module(body=[node], type_ignores=[])
-        flow = analyse(without_annotations(tree) if postponed else tree)
+        flow = analyse(without_annotations(tree) if postponed else tree, stars.names if stars else None)
         yield Statement(cell=roled.cell.index, tree=tree, flow=flow, literals=literal_assignments(node))
 
 

@@ -172,7 +172,7 @@ def _inject(notebook: dict[str, Any], cells: tuple[RoledCell, ...], overrides: M
         kept = {name: value for node in (earlier.tree.body if earlier.tree else ()) for name, value in literal_assignments(node).items()}
         notebook["cells"][earlier.cell.index]["source"] = _assignments({**kept, **overrides})
         return
-    place = next((roled.cell.index + 1 for roled in cells if roled.role is Role.PARAMETERS), 0)
+    place = _below_parameters(cells)
     cell: dict[str, Any] = {
         "cell_type": "code",
         "execution_count": None,
@@ -183,6 +183,13 @@ def _inject(notebook: dict[str, Any], cells: tuple[RoledCell, ...], overrides: M
     if (notebook.get("nbformat", 4), notebook.get("nbformat_minor", 5)) >= (4, 5):
         cell["id"] = "injected-parameters"
     notebook["cells"].insert(place, cell)
+
+
+def _below_parameters(cells: tuple[RoledCell, ...]) -> int:
+    """Return where a cell overrides the defaults: below the last cell that sets some, if no stage stands between it and the first."""
+    first = next((roled.cell.index for roled in cells if roled.role is Role.PARAMETERS), -1)
+    stage = next((roled.cell.index for roled in cells if roled.role is Role.STAGE and roled.cell.index > first), len(cells))
+    return max((roled.cell.index for roled in cells[:stage] if roled.role is Role.PARAMETERS), default=first) + 1
 
 
 def _assignments(values: Mapping[str, Any]) -> str:

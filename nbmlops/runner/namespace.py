@@ -5,7 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.pipeline.effects import ALL_NAMES
+
 if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_keys, dict_values
     from collections.abc import Iterable, Iterator
 
 __all__ = ["Namespace"]
@@ -43,6 +46,53 @@ class Namespace(dict[str, Any]):
         if self.watching and name in self.elsewhere:
             self.observed.add(name)
         raise KeyError(name)
+
+    def _show_all(self) -> None:
+        """Bring back what is withheld: code that lists the namespace reads all of it, and what other stages bind as well."""
+        if self.watching:
+            self.observed.update(self.withheld, self.elsewhere, ALL_NAMES)
+            self.update(self.withheld)
+            self.withheld.clear()
+
+    def __iter__(self) -> Iterator[str]:
+        self._show_all()
+        return super().__iter__()
+
+    def __contains__(self, name: object) -> bool:
+        if super().__contains__(name):
+            return True
+        if self.watching and (name in self.withheld or name in self.elsewhere):
+            self.observed.add(str(name))
+        return name in self.withheld
+
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - dict's own signature
+        """Return a value as a lookup of its name would."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def keys(self) -> dict_keys[str, Any]:
+        """Return the names, and count every one as read."""
+        self._show_all()
+        return super().keys()
+
+    def values(self) -> dict_values[str, Any]:
+        """Return the values, and count every one as read."""
+        self._show_all()
+        return super().values()
+
+    def items(self) -> dict_items[str, Any]:
+        """Return names and values, and count every one as read."""
+        self._show_all()
+        return super().items()
+
+    def copy(self) -> Namespace:
+        """Return a copy that notes what is looked up in it: pandas copies the namespace for each query."""
+        twin = Namespace(dict(super().items()))
+        twin.withheld, twin.elsewhere = dict(self.withheld), self.elsewhere
+        twin.observed, twin.watching = self.observed, self.watching
+        return twin
 
     def withhold(self, names: Iterable[str]) -> None:
         """Take `names` out, to be noticed when something looks for them."""

@@ -5,6 +5,7 @@ An audit hook cannot be removed from a process, so there is one, and it is idle 
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 import sysconfig
@@ -54,9 +55,11 @@ class Observation:
     project_root : Path
     private : tuple of str
         Folders that are not the user's data: the store.
+    foreseen : tuple of str
+        Paths and patterns that it may write, relative to the folder: what a native writer does to them shows in no call.
     """
 
-    def __init__(self, folder: Path, project_root: Path, private: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, project_root: Path, private: tuple[str, ...] = (), foreseen: tuple[str, ...] = ()) -> None:
         self._folder = folder
         self._root = project_root
         self._private = (*(str(Path(item).resolve()) + os.sep for item in private), *_SYSTEM)
@@ -67,7 +70,7 @@ class Observation:
         self._read: dict[str, None] = {}
         self._written: dict[str, None] = {}
         self._made: dict[str, None] = {}
-        self._stamps: dict[str, tuple[int, ...] | None] = {}
+        self._opened_as: dict[str, tuple[int, ...] | None] = {}
         self._removed: dict[str, str] = {}
         self._modules_before = set(sys.modules)
         self.environment: set[str] = set()
@@ -78,6 +81,8 @@ class Observation:
         # imports read much that belongs to libraries: their versions stand for that
         self.in_setup = False
         self._hidden = str(Path.home()) + os.sep + "."
+        self._foreseen = foreseen
+        self._stamps = self._stamp()
 
     def opened(self, path: str, mode: str | None, flags: int, frame: FrameType | None = None) -> None:
         """Note that a file is about to be opened."""
@@ -88,7 +93,7 @@ class Observation:
         reads = "r" in mode or "+" in mode or "a" in mode if mode else not flags & os.O_WRONLY
         if reads and name not in self._written and not flags & os.O_TRUNC:
             self._read.setdefault(name)
-            self._stamps.setdefault(name, _stamp(self._folder / name))
+            self._opened_as.setdefault(name, _state(self._folder / name))
             if (self._folder / name).is_dir():
                 self._digests.setdefault(name, file_digest(self._folder / name))  # before the stage puts something into it
         if writes:
@@ -175,8 +180,10 @@ class Observation:
 
     def files_disturbed(self) -> tuple[str, ...]:
         """Return the files that have changed since they were opened for reading, though the stage was not seen to write them."""
-        untouched = [name for name in self._stamps if not {name, f"{name}/"}.intersection(self._written, self._removed) and name not in self._digests]
-        return tuple(sorted(name for name in untouched if _stamp(self._folder / name) != self._stamps[name]))
+        untouched = [
+            name for name in self._opened_as if not {name, f"{name}/"}.intersection(self._written, self._removed) and name not in self._digests
+        ]
+        return tuple(sorted(name for name in untouched if _state(self._folder / name) != self._opened_as[name]))
 
     def files_written(self) -> tuple[str, ...]:
         """Return the paths that were written and still exist; folders that were made end with a slash."""
@@ -187,6 +194,21 @@ class Observation:
         """Return the paths that were there before the stage removed them, each with what it held."""
         return tuple(sorted((name, digest) for name, digest in self._removed.items() if path_digest(self._folder, name) is None))
 
+    def outputs(self) -> tuple[str, ...]:
+        """Return the files that were written: those seen, and the foreseen ones that are no longer what they were."""
+        changed = {path for path, stamp in self._stamp().items() if self._stamps.get(path) != stamp}
+        return tuple(sorted({*self.files_written(), *changed}))
+
+    def _stamp(self) -> dict[str, tuple[int, ...]]:
+        found: dict[str, tuple[int, ...]] = {}
+        for pattern in self._foreseen:
+            matches = glob.glob(pattern, root_dir=self._folder, recursive=True) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207 - relative names
+            for path in matches:
+                state = _state(self._folder / path) if (self._folder / path).is_file() else None
+                if state is not None:
+                    found[path] = state
+        return found
+
     def modules(self) -> tuple[str, ...]:
         """Return the files of project-local modules that were imported meanwhile, relative to the notebook's folder."""
         paths = {local_module_path(sys.modules.get(name), self._root) for name in set(sys.modules) - self._modules_before}
@@ -194,21 +216,27 @@ class Observation:
 
     def _interesting(self, path: str, frame: FrameType | None = None) -> str | None:
         full = os.path.abspath(path)  # noqa: PTH100 - resolving links would lose the name that the code used
-        if full.startswith((*self._private, *self._libraries)) or full.endswith(("__pycache__", ".pyc")):
-            return None
         inside = full.startswith(str(self._root) + os.sep)
-        if self.in_setup and full.startswith((*self._packages, self._hidden)):
+        ours = full.startswith((*self._private, *self._libraries)) or full.endswith(("__pycache__", ".pyc"))
+        if ours or self._is_code(full) or (not inside and full.startswith(self._temporary)):
             return None
-        if full.startswith(self._packages) and (full.endswith(_CODE_SUFFIXES) or ".dist-info" in full or os.path.isdir(full)):  # noqa: PTH112
-            return None
-        if full.endswith(".so") or (full.endswith(".py") and not (inside and frame is not None and not self.in_setup and self.lists(frame))):
-            return None
-        if not inside and full.startswith(self._temporary):
+        # imports and tracebacks open sources too
+        if full.endswith(".py") and not (inside and frame is not None and not self.in_setup and self.lists(frame)):
             return None
         return os.path.relpath(full, self._folder) if inside else full
 
+    def _is_code(self, full: str) -> bool:
+        """Tell what belongs to an installed distribution, whose version stands for it."""
+        if (
+            full.endswith(".so")
+            or (full.endswith(".zip") and full in sys.path)
+            or (self.in_setup and full.startswith((*self._packages, self._hidden)))
+        ):
+            return True
+        return full.startswith(self._packages) and (full.endswith(_CODE_SUFFIXES) or ".dist-info" in full or os.path.isdir(full))  # noqa: PTH112
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
+
+def _state(path: Path) -> tuple[int, ...] | None:
     try:
         found = path.stat()
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,9 +12,9 @@ from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.expressions import parse_expression
 from nbmlops.pipeline.build import Source, build
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
-from nbmlops.pipeline.leftbehind import left_behind
-from nbmlops.pipeline.model import Diagnostic, Pipeline, Read, Report, Stage, Step
-from nbmlops.pipeline.sharing import may_change
+from nbmlops.pipeline.model import Pipeline, Read, Report, Stage, Step
+from nbmlops.pipeline.touching import earlier_changers
+from nbmlops.runner.seeing import seen_later
 from nbmlops.runner.stagekey import Components, Surroundings, components, differences, identity, stage_key
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class Planner:
         self._known: dict[str, tuple[StageRecord, ...]] = {}
         self._skipped: frozenset[str] = frozenset()
         self.effects: dict[str, Effects] = {name: self._last_effects(name) for name in source.stages}
+        self._seen_in = {name: records[0].run_id for name in source.stages if (records := self._records(name))}
         self.pipeline = self._build()
 
     @property
@@ -121,12 +123,13 @@ class Planner:
         """The notebook's name in records: its path relative to the project root."""
         return notebook_name(self.source, self.surroundings)
 
-    def learn(self, stage: str, effects: Effects) -> bool:
+    def learn(self, stage: str, effects: Effects, run_id: str = "") -> bool:
         """Take over what running a stage has taught; tell whether the pipeline's links have changed by it."""
         if self.effects.get(stage) == effects:
             return False
         relink = _structure(self.effects.get(stage, NO_EFFECTS)) != _structure(effects)
         self.effects[stage] = effects
+        self._seen_in[stage] = run_id
         if relink:
             self.pipeline = self._build()
         return relink
@@ -147,7 +150,7 @@ class Planner:
             relinked = [
                 item
                 for item in stages.values()
-                if item.record is not None and item.stage.name not in done and self.learn(item.stage.name, item.record.effects)
+                if item.record is not None and item.stage.name not in done and self.learn(item.stage.name, item.record.effects, item.record.run_id)
             ]
             if not relinked:
                 break
@@ -192,7 +195,7 @@ class Planner:
             return None
         steps = sorted(
             (*self.pipeline.setup_steps, *(Step(kind="report", cell=item.cell, source=item.source, guards=item.guards) for item in reports)),
-            key=lambda step: step.cell,
+            key=lambda step: step.place,
         )
         reads: dict[tuple[str, str], Read] = {}
         for item in reports:
@@ -209,7 +212,6 @@ class Planner:
             wants=(),
             binds=(),
             later=(),
-            after=(),
             setup=tuple(range(len(self.pipeline.setup))),
             steps=tuple(steps),
             modules=tuple(sorted({module for item in reports for module in item.modules})),
@@ -222,15 +224,14 @@ class Planner:
         kept: list[Report] = []
         for item in self.pipeline.reports:
             providers = {read.provider for read in item.reads if read.kind == "stage"}
-            changing = may_change(self.pipeline, item.reads, item.cell)
-            if offered.issuperset({*providers, *changing} - self._skipped) and providers <= offered and not left_out.intersection(item.follows):
+            if providers <= offered and not left_out.intersection(item.follows):
                 kept.append(item)
             else:
                 left_out.add(item.cell)
         return kept
 
     def wanted(self) -> frozenset[str]:
-        """Return the stages that the trial asks for, with all they need."""
+        """Return the stages that the trial asks for, with all they need, and those before them that may change in place what they read."""
         if self.trial.only is None:
             return frozenset(self.pipeline.stages)
         found: set[str] = set()
@@ -239,12 +240,11 @@ class Planner:
             name = queue.pop()
             if name not in found:
                 found.add(name)
-                stage = self.pipeline.stages[name]
-                queue += [*stage.upstream, *may_change(self.pipeline, stage.reads, stage.cells[-1])]
+                queue.extend((*self.pipeline.stages[name].upstream, *earlier_changers(self.pipeline.stages[name], self.pipeline, self.source)))
         return frozenset(found)
 
     def _build(self) -> Pipeline:
-        return build(self.source, self.trial.parameters, self.effects)
+        return build(self.source, self.trial.parameters, self.effects, self._seen_in)
 
     def _pass(self, done: Mapping[str, StageRecord]) -> dict[str, PlannedStage]:
         planned: dict[str, PlannedStage] = {}
@@ -272,7 +272,8 @@ class Planner:
         if inputs is None:
             lacking = next(name for name, provider in stage.inputs.items() if name not in records[provider].outputs)
             return PlannedStage(stage=stage, state="unknown", reasons=(f"hangs on {lacking!r} of stage {stage.inputs[lacking]}, which is not kept",))
-        return self._look_up(stage, inputs, self._files_from(stage, records))
+        done_before = {name: item.record for name, item in planned.items() if item.record is not None}
+        return self._look_up(stage, inputs, self.written_before(stage, done_before))
 
     def _look_up(self, stage: Stage, inputs: Mapping[str, str], files: Mapping[str, str | None]) -> PlannedStage:
         """Find a record that serves the stage, under each set of effects that its code has been seen to have."""
@@ -288,9 +289,9 @@ class Planner:
             record = self.store.record(stage_key(tried))
             if record is None or not record.reproducible or not self.store.whole(record):
                 continue
-            for trouble in self.left_behind(stage, record.effects).values():
+            for trouble in seen_later(self, stage, record.effects).values():
                 return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=(f"{trouble.code}: {trouble.message}",))
-            missing = [name for name in stage.wants if name not in record.outputs]
+            missing = [name for name in stage.wants if name not in record.outputs] + sorted(set(effects.touched).intersection(stage.later))
             if not missing:
                 return PlannedStage(
                     stage=stage, state="fresh", key=record.key, parts=tried, record=record, reasons=(f"reused from run {record.run_id[:8]}",)
@@ -298,34 +299,6 @@ class Planner:
             lacking = missing[0]
         reasons = (f"its record does not hold {lacking!r}",) if lacking else self._why(stage, parts)
         return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=reasons)
-
-    def left_behind(
-        self, stage: Stage, seen: Effects, others: Mapping[str, Effects] | None = None, records: Mapping[str, StageRecord] | None = None
-    ) -> dict[str, Diagnostic]:
-        """Return the later stages whose values may hang on what a stage was seen to change, and that no stage hands on.
-
-        Parameters
-        ----------
-        stage : Stage
-        seen : Effects
-        others : mapping of str to Effects, optional
-            What is known of stages beyond what was learnt, and of the report cells.
-        records : mapping of str to StageRecord, optional
-            What stages have made in this run: an artifact brings its modules along.
-        """
-        known = {**self.effects, **(others or {})}
-        return left_behind(stage, seen, self.pipeline, known, lambda part, effects: self.modules_of(part, effects, records or {}))
-
-    def modules_of(self, part: Stage | Report, effects: Effects, records: Mapping[str, StageRecord]) -> set[str]:
-        """Return the paths of the project-local modules that a stage or report cell uses, those of its artifacts included."""
-        setup = self.pipeline.setup
-        used = {*part.modules, *(module for position in part.setup for module in setup[position].modules)}
-        for read in part.reads:
-            artifact = records[read.provider].outputs.get(read.name) if read.kind == "stage" and read.provider in records else None
-            used.update(name.partition(":")[2] for name in (artifact.refers if artifact else ()) if name.startswith("module:"))
-        # what setup imports for others was seen imported here too
-        foreign = set(self.surroundings.modules({module for statement in setup for module in statement.modules}, ())[0])
-        return set(self.surroundings.modules(used, set(effects.modules) - foreign)[0])
 
     def _why(self, stage: Stage, parts: Components) -> tuple[str, ...]:
         """Compare with the nearest earlier record: the one that differs in the fewest places."""
@@ -401,7 +374,7 @@ class Planner:
                 )
 
     def _definitions(self, name: str, before: int) -> list[str]:
-        return [item.fingerprint for item in self.pipeline.setup if name in item.names and item.defines_code and item.cell < before]
+        return [item.fingerprint for item in self.pipeline.setup if name in item.names and item.defines_code and item.place < before]
 
     def _identity(self, artifact: Artifact, stage: Stage) -> str:
         before = stage.cells[-1] if stage.cells else 0
@@ -419,10 +392,17 @@ class Planner:
             files=files,
         )
 
-    @staticmethod
-    def _files_from(stage: Stage, records: Mapping[str, StageRecord]) -> dict[str, str | None]:
-        """Return the digest of each file that an upstream stage wrote: the folder may hold something else by now."""
-        return {path: records[writer].files_written.get(path) for path, writer in stage.files_from.items()}
+    def written_before(self, stage: Stage, records: Mapping[str, StageRecord]) -> dict[str, str | None]:
+        """Return the digest of each file that a stage reads and one before it wrote: the folder may hold something else by now.
+
+        A stage that may write a file need not have done so: then an earlier one's counts, or what the folder holds.
+        """
+        found: dict[str, str | None] = {}
+        for name in itertools.takewhile(lambda name: name != stage.name, self.pipeline.stages):
+            written = records[name].files_written if name in records else {}
+            found.update({path: written[path] for path in stage.files_from if path in written})
+            found.update({path: None for path, _ in (records[name].effects.files_removed if name in records else ()) if path in stage.files_from})
+        return found
 
     def _plan_report(self, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:
         stage = self.report_stage()

@@ -94,7 +94,7 @@ def _identities(owner: types.ModuleType | type) -> dict[str, int]:
 def _is_library(module: types.ModuleType | None) -> bool:
     file = getattr(module, "__file__", None)
     folders = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return module is not None and (not isinstance(file, str) or file.startswith(folders))
+    return module is not None and module.__name__ != "__main__" and (not isinstance(file, str) or file.startswith(folders))
 
 
 def _kind(what: str, after: str) -> str:

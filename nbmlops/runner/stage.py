@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from nbmlops.errors import NbmlopsError, NotebookError, UpstreamMissing
+from nbmlops.errors import NbmlopsError, NotebookError, NotStorable, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of
 from nbmlops.runner.leftbehind import LeftBehind
@@ -22,10 +22,11 @@ from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
 from nbmlops.runner.randomness import random_states
 from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.seeding import seed_random, seed_when_imported, untouched_since
+from nbmlops.runner.sharing import holders, refuse_changed, sharing
 from nbmlops.runner.shell import StageShell, make_shell, run_cell
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.settings import load_settings
-from nbmlops.store.fingerprint import alias_sets, state_fingerprint
+from nbmlops.store.fingerprint import state_fingerprint
 from nbmlops.store.serializers import Context, decode
 from nbmlops.store.store import Store
 
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from nbmlops.store.records import Artifact
 
 __all__ = ["derive_seed", "execute"]
+
+
+# what is read back from these is written again with the same bytes, at little cost
+_PLAIN_FORMATS = frozenset({"json", "npy", "arrow"})
 
 
 @dataclass(slots=True)
@@ -51,6 +56,8 @@ class _Run:
     outputs: list[list[dict[str, Any]]] = field(default_factory=list)
     loaded: dict[str, str] = field(default_factory=dict)
     before: dict[str, str | None] = field(default_factory=dict)
+    held: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    withheld: dict[str, tuple[Any, str | None]] = field(default_factory=dict)
     seconds: float = 0.0
     failed_cell: int | None = None
 
@@ -97,7 +104,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         namespace=namespace,
         recorder=recorder,
         context=context,
-        observation=Observation(folder, Path(task.project_root), (str(store.local_path("")),)),
+        observation=Observation(folder, Path(task.project_root), (str(store.local_path("")),), task.files_written),
         left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
     )
     with ExitStack() as stack:
@@ -106,12 +113,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         try:
             return _execute(run, drain, started_s)
         except NbmlopsError as error:
-            failure = StageError(
-                type=type(error).__name__,
-                message=redactor.text("; ".join(filter(None, (error.message, error.fix)))),
-                cell=run.failed_cell,
-                code=error.code,
-            )
+            failure = StageError(type=type(error).__name__, message=redactor.text(_line_of(error)), code=error.code, cell=run.failed_cell)
             return _failed(run, failure, started_s)
 
 
@@ -138,7 +140,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
             if step.kind == "parameters":
                 run.namespace.update(task.parameters)
             if error is not None:
-                return _failed(run, _describe(error, step.cell, outputs), started_s, mutated=tuple(_changed(run)))
+                return _failed(run, _describe(error, step.cell, outputs), started_s, mutated=_changed_by_failure(run))
     return _finish(run, drawn, started_s)
 
 
@@ -146,6 +148,8 @@ def _prepare(run: _Run) -> None:
     """Get the namespace ready for the stage's own cells: setup has run."""
     task = run.task
     run.namespace.withhold(set(task.setup_names) - set(task.expected))
+    watched = {name: value for name, value in run.namespace.withheld.items() if name in task.later}
+    run.withheld = {name: (value, state_fingerprint(value, run.context)) for name, value in watched.items()}
     # setup that seeds for itself (np.random.seed(0)) keeps its state
     seed_random(derive_seed(task.seed, task.draw), only=untouched_since(_setup_seed(task)))
 
@@ -168,29 +172,41 @@ def _load_inputs(run: _Run, position: int) -> None:
         else:
             run.namespace[artifact.name] = _read(run, artifact)
         run.loaded[artifact.name] = artifact.digest
+        holding = [item.removeprefix("state:") for item in artifact.refers if item.startswith("state:")]
+        if holding:
+            run.held[artifact.name] = tuple(holding)
 
 
 def _remember(run: _Run) -> None:
     """Note what the watched names hold, once setup has run; setup between the stage's own cells may add some."""
+    stored = {item.name: item.digest for _, item in run.task.inputs if not item.members and item.format in _PLAIN_FORMATS}
     for name in _watched(run):
         if name not in run.before:
-            run.before[name] = state_fingerprint(run.namespace[name], run.context)
+            run.before[name] = stored[name] if name in stored else state_fingerprint(run.namespace[name], run.context)
 
 
 def _watched(run: _Run) -> list[str]:
-    """Return the inputs and setup objects that the stage uses: a cell that reads them may be added after it."""
+    """Return the inputs and setup objects that the stage uses: also those that no later cell reads yet, for the cell that is written next."""
     return sorted(name for name in {*run.loaded, *run.task.expected} if name in run.namespace)
 
 
 def _changed(run: _Run) -> list[str]:
     """Return the watched names whose value is no longer what it was.
 
-    A function or class of a setup cell is none: every stage makes it anew, so what changed in it is left behind.
+    Raises
+    ------
+    NotStorable
+        If one is a function or class of a setup cell that a later cell reads: every stage makes it anew, so what changed in it would be lost.
     """
     changed = [name for name, before in run.before.items() if name in run.namespace and state_fingerprint(run.namespace[name], run.context) != before]
-    for name in set(changed).intersection(run.task.by_reference):
-        run.left.add("definition", name)
-    return sorted(set(changed).difference(run.task.by_reference))
+    for name in changed:
+        if name in run.task.by_reference and name in run.task.later:
+            raise NotStorable(
+                f"stage {run.task.stage!r} changes what {name!r} holds (an attribute, a default argument or a closure), and a later cell reads it",
+                code="NB614",
+                fix=f"keep that state in a variable that the stage binds, or define {name!r} in a stage",
+            )
+    return sorted(changed)
 
 
 def _read(run: _Run, artifact: Artifact) -> Any:  # noqa: ANN401 - any value
@@ -213,9 +229,12 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     run.observation.in_setup = not own
     if not own:
         with observing(run.observation, run.namespace):
-            return run_cell(run.shell, source, name, keep_history=False)
-    if source.startswith("\n") and not source.lstrip().startswith("%%"):
-        source = f"# %%mlstage{source}"  # IPython strips blank lines at the top: only a comment keeps the magic line's place
+            return run_cell(run.shell, source, name, keep_history=run.task.stage.startswith("@"))
+    if source.startswith("\n") and not source.lstrip().startswith("%%") and "\n" in source.strip():
+        # IPython strips blank lines at the top: only a comment keeps the magic line's place. It is indented as the code is, which
+        # may be so as a whole; and a cell of one line may be a magic without its sign (`ls *.csv`) only if it stays one line
+        indent = source[: len(source) - len(source.lstrip())].rpartition("\n")[2]
+        source = f"{indent}# %%mlstage{source}"
     guarded = {item: state_fingerprint(run.namespace[item], run.context) for item in step.guards if item in run.namespace}
     begun = time.perf_counter()
     with (
@@ -233,9 +252,16 @@ def _own_cells(task: StageTask) -> list[int]:
 
 
 def _trespass(run: _Run, step: Step, guarded: dict[str, str | None]) -> NbmlopsError | None:
-    """Return an error if a report cell has changed what a stage after it reads: that stage has not seen the change."""
+    """Return an error if a cell has changed what it must leave as it is: others read that without the change, or should have."""
     for name, before in guarded.items():
         if name in run.namespace and state_fingerprint(run.namespace[name], run.context) != before:
+            if step.kind == "stage":
+                return NotebookError(
+                    f"cell {step.cell} changes {name!r}, which a cell above it reads that is no part of the stage",
+                    code="NB202",
+                    cell=step.cell,
+                    fix="make the cell a stage of its own, or let it work on a copy",
+                )
             return NotebookError(
                 f"cell {step.cell} changes {name!r}, which a stage after it reads; the cell is no stage, so that stage did not see the change",
                 code="NB213",
@@ -247,32 +273,31 @@ def _trespass(run: _Run, step: Step, guarded: dict[str, str | None]) -> NbmlopsE
 
 def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     task = run.task
-    mutated = _changed(run)
+    changed = _changed(run)
+    mutated = [name for name in changed if name not in task.by_reference]
     writes = _unforeseen(run)
-    aliases = _aliases(run, {*task.wants, *mutated, *writes})
-    # a value that no cell reads is kept once one does: then the record does not serve
-    read = {*task.wants, *task.later}
-    together = tuple(names for found in aliases if len(names := tuple(name for name in found if name in read)) > 1)
+    kept = sorted({*task.wants, *(name for name in mutated if name in task.later), *writes})
+    aliases = _aliases(run, kept, mutated)
     outputs = keep_values(
         run.namespace,
-        sorted({*task.wants, *writes, *read.intersection(mutated), *(name for names in together for name in names)}),
-        together,
+        sorted({*kept, *(name for names in aliases for name in names)}),
+        aliases,
         store=run.store,
         context=run.context,
         stage=task.stage,
         cell=task.steps[-1].cell,
     )
+    outputs = {name: replace(item, refers=(*item.refers, *(f"state:{code}" for code in run.held.get(name, ())))) for name, item in outputs.items()}
     states = random_states()
     draws = tuple(sorted(name for name, state in states.items() if name in drawn and drawn[name] != state))
     files = run.observation.files_read()
-    written = keep_files(
-        {*task.files_written, *run.observation.files_written()}, folder=Path(task.folder), project_root=Path(task.project_root), store=run.store
-    )
+    written = keep_files(run.observation.outputs(), folder=Path(task.folder), project_root=Path(task.project_root), store=run.store)
     effects = Effects(
         reads=tuple(sorted(run.namespace.observed)),
         writes=writes,
         mutated=tuple(name for name in mutated if name not in task.wants or name in run.loaded or name in task.expected),
         aliases=aliases,
+        touched=tuple(name for name in changed if name in task.by_reference),
         files_read=tuple(sorted(path for path, digest in files.items() if digest is not None and path not in task.files)),
         files_absent=tuple(sorted(path for path, digest in files.items() if digest is None and path not in task.files and path not in written)),
         files_written=tuple(sorted(set(written) - set(task.files_written))),
@@ -306,14 +331,39 @@ def _unforeseen(run: _Run) -> tuple[str, ...]:
     """Return the names read later that the stage has bound though reading it did not tell (``exec``)."""
     task = run.task
     foreseen = {*task.binds, *task.setup_names, *run.loaded}
-    return tuple(sorted(name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace))
+    found = {name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace}
+    # a name of setup that it was not known to use: it has bound it anew without looking, or changed what it found
+    return tuple(sorted(found | {name for name, item in run.withheld.items() if name not in run.loaded and _is_replaced(run, name, item)}))
 
 
-def _aliases(run: _Run, kept: set[str]) -> tuple[tuple[str, ...], ...]:
-    """Find the names, among those handed on and the inputs, that share mutable state."""
-    candidates = {*kept, *_watched(run)} - set(run.task.by_reference)
-    found = alias_sets({name: run.namespace[name] for name in sorted(candidates) if name in run.namespace})
-    return tuple(names for names in found if kept.intersection(names))
+def _is_replaced(run: _Run, name: str, before: tuple[Any, str | None]) -> bool:
+    value, digest = before
+    if not dict.__contains__(run.namespace, name):
+        return False
+    now = run.namespace[name]
+    return now is not value or (name in run.namespace.observed and state_fingerprint(now, run.context) != digest)
+
+
+def _aliases(run: _Run, kept: list[str], changed: list[str]) -> tuple[tuple[str, ...], ...]:
+    """Find the names, among those handed on, the inputs and the setup objects read later, that share mutable state."""
+    task, namespace = run.task, run.namespace
+    setup = {name: namespace[name] if name in namespace else namespace.withheld[name] for name in _setup_in_use(run)}
+    values = {**setup, **{name: namespace[name] for name in (*_watched(run), *kept) if name in namespace}}
+    found = sharing(values, kept, run.context)
+    namespace.update({name: setup[name] for names in found for name in names if name not in namespace})
+    definitions = {name: setup[name] for name in task.by_reference if name in setup}
+    used = {name: tuple(item for item in run.held[name] if item in definitions) for name in run.held}
+    held = {**used, **holders(definitions, {name: values[name] for name in {*kept, *changed} & set(values)}, run.context)}
+    refuse_changed(task.stage, changed, held)
+    mates = [(name, holding) for names in found for name in names for mate in names for holding in (run.held.get(mate), held.get(mate)) if holding]
+    run.held = {**held, **dict(mates)}
+    return found
+
+
+def _setup_in_use(run: _Run) -> list[str]:
+    """Return the setup objects that this stage or a later cell uses."""
+    wanted = {*run.task.expected, *run.namespace.observed, *run.task.later} & set(run.task.setup_names)
+    return sorted(name for name in wanted if name in run.namespace or name in run.namespace.withheld)
 
 
 def derive_seed(seed: int, draw: str) -> int:
@@ -323,6 +373,12 @@ def derive_seed(seed: int, draw: str) -> int:
 
 def _keep_outputs(run: _Run) -> str | None:
     return run.store.objects.put([json.dumps(run.outputs).encode()]) if any(run.outputs) else None
+
+
+def _changed_by_failure(run: _Run) -> tuple[str, ...]:
+    """Return the inputs that a stage had changed in place before it failed: who reads them later cannot do without it."""
+    changed = (name for name, before in run.before.items() if name in run.namespace and state_fingerprint(run.namespace[name], run.context) != before)
+    return tuple(sorted(set(changed).difference(run.task.by_reference)))
 
 
 def _failed(run: _Run, error: StageError, started_s: float, mutated: tuple[str, ...] = ()) -> StageOutcome:
@@ -348,19 +404,17 @@ def _seen_files(run: _Run) -> Effects:
 
 
 def _line_of(error: BaseException) -> str:
-    return "; ".join(filter(None, (error.message, error.fix))) if isinstance(error, NbmlopsError) else str(error)
+    return f"{error.code}: " + "; ".join(filter(None, (error.message, error.fix))) if isinstance(error, NbmlopsError) else str(error)
 
 
 def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]]) -> StageError:
     last = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
-    status = error.code if isinstance(error, SystemExit) else None
+    status = (error.code or 0) if isinstance(error, SystemExit) else None
     return StageError(
         type=type(error).__name__,
         message=last["evalue"] if last else _line_of(error),
-        cell=cell,
         code=error.code if isinstance(error, NbmlopsError) else None,
+        cell=cell,
         traceback=tuple(last["traceback"]) if last else (),
-        exit_code=status
-        if isinstance(status, int)
-        else (None if status is None and not isinstance(error, SystemExit) else (0 if status is None else 1)),
+        exit_code=status if status is None or isinstance(status, int) else 1,
     )

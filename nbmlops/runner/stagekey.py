@@ -185,10 +185,12 @@ def components(
     known = files or {}
     variables = {*stage.environment, *effects.environment, *(name for statement in used for name in statement.environment)}
     secrets = set(stage.directive.secrets)
+    # a record was made under the watch that this pipeline asks for, or it does not serve it
+    held = [list(step.guards) for step in stage.steps if step.guards and step.kind == "stage"]
     return {
         "schema": _SCHEMA,
         "code": list(stage.fingerprints),
-        "options": stage.directive.result_options(),
+        "options": {**stage.directive.result_options(), **({"held": held} if held else {})},
         "values": _values(used, pipeline, parameters, surroundings.secret_key()),
         "setup": _definitions(used),
         "configuration": [statement.fingerprint for statement in used if statement.configures],
@@ -218,7 +220,7 @@ def identity(artifact: Artifact, pipeline: Pipeline, *, before: int, surrounding
     code: dict[str, object] = {}
     for reference in artifact.refers:
         kind, _, name = reference.partition(":")
-        if kind == "name":
+        if kind in {"name", "state"}:
             code[reference] = _closure(name, pipeline, before)
         elif kind == "dist":
             code[reference] = surroundings.version(name)
@@ -297,7 +299,7 @@ def _closure(name: str, pipeline: Pipeline, before: int) -> list[str]:
             continue
         seen.add(wanted)
         for position, statement in enumerate(pipeline.setup):
-            if wanted in statement.names and statement.cell < before:
+            if wanted in statement.names and statement.place < before:
                 found[f"{position:06}"] = statement.fingerprint
                 queue.extend(statement.free)
                 queue.extend(other for use in statement.uses for other in pipeline.setup[use].names)

@@ -112,20 +112,19 @@ class StageTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageError:
-    """Why a stage failed, as the CLI contract gives it; `code` is that of a message of ours."""
+    """Why a stage failed, as the CLI contract gives it; `code` is the diagnostic's where nbmlops refused, None where the user's code raised."""
 
     type: str
     message: str
-    cell: int | None = None
     code: str | None = None
+    cell: int | None = None
     traceback: tuple[str, ...] = ()
     exit_code: int | None = None
     signal: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the error as JSON data."""
-        data = {**asdict(self), "traceback": list(self.traceback)}
-        return data if self.code else {name: value for name, value in data.items() if name != "code"}
+        return {**asdict(self), "traceback": list(self.traceback)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> StageError:

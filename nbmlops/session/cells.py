@@ -9,6 +9,8 @@ from typing import Any
 from nbmlops.errors import NotebookError
 from nbmlops.notebook.directive import split_magic
 from nbmlops.notebook.document import Document, parse_document, read_document
+from nbmlops.notebook.kale import METADATA, own_stage, read_kale, speaks_kale, stage_of, tags_written_out
+from nbmlops.notebook.kaletags import names_steps
 
 __all__ = ["SeenCell", "SeenCells"]
 
@@ -73,14 +75,26 @@ class SeenCells:
             If the cells cannot be made into one.
         """
         cells = self._ordered()
+        file = self._file()
+        belongs = _belongs(file)
+        about = file.raw.get("metadata", {}).get(METADATA) if file is not None else None
         raw = {
             "nbformat": 4,
             "nbformat_minor": 5,
-            "metadata": {},
-            "cells": [_cell(cell, place) for place, cell in enumerate(cells)],
+            "metadata": {METADATA: about} if about else {},
+            "cells": [_cell(cell, place, None if belongs is None else belongs.get(cell.id)) for place, cell in enumerate(cells)],
         }
-        document = parse_document(raw, self.path)
+        document = replace(parse_document(raw, self.path), kale=belongs is not None)
         return document if self.path is not None else replace(document, path=Path.cwd() / "kernel.ipynb")
+
+    def stage_of(self, source: str, tags: tuple[str, ...], cell_id: str | None) -> str | None:
+        """Return the stage that a cell belongs to by its tags, or by its place in a notebook of Kale's dialect; "" if its tags are wrong."""
+        own = own_stage(tags)
+        belongs = _belongs(self._file()) if own is None else None
+        if belongs is not None:
+            return stage_of(tags_written_out(source, tags, belongs[cell_id]) if cell_id in belongs else tags)
+        seen = names_steps(tags, almost=True) or any(names_steps(cell.metadata.get("tags") or ()) for cell in self)
+        return stage_of(tags) if own is None and seen else own
 
     def ids(self) -> list[str]:
         """Return the cells' ids in the order of `document`."""
@@ -130,7 +144,16 @@ class SeenCells:
             return None  # being saved, or gone: the order of execution is what is left
 
 
-def _cell(cell: SeenCell, place: int) -> dict[str, Any]:
+def _belongs(file: Document | None) -> dict[str | None, str] | None:
+    """Return what the cells of a file in Kale's dialect belong to, by id; None where another one is spoken."""
+    if file is None or not speaks_kale(file):
+        return None
+    return {file.cells[index].id: cell.belongs for index, cell in (read_kale(file) or {}).items()}
+
+
+def _cell(cell: SeenCell, place: int, belongs: str | None) -> dict[str, Any]:
     kept = {key: cell.metadata[key] for key in ("tags", "nbmlops") if key in cell.metadata}
+    if belongs is not None:
+        kept["tags"] = list(tags_written_out(cell.source, kept.get("tags") or (), belongs))
     identifier = cell.id if cell.id.replace("-", "").replace("_", "").isalnum() else f"seen-{place}"
     return {"cell_type": "code", "id": identifier[:64], "metadata": kept, "source": cell.source, "outputs": [], "execution_count": None}

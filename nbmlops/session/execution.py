@@ -202,7 +202,7 @@ def _report_trouble(report: StageResult | None) -> tuple[Diagnostic, ...]:
         return ()
     error = report.error
     code = error.code or "NB214"
-    message = error.message if error.code else f"the report cell raised {error.type}: {error.message}"
+    message = error.message.removeprefix(f"{code}: ") if error.code else f"the report cell raised {error.type}: {error.message}"
     return (Diagnostic(code=code, severity="error", message=message, fix="mend the cell; every stage is kept", cell=error.cell),)
 
 

@@ -200,10 +200,17 @@ class KernelSession:
 
     def run_again(self, stage: str) -> CellOutcome:
         """Run a stage cell of this kernel once more, for outputs that were not kept."""
-        cell = next(item for item in self.cells if _stage_name(item) == stage)
+        cell = next(item for item in self.cells if self.stage_of(item) == stage)
         magic = split_magic(cell.source)
         line, body = magic or (stage, cell.source)
         return self.run_stage(line, body.lstrip("\n") if magic else body, cell.metadata, cell.id, tagged=magic is None, force=True)
+
+    def stage_of(self, cell: SeenCell) -> str | None:
+        """Return the stage that a cell of this kernel belongs to."""
+        magic = split_magic(cell.source)
+        if magic and magic[0].split():
+            return magic[0].split()[0]
+        return self.cells.stage_of(cell.source, tuple(cell.metadata.get("tags") or ()), cell.id) or None
 
     def known(self) -> Pipeline:
         """Return the pipeline of the file where it is known, else of the cells that have run here."""
@@ -254,7 +261,7 @@ class KernelSession:
             Diagnostic(
                 code="NB404",
                 severity="warning",
-                stage=_stage_name(cell),
+                stage=self.stage_of(cell),
                 message=f"the cell {cell.source.strip().splitlines()[0][:60]!r} was edited after it ran",
                 fix="run it again",
             )
@@ -303,14 +310,6 @@ class KernelSession:
     def fingerprint(self, value: Any) -> str | None:  # noqa: ANN401 - any value
         """Return the digest that a value would have in the store; None if it cannot be stored."""
         return value_fingerprint(value, self.context())
-
-
-def _stage_name(cell: SeenCell) -> str | None:
-    magic = split_magic(cell.source)
-    if magic and magic[0].split():
-        return magic[0].split()[0]
-    tags = cell.metadata.get("tags") or ()
-    return next((tag.removeprefix("stage:") for tag in tags if isinstance(tag, str) and tag.startswith("stage:")), None)
 
 
 def read_and_build(path: Path) -> Pipeline:

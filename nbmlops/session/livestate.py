@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from nbmlops.pipeline.leftbehind import DECIDING, named
+from nbmlops.runner.seeing import modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,7 +53,7 @@ class LiveState:
         """Say what a stage may see here that it does not see in a process of its own."""
         if not self._changed:
             return []
-        modules = planner.modules_of(stage, effects, {})
+        modules = modules_of(planner, stage, effects, {})
         return [
             f"{named(kind, subject)} was changed by {who}, which only this kernel knows"
             for (kind, subject), who in self._changed.items()

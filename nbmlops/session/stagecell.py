@@ -240,7 +240,7 @@ class StageCell:
             Redactor(secret_values(values, os.environ, stage.directive.secrets)), limit_bytes=session.settings.output_limit_bytes
         )
         recorder.begin(stage.cells[-1])
-        observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),))
+        observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),), stage.files_written)
         names = {*stage.inputs, *(name for position in stage.setup for name in self.planner.pipeline.setup[position].names)}
         watched = sorted(name for name in names if name in self.namespace)
         before = {name: state_fingerprint(self.namespace[name], self.context) for name in watched}
@@ -309,16 +309,13 @@ class StageCell:
         session, stage = self.session, self.stage
         needed = session.later_reads(stage) & {*stage.binds, *mutated} | {*(stage.directive.outs or ()), *stage.directive.metrics}
         bound = [name for name in stage.binds if name in self.namespace]
-        aliases = tuple(
-            names
-            for names in alias_sets({name: self.namespace[name] for name in sorted({*bound, *mutated, *stage.inputs}) if name in self.namespace})
-            if set(names) & {*bound, *mutated}
-        )
+        shared = {name: self.namespace[name] for name in sorted({*bound, *mutated, *stage.inputs}) if name in self.namespace}
+        aliases = tuple(names for names in alias_sets(shared, self.context) if set(names) & {*bound, *mutated})
         kept, lost = self._store_values([*bound, *mutated, *(name for names in aliases for name in names)], aliases, needed)
         files = {**session.setup_files, **observation.files_read()}
         written = {
             path: session.store.objects.put([(session.folder / path).read_bytes()])
-            for path in (*observation.files_written(), *stage.files_written)
+            for path in observation.outputs()
             if (session.folder / path).is_file()
         }
         effects = Effects(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 import datetime as dt
 import decimal
 import enum
 import fractions
+import functools
 import gc
 import logging
 import pathlib
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NotStorable
 from nbmlops.store.serializers import encode
+from nbmlops.store.serializers.references import namespace_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,6 +40,7 @@ _SHARED = (type, types.ModuleType, types.CodeType, types.FrameType, logging.Logg
 _DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodDescriptorType, types.WrapperDescriptorType)
 _IGNORED = (*_ATOMS, *_SHARED, *_DESCRIPTORS)
 _SEQUENCES = frozenset({list, tuple})
+_CODE = (types.FunctionType, functools._lru_cache_wrapper, type)  # noqa: SLF001 - it has no public name
 _WALKED = (tuple, frozenset, types.MethodType, types.BuiltinFunctionType, slice)
 _PANDAS_IMMUTABLE = ("Index", "Timestamp", "Timedelta", "Period", "Interval", "Dtype", "NAType", "NaTType")
 
@@ -67,6 +71,8 @@ def state_fingerprint(value: Any, context: Context) -> str | None:  # noqa: ANN4
         state = _class_state(value) if value.__module__ in {"__main__", "builtins"} else None
     elif isinstance(value, (types.ModuleType, types.BuiltinFunctionType)):
         state = None
+    elif isinstance(value, contextvars.ContextVar):
+        state = [value.get(None)]
     else:
         return value_fingerprint(value, context)
     return value_fingerprint(state, context) if state else None
@@ -88,14 +94,28 @@ def _is_set(cell: types.CellType) -> bool:
 
 
 def _class_state(kind: type) -> dict[str, Any]:
-    return {name: item for name, item in vars(kind).items() if not name.startswith("__") and not callable(item) and not hasattr(item, "__get__")}
+    """Return what can change in a class: its attributes, and its methods, which a stage may replace."""
+    found = {}
+    for name, item in vars(kind).items():
+        function = item if isinstance(item, types.FunctionType) else getattr(item, "__func__", getattr(item, "fget", None))
+        if isinstance(function, types.FunctionType):
+            found[name] = {"code": function.__code__, **{part: held for part, held in function_state(function).items() if part != "closure"}}
+        elif not name.startswith(("__", "_abc_")) and not callable(item) and not hasattr(item, "__get__"):
+            found[name] = item
+    return found
 
 
-def mutable_ids(value: Any) -> set[int]:  # noqa: ANN401
+def mutable_ids(value: Any, context: Context | None = None) -> set[int]:  # noqa: ANN401
     """Return the ids of the objects that can be changed through `value`.
 
-    An array counts as the array that owns its memory, a pandas object as one, since pandas copies on write. The ids hold while `value` is
-    alive and unchanged.
+    An array counts as the array that owns its memory, a pandas object as one, since pandas copies on write; a class of the notebook that has
+    attributes of its own counts as state that its instances share. The ids hold while `value` is alive and unchanged.
+
+    Parameters
+    ----------
+    value : Any
+    context : Context or None
+        Tells which classes setup cells define: these are made anew wherever they are needed, and travel by name.
     """
     found: set[int] = set()
     seen: set[int] = set()
@@ -111,20 +131,34 @@ def mutable_ids(value: Any) -> set[int]:  # noqa: ANN401
                 found.add(id(item))
             stack.extend(item)
             continue
-        if isinstance(item, _IGNORED):
+        if kind.__module__ == "__main__":
+            stack.append(kind)
+        if isinstance(item, _CODE) and context is not None and namespace_name(item, context) is not None:
             continue
-        own, below = _owned(item)
+        if isinstance(item, type):
+            own, below = _shared_by_instances(item)
+        elif isinstance(item, _IGNORED):
+            continue
+        else:
+            own, below = _owned(item)
         if own is not None:
             found.add(own)
         stack.extend(below)
     return found
 
 
-def alias_sets(named: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+def _shared_by_instances(kind: type) -> tuple[int | None, Iterable[Any]]:
+    """Return what a class of the notebook holds for all its instances: ``counter = 0``, which a method may set, or ``items = []``."""
+    if kind.__module__ != "__main__" or issubclass(kind, (enum.Enum, tuple)):
+        return None, ()
+    return id(kind), [*_class_state(kind).values(), *kind.__bases__]
+
+
+def alias_sets(named: Mapping[str, Any], context: Context | None = None) -> tuple[tuple[str, ...], ...]:
     """Return the sets of names that share state that can change, sorted; names that share none are left out."""
     groups: list[tuple[set[str], set[int]]] = []
     for name in sorted(named):
-        names, ids = {name}, mutable_ids(named[name])
+        names, ids = {name}, mutable_ids(named[name], context)
         apart = []
         for group in groups:
             if group[1].isdisjoint(ids):

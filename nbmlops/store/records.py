@@ -101,7 +101,8 @@ class Artifact:
         For an alias set: the names that the object holds together, as one mapping of name to value. Empty otherwise.
     refers : tuple of str
         The code that the value refers to: ``name:clean`` (a notebook definition, by reference), ``code:clean:<hash>`` (notebook
-        code kept by value), ``module:helpers`` (a project-local module), ``dist:scikit-learn``.
+        code kept by value), ``module:helpers`` (a project-local module), ``dist:scikit-learn``; ``state:Config`` names a definition of a
+        setup cell that holds the value too, as a class attribute does.
     type : str
         The value's type for people, such as "pandas.DataFrame".
     summary : str

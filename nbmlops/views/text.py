@@ -15,13 +15,13 @@ from nbmlops.views.tables import REPORT_ROW, Table, aligned, by_kind, reason_of,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nbmlops.pipeline.model import Diagnostic, Parameter, Pipeline, Read, Stage
+    from nbmlops.pipeline.model import Diagnostic, FileUse, Parameter, Pipeline, Read, Stage
     from nbmlops.runner.plan import Plan
     from nbmlops.runner.results import RunResult
 
 __all__ = ["diagnostic_line", "diagnostics_text", "error_lines", "graph_text", "headline", "run_text", "stage_line", "status_text"]
 
-_NAME, _SENTENCE = 48, 600
+_NAME, _REASON, _SENTENCE = 48, 120, 600
 _NO_STAGES = "no stages: put %%mlstage NAME on the first line of a cell, or the tag stage:NAME on it"
 _SHOWN = frozenset({"in", "out", "after", "file", "writes"})  # options that reads and writes already show
 
@@ -121,10 +121,10 @@ def _stage_block(stage: Stage) -> Iterator[str]:
     after = f"  ← {listed(stage.upstream, 8)}" if stage.upstream else ""
     yield f"{cut(stage.name, 64)}  {_cells(stage.cells)}{after}"
     rows = [("reads", *_read_row(read)) for read in by_kind(stage.reads)]
-    rows += [("reads", cut(path, _NAME), _file_source(stage, path), "file") for path in stage.files_read]
+    rows += [("reads", cut(use.path, _NAME), _file_source(use), f"file, {use.how}") for use in stage.files if use.kind == "read"]
     rows += [("writes", cut(name, _NAME), "", "") for name in stage.wants]
-    rows += [("writes", cut(path, _NAME), "", "file") for path in stage.files_written]
-    rows += [("after", cut(name, _NAME), "", "--after") for name in stage.after]
+    rows += [("writes", cut(use.path, _NAME), "", f"file, {use.how}") for use in stage.files if use.kind == "write"]
+    rows += [("after", cut(name, _NAME), "", cut("; ".join(why), _REASON)) for name, why in stage.order.items()]
     rows += [("options", option, "", "") for option in _options(stage)]
     labelled = [(row[0] if number == 0 or rows[number - 1][0] != row[0] else "", *row[1:]) for number, row in enumerate(rows)]
     yield from _indented(aligned(labelled, header=False))
@@ -134,16 +134,18 @@ def _options(stage: Stage) -> Iterator[str]:
     for flag, value in stage.directive.given_options().items():
         if flag not in _SHOWN and value is not False:
             for item in value if isinstance(value, list) else [value]:
-                yield f"--{flag}" if item is True else f"--{flag} {exact_value(item, 80)}"
+                if flag == "tags":
+                    yield cut(item, 80)
+                else:
+                    yield f"--{flag}" if item is True else f"--{flag} {exact_value(item, 80)}"
 
 
 def _read_row(read: Read) -> tuple[str, str, str]:
-    how = "named in its code" if read.how == "name" else cut(read.how, _NAME)
-    return cut(read.name, _NAME), f"from {cut(read.provider, _NAME)} (cell {read.cell})", how
+    return cut(read.name, _NAME), f"from {cut(read.provider, _NAME)} (cell {read.cell})", cut(read.told, _REASON)
 
 
-def _file_source(stage: Stage, path: str) -> str:
-    return f"from {cut(stage.files_from[path], _NAME)}" if path in stage.files_from else ""
+def _file_source(use: FileUse) -> str:
+    return f"from {cut(use.provider, _NAME)}" if use.provider is not None else ""
 
 
 def _report_block(pipeline: Pipeline) -> Iterator[str]:

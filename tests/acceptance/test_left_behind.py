@@ -57,17 +57,17 @@ REFUSED: dict[str, tuple[list[str], str, str]] = {
         "a",
     ),
     "default argument": ([COLLECT, "%%mlstage a\nx = f(1)", "%%mlstage b\ny = f(2)"], "NB614", "a"),
-    "environment": (["import os", "%%mlstage a\nos.environ['Q'] = '1'", "%%mlstage b\ny = os.environ.get('Q')"], "NB616", "a"),
-    "working directory": (["import os", "%%mlstage a\nos.makedirs('s', exist_ok=True)\nos.chdir('s')", "%%mlstage b\ny = os.getcwd()"], "NB616", "a"),
-    "decimal context": (["import decimal", "%%mlstage a\ndecimal.getcontext().prec = 5", "%%mlstage b\ny = decimal.Decimal(1) / 3"], "NB616", "a"),
-    "function of a library": (["import numpy as np", "%%mlstage a\nnp.mean = lambda v: 42", "%%mlstage b\ny = np.mean([1])"], "NB616", "a"),
+    "environment": (["import os", "%%mlstage a\nos.environ['Q'] = '1'", "%%mlstage b\ny = os.environ.get('Q')"], "NB618", "a"),
+    "working directory": (["import os", "%%mlstage a\nos.makedirs('s', exist_ok=True)\nos.chdir('s')", "%%mlstage b\ny = os.getcwd()"], "NB618", "a"),
+    "decimal context": (["import decimal", "%%mlstage a\ndecimal.getcontext().prec = 5", "%%mlstage b\ny = decimal.Decimal(1) / 3"], "NB618", "a"),
+    "function of a library": (["import numpy as np", "%%mlstage a\nnp.mean = lambda v: 42", "%%mlstage b\ny = np.mean([1])"], "NB618", "a"),
     "method of a library": (
         ["import pandas as pd", "%%mlstage a\npd.Series.sum = lambda s: 9", "%%mlstage b\ny = pd.Series([1]).sum()"],
-        "NB616",
+        "NB618",
         "a",
     ),
-    "errors of numpy": (["import numpy as np", "%%mlstage a\n_ = np.seterr(all='raise')", "%%mlstage b\ny = 1"], "NB616", "a"),
-    "search path": (["import sys", "%%mlstage a\nsys.path.insert(0, 'lib')", "%%mlstage b\ny = 1"], "NB616", "a"),
+    "errors of numpy": (["import numpy as np", "%%mlstage a\n_ = np.seterr(all='raise')", "%%mlstage b\ny = 1"], "NB618", "a"),
+    "search path": (["import sys", "%%mlstage a\nsys.path.insert(0, 'lib')", "%%mlstage b\ny = 1"], "NB618", "a"),
 }
 
 # cells whose last one prints what it would print in one process

@@ -72,3 +72,34 @@ def test_name_that_is_bound_first_is_not_a_read(namespace: Namespace) -> None:
     with namespace.watch(()):
         run("hidden = 10\nx = hidden", namespace)
     assert (namespace["x"], namespace.observed) == (10, set())
+
+
+@pytest.mark.parametrize("code", ["sorted(globals())", "sorted(globals().items())", "sorted(dir())", "{**globals()}", "dict(globals().copy())"])
+def test_listing_counts_as_reading_all(code: str) -> None:
+    """Code that lists its names sees those that were withheld, and is known to hang on every name."""
+    namespace = Namespace(a=1)
+    namespace.withhold(["a"])
+    with namespace.watch(["q"]):
+        shown = eval(code, namespace)
+    assert "a" in str(shown)
+    assert {"*", "a", "q"} <= namespace.observed
+
+
+def test_copy_notes_what_is_looked_up_in_it() -> None:
+    """A query of pandas copies the namespace and reads the few names that it mentions."""
+    namespace = Namespace(a=1, b=2)
+    namespace.withhold(["a", "b"])
+    with namespace.watch(["q"]):
+        copy = eval("globals().copy()", namespace)
+        assert (copy["a"], copy.get("q"), "b" in namespace.withheld) == (1, None, True)
+    assert namespace.observed == {"a", "q"}
+
+
+def test_membership_is_noticed() -> None:
+    """Asking whether a name is there is reading it, whatever the answer."""
+    namespace = Namespace(a=1)
+    namespace.withhold(["a"])
+    with namespace.watch(["q"]):
+        answers = eval("['a' in globals(), 'q' in globals(), globals().get('z', 7)]", namespace)
+    assert answers == [True, False, 7]
+    assert namespace.observed == {"a", "q"}

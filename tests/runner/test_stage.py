@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from nbmlops.errors import NotStorable
-from nbmlops.runner.handover import metrics_of
-from nbmlops.runner.stage import derive_seed
+from nbmlops.runner.stage import derive_seed, metrics_of
 from tests.runner.bench import Bench, cell
 
 MUTATIONS = [
@@ -38,10 +37,9 @@ def test_change_is_learnt(bench: Bench) -> None:
     assert set(bench.states(*cells).values()) == {"fresh"}
 
 
-def test_change_that_nobody_reads_yet_is_noted(bench: Bench) -> None:
-    """An input changed in place is kept only if a later cell reads it; that it changed is an effect all the same, for cells to come."""
-    record = bench.run("%%mlstage a\nx = [1]", "%%mlstage b\nx.append(2)\ny = 1", "%%mlstage c\nz = y").finished["b"]
-    assert (record.effects.mutated, sorted(record.outputs)) == (("x",), ["y"])
+def test_change_that_nobody_reads_is_known(bench: Bench) -> None:
+    """An input changed in place is an effect also while no later cell reads it: one may be written tomorrow."""
+    assert bench.effects("%%mlstage a\nx = [1]", "%%mlstage b\nx.append(2)\ny = 1", "%%mlstage c\nz = y", stage="b").mutated == ("x",)
 
 
 def test_own_copy_is_changed_and_no_other(bench: Bench) -> None:
@@ -146,6 +144,28 @@ def test_failure_says_what_and_where(bench: Bench, cells: list[Any], stage: str,
     assert result.error is not None
     assert message in result.error.message
     assert result.error.cell is not None
+
+
+@pytest.mark.parametrize("code", ["  x = 1\n  y = 2", "\n  x = 1\n\n  y = 2", ">>> x = 1\n>>> y = 2", "x = 1; y = 2"])
+def test_code_may_be_indented_or_pasted(bench: Bench, code: str) -> None:
+    """The magic line above it changes nothing of what IPython takes for code."""
+    done = bench.run(f"%%mlstage a\n{code}", "%%mlstage b\nz = x + y")
+    assert bench.value(done, "a", "y") == 2
+
+
+def test_magic_may_do_without_its_sign(bench: Bench) -> None:
+    """In a cell of one line, unless a variable has that name."""
+    cells = ("%%mlstage a\npwd", "%%mlstage b\nhistory = [1]", "%%mlstage c\nhistory")
+    done = bench.run(*cells)
+    shown = [bench.shown(done.finished[name].cell_outputs)[0][0]["data"]["text/plain"] for name in "ac"]
+    assert shown == [repr(str(bench.folder)), "[1]"]
+
+
+def test_report_cells_of_a_notebook_without_stages_remember_all_cells(bench: Bench) -> None:
+    """Setup cells count as in a kernel."""
+    done = bench.run("import math", "1 + 1", "print(_, _2, Out)", report=True)
+    assert done.finished["@report"].cell_outputs is not None
+    assert "2 2 {2: 2}" in bench.text(done.finished["@report"].cell_outputs)
 
 
 def test_failed_stage_keeps_what_it_printed(bench: Bench) -> None:

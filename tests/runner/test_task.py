@@ -56,4 +56,4 @@ def test_outcome_without_error_survives_json() -> None:
 
 def test_error_has_the_fields_of_the_contract() -> None:
     """The CLI's `error` element is this very JSON."""
-    assert set(StageError(type="E", message="m").to_json()) == {"type", "message", "cell", "traceback", "exit_code", "signal"}
+    assert set(StageError(type="E", message="m").to_json()) == {"type", "message", "code", "cell", "traceback", "exit_code", "signal"}

@@ -70,7 +70,6 @@ def hostile(bad: str) -> Pipeline:
         wants=(bad,),
         binds=(),
         later=(),
-        after=(),
         setup=(),
         steps=(),
         files_written=(bad,),
