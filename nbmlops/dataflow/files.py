@@ -34,12 +34,26 @@ _WRITE_FIRST = frozenset(
     },
 )  # fmt: skip
 _WRITE_SECOND = frozenset({"dump", "write_table", "write_feather"})
+# of modules whose functions have names that many objects' methods have too
+_MODULES: dict[str, tuple[tuple[Kind, int], ...]] = {
+    "os.remove": (("read", 0), ("write", 0)),
+    "os.rename": (("read", 0), ("write", 0), ("write", 1)),
+    "os.replace": (("read", 0), ("write", 0), ("write", 1)),
+    "os.truncate": (("read", 0), ("write", 0)),
+    "os.unlink": (("read", 0), ("write", 0)),
+    "shutil.copy": (("read", 0), ("write", 1)),
+    "shutil.copy2": (("read", 0), ("write", 1)),
+    "shutil.copyfile": (("read", 0), ("write", 1)),
+    "shutil.move": (("read", 0), ("write", 0), ("write", 1)),
+}
 _BASE: dict[str, Kind] = {"read_text": "read", "read_bytes": "read", "write_text": "write", "write_bytes": "write"}
+
+_METHODS = frozenset(name[name.index(".") :] for name in _MODULES)
 
 DATABASE_CALLS = frozenset({"sqlite3.connect"})
 """Dotted names of functions that open a database in a file."""
 
-FILE_CALLS = _READ_FIRST | _WRITE_FIRST | _WRITE_SECOND | frozenset(_BASE) | {"open", "memmap"}
+FILE_CALLS = _READ_FIRST | _WRITE_FIRST | _WRITE_SECOND | frozenset(_BASE) | {"open", "memmap"} | {name.partition(".")[2] for name in _MODULES}
 """Names of functions and methods that are worth a closer look."""
 
 
@@ -59,11 +73,10 @@ def path_calls(node: ast.Call) -> list[PathCall]:
 
 
 def _named(node: ast.Call, name: str) -> list[PathCall]:
-    func = node.func
     if name in {"open", "memmap"}:
         return _opened(node)
-    if name in _BASE:
-        return _use(_BASE[name], func.value, node) if isinstance(func, ast.Attribute) else []
+    if f".{name}" in _METHODS or name in _BASE:
+        return _of_owner(name, node)
     # a query does not show whether it changes its database
     reads = _use("read", _argument(node, 0), node) if name in _READ_FIRST or name == "connect" else []
     if name in _READ_FIRST:
@@ -74,6 +87,17 @@ def _named(node: ast.Call, name: str) -> list[PathCall]:
         # np.save(path, a), torch.save(a, path): the literal one is the path
         return _use("write", node.args[0], node, names=False) or _use("write", node.args[1], node, names=False)
     return [*reads, *_use("write", _argument(node, 0), node)]
+
+
+def _of_owner(name: str, node: ast.Call) -> list[PathCall]:
+    """Read ``path.write_text(...)`` and ``os.remove(path)``: what they are called on decides."""
+    if not isinstance(node.func, ast.Attribute):
+        return []
+    owner = node.func.value
+    if name in _BASE:
+        return _use(_BASE[name], owner, node)
+    full = f"{owner.id}.{name}" if isinstance(owner, ast.Name) else ""
+    return [use for kind, position in _MODULES.get(full, ()) for use in _use(kind, _argument(node, position), node)]
 
 
 def _opened(node: ast.Call) -> list[PathCall]:
@@ -117,7 +141,7 @@ def _use(kind: Kind, path: ast.expr | None, node: ast.Call, *, names: bool = Tru
     if not parts or (not names and not any(isinstance(part, str) for part in parts)):
         return []
     first = parts[0]
-    if isinstance(first, str) and (first == ":memory:" or "://" in first or "\n" in first or first.startswith(("{", "["))):
+    if isinstance(first, str) and (first == ":memory:" or "://" in first or "\n" in first or first.startswith(("file:", "{", "["))):
         return []
     return [(kind, PathUse(parts, node.lineno))]
 

@@ -5,10 +5,15 @@ An event is plain data: it is written to a durable outbox before anybody is told
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Event", "RunFinished", "RunStarted", "StageFinished", "event_from_json", "event_to_json"]
+if TYPE_CHECKING:
+    from nbmlops.runner.results import StageResult
+    from nbmlops.store.records import StageRecord
+
+__all__ = ["Event", "RunFinished", "RunStarted", "StageFinished", "event_from_json", "event_to_json", "stage_finished"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,3 +135,32 @@ def event_from_json(data: dict[str, Any]) -> Event:
     cls = _KINDS[data["kind"]]
     known = {item.name for item in fields(cls)}
     return cls(**{name: value for name, value in data.items() if name in known})
+
+
+def stage_finished(run_id: str, result: StageResult, record: StageRecord | None) -> StageFinished:
+    """Return the event that tells what became of a stage; the record is that of one that is done."""
+    files: dict[str, Any] = dict(record.components.get("files", {})) if record else {}
+    return StageFinished(
+        run_id=run_id,
+        time_s=time.time(),
+        stage=result.name,
+        status=result.status,
+        key=result.key,
+        seconds=result.seconds if result.status != "reused" else 0.0,
+        reason=result.reason,
+        metrics=dict(result.metrics),
+        gates=[dict(gate) for gate in result.gates],
+        artifacts=[
+            {
+                "name": item.name,
+                "digest": item.digest,
+                "format": item.format,
+                "size_bytes": item.size_bytes,
+                "type": item.type,
+                "summary": item.summary,
+            }
+            for item in result.outputs.values()
+        ],
+        files={path: digest for path, digest in files.items() if digest},
+        error=result.error.to_json() if result.error else None,
+    )

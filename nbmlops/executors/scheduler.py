@@ -10,30 +10,32 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
-from nbmlops.executors.events import Event, StageFinished
+from nbmlops.executors.events import Event, stage_finished
 from nbmlops.executors.tasks import make_task
+from nbmlops.executors.validity import given, read_others, still_valid
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
 from nbmlops.runner.results import StageResult
-from nbmlops.runner.serve import judged, restore_files, serve
+from nbmlops.runner.seeing import seen_later
+from nbmlops.runner.serve import judged, remove_files, restore_files, serve
 from nbmlops.runner.task import StageError, StageOutcome
 from nbmlops.store.records import StageRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from nbmlops.executors.base import Executor
-    from nbmlops.pipeline.model import Stage, Step
+    from nbmlops.pipeline.model import Diagnostic, Stage
     from nbmlops.settings import Settings
     from nbmlops.store.store import Store
 
-__all__ = ["Scheduler", "attempts_folder", "preload_modules"]
+__all__ = ["Scheduler"]
 
 _POLL_S = 0.2
 _BACKOFF_S = 1.0
 _SLOWEST_BACKOFF_S = 60.0
 _MOST_ATTEMPTS_LEARNING = 20
+_MOST_DISTURBED = 3
 
 
 @dataclass(slots=True)
@@ -152,6 +154,10 @@ class Scheduler:
         if item.state == "skipped" or item.record is None:
             self._set(StageResult(name=name, status="skipped", reason=item.reason))
             return
+        trouble = self._lost_on(name, item.record.effects)
+        if trouble is not None:
+            self._set(StageResult(name=name, status="failed", key=item.key, reason=item.reason, error=_error_of(trouble), run_id=self.run_id))
+            return
         requirements = item.stage.directive.require
         result = serve(item.record, name, item.reason, requirements, store=self.store, surroundings=self.planner.surroundings)
         self._accept(item.record, result)
@@ -194,6 +200,7 @@ class Scheduler:
             return False
         for path, writer in item.stage.files_from.items():
             restore_files(self.finished[writer], self.store, self.planner.surroundings, only=path)
+            remove_files(self.finished[writer], self.planner.surroundings, only=path)
         token = f"{self.run_id[:8]}-{uuid.uuid4().hex[:12]}"
         task = make_task(item, plan, self.finished, planner=self.planner, settings=self.settings, store=self.store, run_id=self.run_id, token=token)
         task = replace(task, environment=dict(self.environment))
@@ -225,12 +232,16 @@ class Scheduler:
             if self._inputs_grew(attempt, now) or not set(now.wants) <= set(outcome.outputs):
                 self._repeat(attempt, "it read what was not foreseen")
                 return
-            if self._read_others(now, outcome):
+            if read_others(now, outcome.files, self.finished, self.planner):
                 self._repeat(attempt, "a file was changed by another run meanwhile")
                 return
+        if self._leaves_behind(attempt, outcome, effects):
+            return
         key = self.planner.key_of(name, effects, self.finished, outcome.files)
         if key is None:
             self._repeat(attempt, "an input has changed meanwhile")
+            return
+        if self._disturbed(attempt, outcome, key[1]):
             return
         record = StageRecord(
             key=key[0],
@@ -255,6 +266,57 @@ class Scheduler:
         self.planner.surroundings.refresh()
         self._accept(record, result)
 
+    def _disturbed(self, attempt: _Attempt, outcome: StageOutcome, parts: Mapping[str, Any]) -> bool:
+        """Repeat a stage whose files or modules somebody has changed while it ran: its result is that of neither version."""
+        modules = parts.get("modules", {})
+        changed = [*outcome.files_disturbed, *(path for path, digest in outcome.sources.items() if modules.get(path, digest) != digest)]
+        if not changed:
+            return False
+        self.planner.surroundings.refresh()
+        if self._discarded.get(attempt.stage, 0) < _MOST_DISTURBED:
+            self._repeat(attempt, f"{changed[0]} was changed meanwhile")
+            return True
+        message = f"{changed[0]} changes while stage {attempt.stage!r} runs, and nobody can tell what it used; let the file rest, or copy it first"
+        error = StageError(type="StageError", message=message, cell=attempt.stage_as_planned.cells[0], code="NB617")
+        self._fail(attempt, replace(outcome, status="failed", error=error))
+        return True
+
+    def _leaves_behind(self, attempt: _Attempt, outcome: StageOutcome, effects: Effects) -> bool:
+        """Fail a stage that changed what a later one uses and none hands on, or that uses what an earlier one has changed so."""
+        name = attempt.stage
+        own = attempt.stage_as_planned if name == REPORT else self.planner.pipeline.stages[name]
+        seeing = seen_later(self.planner, own, effects, {name: effects}, self.finished)
+        trouble = next(iter(seeing.values()), None) or self._lost_on(name, effects)
+        if trouble is None:
+            return False
+        self._bar(seeing)
+        self._tries[name] = attempt.stage_as_planned.directive.retries + 1
+        self._fail(attempt, replace(outcome, status="failed", error=_error_of(trouble)))
+        return True
+
+    def _lost_on(self, name: str, effects: Effects) -> Diagnostic | None:
+        """Return what an earlier stage has changed that a stage uses and that no stage hands on."""
+        stages = self.planner.pipeline.stages
+        for other, record in self.finished.items():
+            if other in stages and record.effects.left_behind:
+                trouble = seen_later(self.planner, stages[other], record.effects, {name: effects}, self.finished).get(name)
+                if trouble is not None:
+                    return trouble
+        return None
+
+    def _bar(self, seeing: Mapping[str, Diagnostic]) -> None:
+        """Take back what stages have made without a change that they were to see, and what was made of that."""
+        pipeline = self.planner.pipeline
+        below = {other for name in seeing if name in pipeline.stages for other in pipeline.downstream(name)}
+        for name in pipeline.stages.keys() & {*seeing, *below}:
+            if name in self._running:
+                self.executor.cancel(self._running[name].token)
+                self._release(self._running[name])
+            self.finished.pop(name, None)
+            self._held.pop(name, None)
+            why = seeing[name].message if name in seeing else "a stage that it hangs on was to see a change that is lost"
+            self._set(StageResult(name=name, status="not-run", reason=why))
+
     def _give_up(self, attempt: _Attempt, outcome: StageOutcome) -> None:
         name = attempt.stage
         known = self.planner.effects.get(name)
@@ -266,7 +328,7 @@ class Scheduler:
         if outcome.error is not None and outcome.error.type == "UpstreamMissing" and self._drop_damaged(attempt.stage_as_planned):
             self._repeat(attempt, "an input was damaged in the store")
             return
-        if outcome.status == "failed" and name != REPORT and self._earlier_unsettled(name):
+        if outcome.status == "failed" and name != REPORT:
             self._hold(attempt, outcome)
         else:
             self._fail(attempt, outcome)
@@ -275,7 +337,8 @@ class Scheduler:
         """Keep a failure back: the stage may have looked for a file that an earlier stage, still to end, turns out to write."""
         known, seen = self.planner.effects.get(attempt.stage, NO_EFFECTS), outcome.effects
         read, absent = {*known.files_read, *seen.files_read}, {*known.files_absent, *seen.files_absent}
-        self.planner.learn(attempt.stage, replace(known, files_read=tuple(sorted(read)), files_absent=tuple(sorted(absent))))
+        mutated = tuple(sorted({*known.mutated, *seen.mutated}))
+        self.planner.learn(attempt.stage, replace(known, files_read=tuple(sorted(read)), files_absent=tuple(sorted(absent)), mutated=mutated))
         self._held[attempt.stage] = (attempt, outcome)
 
     def _resolve_held(self, *, idle: bool, again: bool = True) -> None:
@@ -324,11 +387,6 @@ class Scheduler:
             )
         )
 
-    def _read_others(self, stage: Stage, outcome: StageOutcome) -> bool:
-        """Tell whether the stage read a file that an upstream stage writes, and found what somebody else had written."""
-        written = self.planner.written_before(stage, self.finished)
-        return any(path in outcome.files and outcome.files[path] != digest for path, digest in written.items())
-
     def _drop_damaged(self, stage: Stage) -> bool:
         """Forget upstream results whose bytes the store has lost, so that they are computed again."""
         lost = [name for name in stage.upstream if name in self.finished and not self.store.whole(self.finished[name])]
@@ -360,7 +418,7 @@ class Scheduler:
         found = False
         for attempt in list(self._running.values()):
             planned = plan.report if attempt.stage == REPORT else plan.stages.get(attempt.stage)
-            if planned is None or planned.state == "unknown" or (planned.key is not None and _others(planned) != _others(attempt.planned)):
+            if planned is None or planned.state == "unknown" or (planned.key is not None and given(planned) != given(attempt.planned)):
                 self.executor.cancel(attempt.token)
                 self._release(attempt)
                 self._repeat(attempt, "an input has changed meanwhile")
@@ -368,22 +426,11 @@ class Scheduler:
         for name, record in list(self.finished.items()):
             planned = plan.report if name == REPORT else plan.stages.get(name)
             stage = planned.stage if planned else None
-            if stage is not None and name != REPORT and not self._still_valid(stage, record):
+            if stage is not None and name != REPORT and not still_valid(stage, record, self.finished, self.planner):
                 del self.finished[name]
                 self.results.pop(name, None)
                 found = True
         return found
-
-    def _still_valid(self, stage: Stage, record: StageRecord) -> bool:
-        """Tell whether a finished stage ran on the versions that its reads now mean."""
-        if not set(stage.wants) <= set(record.outputs):
-            return False
-        files = record.components.get("files", {})
-        written = self.planner.written_before(stage, self.finished)
-        if any(path in files and files[path] != digest for path, digest in written.items()):
-            return False
-        identities = self.planner.identities(stage, self.finished)
-        return identities is None or all(record.components.get("inputs", {}).get(name) == value for name, value in identities.items())
 
     def _stages_done(self, plan: Plan) -> bool:
         return not self._running and all(name in self.results and self.results[name].status in {"ran", "reused", "skipped"} for name in plan.stages)
@@ -412,54 +459,12 @@ class Scheduler:
     def _set(self, result: StageResult) -> None:
         self.results[result.name] = result
         if result.name != REPORT:
-            self.emit(_event(self.run_id, result, self.finished.get(result.name)))
+            self.emit(stage_finished(self.run_id, result, self.finished.get(result.name)))
 
 
 _GONE = StageResult(name="", status="not-run")
 _PAST = {"failed": "failed", "refused": "was refused", "timed-out": "ran out of time", "cancelled": "was cancelled", "not-run": "did not run"}
 
 
-def _others(planned: PlannedStage) -> dict[str, Any]:
-    """Return what a key is made of, but for files that no other stage writes: the stage that runs may be changing them itself."""
-    files = {path: digest for path, digest in planned.parts.get("files", {}).items() if path in planned.stage.files_from}
-    return {**planned.parts, "files": files}
-
-
-def _event(run_id: str, result: StageResult, record: StageRecord | None) -> StageFinished:
-    files: dict[str, Any] = dict(record.components.get("files", {})) if record else {}
-    return StageFinished(
-        run_id=run_id,
-        time_s=time.time(),
-        stage=result.name,
-        status=result.status,
-        key=result.key,
-        seconds=result.seconds if result.status != "reused" else 0.0,
-        reason=result.reason,
-        metrics=dict(result.metrics),
-        gates=[dict(gate) for gate in result.gates],
-        artifacts=[
-            {
-                "name": item.name,
-                "digest": item.digest,
-                "format": item.format,
-                "size_bytes": item.size_bytes,
-                "type": item.type,
-                "summary": item.summary,
-            }
-            for item in result.outputs.values()
-        ],
-        files={path: digest for path, digest in files.items() if digest},
-        error=result.error.to_json() if result.error else None,
-    )
-
-
-def preload_modules(steps: tuple[Step, ...], modules: set[str]) -> tuple[str, ...]:
-    """Return the modules to import before stages fork: none where setup changes the environment first."""
-    if any("environ" in step.source for step in steps):
-        return ()  # os.environ["OMP_NUM_THREADS"] = "1" must come before numpy is imported
-    return tuple(sorted(modules))
-
-
-def attempts_folder(store: Store) -> Path:
-    """Return where attempts keep their files while they run."""
-    return store.local_path("attempts")
+def _error_of(trouble: Diagnostic) -> StageError:
+    return StageError(type="NotebookError", message=f"{trouble.code}: {trouble.message}; {trouble.fix}", cell=trouble.cell, code=trouble.code)

@@ -9,13 +9,14 @@ from nbmlops.runner.task import StageTask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-    from nbmlops.pipeline.model import Pipeline, Stage
+    from nbmlops.pipeline.model import Pipeline, Stage, Step
     from nbmlops.settings import Settings
     from nbmlops.store.records import Artifact, StageRecord
     from nbmlops.store.store import Store
 
-__all__ = ["make_task"]
+__all__ = ["attempts_folder", "make_task", "preload_modules"]
 
 
 def make_task(
@@ -90,3 +91,15 @@ def _inputs(stage: Stage, plan: Plan, records: Mapping[str, StageRecord]) -> tup
                 holds[read.name] = read.provider
                 found.append((positions[report.cell], records[read.provider].outputs[read.name]))
     return tuple(found)
+
+
+def preload_modules(steps: tuple[Step, ...], modules: set[str]) -> tuple[str, ...]:
+    """Return the modules to import before stages fork: none where setup changes the environment first."""
+    if any("environ" in step.source for step in steps):
+        return ()  # os.environ["OMP_NUM_THREADS"] = "1" must come before numpy is imported
+    return tuple(sorted(modules))
+
+
+def attempts_folder(store: Store) -> Path:
+    """Return where attempts keep their files while they run."""
+    return store.local_path("attempts")

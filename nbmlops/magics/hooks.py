@@ -86,7 +86,7 @@ class Hooks:
         source = str(info.raw_cell)
         if self._session is not None and not _is_stage(source) and not self._tagged_stage():
             self._provide(source)
-            self._watch(self._session)
+            self._watch(self._session, source)
 
     def after_cell(self, result: ExecutionResult) -> None:
         """Tell the session about a cell that has run; stage cells have told it themselves."""
@@ -101,13 +101,15 @@ class Hooks:
         else:
             self.session.cell_ran(source, self._metadata, self.cell_id, self._before, watched)
 
-    def _watch(self, session: KernelSession) -> None:
+    def _watch(self, session: KernelSession, source: str) -> None:
         """Note what the cell reads, for the case that it is setup."""
         from nbmlops.runner.observe import observing  # noqa: PLC0415 - the session is there, so this is too
 
         self._watching.close()
         self._watched = session.observation()
-        self._watching.enter_context(observing(self._watched, self.shell.user_ns))
+        watched = self._watched
+        session.live.begin(lambda: session.left_behind(source), watched)
+        self._watching.enter_context(observing(watched, self.shell.user_ns))
 
     def tag_to_magic(self, lines: list[str]) -> list[str]:
         """Put the magic line before a cell that is a stage by its tag alone."""

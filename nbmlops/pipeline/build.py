@@ -228,7 +228,15 @@ class _Linked:
             modules=tuple(sorted({module for flow in flows for module in (*flow.modules, *flow.star_imports)})),
             environment=tuple(sorted({*directive.env, *(variable for flow in flows for variable in flow.environment)})),
             files_read=self._paths((use for flow in opening for use in flow.files_read), directive.files, ()),
-            files_written=self._paths((use for flow in opening for use in flow.files_written), (), (*directive.writes, *learnt.files_written)),
+            files_written=tuple(
+                sorted(
+                    {
+                        *self._paths((use for flow in opening for use in flow.files_written), (), directive.writes),
+                        *learnt.files_written,
+                        *(path for path, _ in learnt.files_removed),
+                    }
+                )
+            ),
         )
 
     def _code_of(self, setup: Iterable[int]) -> list[Flow]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from nbmlops.dataflow.hidden import is_history, is_last_value
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
+from nbmlops.pipeline.leftbehind import left_behind_warnings
 from nbmlops.pipeline.model import Diagnostic, Pipeline
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def check_build(
     _shared_random(findings, pipeline, effects)
     _cycles(findings, pipeline)
     _process_state(findings, links, pieces)
+    _left_behind(findings, pipeline, effects)
     _dynamic_code(findings, pipeline, pieces)
 
 
@@ -390,6 +392,13 @@ def _process_state(findings: Findings, links: Sequence[UnitLinks], pieces: Seque
                     stage=piece.stage,
                 )
             )
+
+
+def _left_behind(findings: Findings, pipeline: Pipeline, effects: Mapping[str, Effects]) -> None:
+    told = {item.stage for item in findings.sorted() if item.code == "NB210"}
+    for warning in left_behind_warnings(pipeline, effects):
+        if warning.code != "NB210" or warning.stage not in told:
+            findings.add(warning)
 
 
 def _dynamic_code(findings: Findings, pipeline: Pipeline, pieces: Sequence[_Piece]) -> None:

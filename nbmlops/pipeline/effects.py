@@ -30,11 +30,16 @@ class Effects:
     touched : tuple of str
         Functions and classes of setup cells whose attributes, default arguments or closures were changed, and which no later cell read.
     files_read : tuple of str
-        Paths opened for reading inside the project, relative to the notebook's folder, or absolute.
+        Paths opened for reading inside the project, relative to the notebook's folder, or absolute; with a slash at the end, folders
+        that were seen to be there.
     files_absent : tuple of str
         Paths whose opening failed because nothing was there.
     files_written : tuple of str
-        Paths opened for writing.
+        Paths opened for writing; with a slash at the end, folders that were made.
+    files_made : tuple of str
+        Paths that the code names as read, and that were not there before the stage wrote them: no inputs.
+    files_removed : tuple of (str, str)
+        Paths that were there before and are gone, each with the digest of what was there.
     environment : tuple of str
         Names of the environment variables that were read.
     modules : tuple of str
@@ -43,6 +48,10 @@ class Effects:
         Distributions that the stage's own code imported.
     random : tuple of str
         Global random states that were drawn from: "random", "numpy".
+    left_behind : tuple of tuple of str
+        What it changed that is neither a variable nor a file: a kind, what, and in which of its cells (from 0). The kinds: ``module``
+        (path and name; then the path of the module whose import changed it, if one did), ``opaque``, ``definition``, ``process``,
+        ``variable``, ``shown``.
     """
 
     reads: tuple[str, ...] = ()
@@ -53,10 +62,13 @@ class Effects:
     files_read: tuple[str, ...] = ()
     files_absent: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()
+    files_made: tuple[str, ...] = ()
+    files_removed: tuple[tuple[str, str], ...] = ()
     environment: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
+    left_behind: tuple[tuple[str, ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the effects as JSON data; empty fields are left out."""

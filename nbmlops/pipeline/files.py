@@ -82,7 +82,7 @@ def with_file_edges(stages: Mapping[str, Stage], effects: Mapping[str, Effects],
         sources = {path: writers[path] for path in sorted(read) if path in writers}
         order: dict[str, list[str]] = {name: list(why) for name, why in stage.order.items()}
         for path in stage.files_written:
-            for user in users.get(path, ()):
+            for user in users.get(path.rstrip("/"), ()):
                 order.setdefault(user, []).append(f"{path}: {user} reads or writes it before")
         for path, writer in writers.items():
             for item in sorted(read):
@@ -96,7 +96,7 @@ def with_file_edges(stages: Mapping[str, Stage], effects: Mapping[str, Effects],
         )
         writers.update(dict.fromkeys(stage.files_written, stage.name))
         for path in {*read, *stage.files_written}:
-            users.setdefault(path, []).append(stage.name)
+            users.setdefault(path.rstrip("/"), []).append(stage.name)  # a folder is one, looked at or made
     return found
 
 

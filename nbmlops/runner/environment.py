@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import ModuleType
 
-__all__ = ["Distributions", "LocalModules", "file_digest", "local_module_path", "python_version"]
+__all__ = [
+    "FOLDER",
+    "Distributions",
+    "LocalModules",
+    "file_digest",
+    "folder_digest",
+    "is_local",
+    "local_module_path",
+    "path_digest",
+    "python_version",
+]
+
+FOLDER = b"folder"
+"""What the store keeps of a folder that a stage made."""
 
 _CHUNK = 1 << 20
 
@@ -53,16 +66,30 @@ def file_digest(path: Path) -> str | None:
     return hasher.hexdigest()
 
 
+def folder_digest() -> str:
+    """Return what stands for a folder where only its being there counts: the digest of `FOLDER`."""
+    from blake3 import blake3  # noqa: PLC0415
+
+    return blake3(FOLDER).hexdigest()
+
+
+def path_digest(folder: Path, name: str) -> str | None:
+    """Return the digest of what lies at a path below `folder`; a name that ends with a slash asks only whether there is a folder."""
+    full = folder / name
+    return folder_digest() if name.endswith("/") and full.is_dir() else file_digest(full)
+
+
 def local_module_path(module: ModuleType | None, project_root: Path) -> Path | None:
     """Return the file of a module that belongs to the project, or None for any other."""
     name = getattr(module, "__file__", None)
     if not isinstance(name, str) or not name.endswith(".py"):
         return None
     path = Path(name)
-    return path if _is_local(path, project_root) else None
+    return path if is_local(path, project_root) else None
 
 
-def _is_local(path: Path, project_root: Path) -> bool:
+def is_local(path: Path, project_root: Path) -> bool:
+    """Tell whether a file is code of the project: not installed code, nor ours."""
     full = str(path.resolve())
     if full.startswith(_libraries()) or "site-packages" in full:
         return False
@@ -74,6 +101,22 @@ def _libraries() -> tuple[str, ...]:
     """Return the folders of installed code, and our own: a project that is nbmlops does not make stages depend on what runs them."""
     folders = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")}
     return tuple(folder + os.sep for folder in (*folders, str(Path(__file__).resolve().parents[1])))
+
+
+def source_digest(path: Path) -> str:
+    """Return the digest of a module's normalised source, as keys hold it."""
+    return _source_digest(path, _parse(path))
+
+
+def _parse(path: Path) -> ast.Module | None:
+    try:
+        return ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _source_digest(path: Path, tree: ast.Module | None) -> str:
+    return fingerprint(tree) if tree is not None else f"unreadable:{file_digest(path)}"
 
 
 class LocalModules:
@@ -91,7 +134,7 @@ class LocalModules:
         self._folder = folder
         self._root = project_root
         paths = [folder, *(Path(entry) for entry in sys.path if entry)]
-        self._search = [path for path in dict.fromkeys(paths) if path == folder or _is_local(path / "x.py", project_root)]
+        self._search = [path for path in dict.fromkeys(paths) if path == folder or is_local(path / "x.py", project_root)]
         self._parsed: dict[Path, tuple[str, tuple[str, ...]]] = {}
 
     def fingerprints(self, modules: Iterable[str], paths: Iterable[str] = ()) -> tuple[dict[str, str], set[str]]:
@@ -149,13 +192,9 @@ class LocalModules:
 
     def _parse(self, path: Path) -> tuple[str, tuple[str, ...]]:
         if path not in self._parsed:
-            try:
-                source = path.read_bytes()
-                tree = ast.parse(source)
-            except (OSError, SyntaxError, ValueError):
-                self._parsed[path] = (f"unreadable:{file_digest(path)}", ())
-            else:
-                self._parsed[path] = (fingerprint(tree), tuple(_imports(tree, self._package(path))))
+            tree = _parse(path)
+            imports = tuple(_imports(tree, self._package(path))) if tree is not None else ()
+            self._parsed[path] = (_source_digest(path, tree), imports)
         return self._parsed[path]
 
     def _package(self, path: Path) -> str:

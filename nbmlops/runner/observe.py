@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.runner.environment import file_digest, local_module_path
+from nbmlops.runner.environment import file_digest, local_module_path, path_digest
+from nbmlops.runner.fileevents import FILE_EVENTS, note_event, watching_lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,8 +69,14 @@ class Observation:
         self._digests: dict[str, str | None] = {}
         self._read: dict[str, None] = {}
         self._written: dict[str, None] = {}
+        self._made: dict[str, None] = {}
+        self._opened_as: dict[str, tuple[int, ...] | None] = {}
+        self._removed: dict[str, str] = {}
         self._modules_before = set(sys.modules)
         self.environment: set[str] = set()
+        self.new: set[str] = set()
+        self._variables: dict[str, tuple[str | None, bool]] = {}
+        self._namespace: dict[str, Any] | None = None
         self.active = False
         # imports read much that belongs to libraries: their versions stand for that
         self.in_setup = False
@@ -77,21 +84,55 @@ class Observation:
         self._foreseen = foreseen
         self._stamps = self._stamp()
 
-    def opened(self, path: str, mode: str | None, flags: int) -> None:
+    def opened(self, path: str, mode: str | None, flags: int, frame: FrameType | None = None) -> None:
         """Note that a file is about to be opened."""
-        name = self._interesting(path)
+        name = self._interesting(path, frame)
         if name is None:
             return
         writes = any(letter in mode for letter in "wax+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR))
         reads = "r" in mode or "+" in mode or "a" in mode if mode else not flags & os.O_WRONLY
         if reads and name not in self._written and not flags & os.O_TRUNC:
             self._read.setdefault(name)
+            self._opened_as.setdefault(name, _state(self._folder / name))
             if (self._folder / name).is_dir():
                 self._digests.setdefault(name, file_digest(self._folder / name))  # before the stage puts something into it
         if writes:
             if name in self._read and name not in self._digests:
                 self._digests[name] = file_digest(self._folder / name)  # before it changes under our hands
+            if name not in self._written and not (self._folder / name).exists():
+                self.new.add(name)
             self._written.setdefault(name)
+
+    def looked_at(self, path: str) -> None:
+        """Note that code asks about a file or folder without opening it: of a folder only that it is there."""
+        name = self._interesting(path, sys._getframe())  # noqa: SLF001 - the asking code is its own
+        full = os.path.abspath(path)  # noqa: PTH100
+        if name is None or name in self._written or name in self._made or f"{self._folder}{os.sep}".startswith(full + os.sep):
+            return
+        if (self._folder / name).is_dir():
+            self._read.setdefault(f"{name}/")
+        else:
+            self._read.setdefault(name)
+            if not os.path.lexists(full):
+                self._digests.setdefault(name, None)  # the stage may make it now
+
+    def made_folder(self, path: str) -> None:
+        """Note that a folder is about to be made."""
+        name = self._interesting(path)
+        if name is not None and not (self._folder / name).exists():
+            self._made.setdefault(name)
+
+    def removed(self, path: str) -> None:
+        """Note that a file or folder is about to be removed: one that the stage has not made itself was there before."""
+        name = self._interesting(path)
+        if name is None or name in self._made:
+            return
+        name = f"{name}/" if (self._folder / name).is_dir() else name
+        if name not in self._written:
+            self._read.setdefault(name)
+            digest = self._digests.setdefault(name, path_digest(self._folder, name))
+            if digest is not None:
+                self._removed[name] = digest
 
     def lists(self, frame: FrameType | None) -> bool:
         """Tell whether a folder is listed for the notebook's or the project's code: imports list the folders of `sys.path`."""
@@ -106,34 +147,66 @@ class Observation:
     def is_own(self, frame: FrameType) -> bool:
         """Tell whether a frame runs code of the notebook or of a project-local module."""
         name = frame.f_code.co_filename
-        return name.startswith("<cell ") or (name.startswith(str(self._root) + os.sep) and not name.startswith((*self._packages, *self._libraries)))
+        return (
+            frame.f_globals is self._namespace
+            or name.startswith("<cell ")
+            or (name.startswith(str(self._root) + os.sep) and not name.startswith((*self._packages, *self._libraries)))
+        )
+
+    def works_in(self, namespace: dict[str, Any]) -> None:
+        """Say in which namespace the notebook's code runs."""
+        self._namespace = namespace
 
     def environment_read(self, name: str) -> None:
         """Note that a variable of the environment is looked up."""
         self.environment.add(name)
 
+    def environment_set(self, name: str, frame: FrameType | None, *, direct: bool) -> None:
+        """Note that a variable of the environment is about to be changed for the notebook's code, not by an import."""
+        if direct or self.lists(frame):
+            before, known = self._variables.get(name, (os.environ.get(name), False))
+            self._variables[name] = (before, known or direct)
+
+    def environment_changes(self) -> tuple[tuple[str, str], ...]:
+        """Return the variables whose value differs now, and forget them: of kind ``process`` those that the notebook's own code set."""
+        changed = [(name, direct) for name, (before, direct) in sorted(self._variables.items()) if os.environ.get(name) != before]
+        self._variables.clear()
+        return tuple(("process", f"the environment variable {name}") if direct else ("variable", name) for name, direct in changed)
+
     def files_read(self) -> dict[str, str | None]:
         """Return the digest of each file that was read as it was then; None where there was none."""
-        return {name: self._digests.get(name) if name in self._digests else file_digest(self._folder / name) for name in sorted(self._read)}
+        found = {name: self._digests.get(name) if name in self._digests else path_digest(self._folder, name) for name in sorted(self._read)}
+        return {name: digest for name, digest in found.items() if digest is not None or name not in self._made}
+
+    def files_disturbed(self) -> tuple[str, ...]:
+        """Return the files that have changed since they were opened for reading, though the stage was not seen to write them."""
+        untouched = [
+            name for name in self._opened_as if not {name, f"{name}/"}.intersection(self._written, self._removed) and name not in self._digests
+        ]
+        return tuple(sorted(name for name in untouched if _state(self._folder / name) != self._opened_as[name]))
 
     def files_written(self) -> tuple[str, ...]:
-        """Return the paths that were written and still exist."""
-        return tuple(sorted(name for name in self._written if (self._folder / name).is_file()))
+        """Return the paths that were written and still exist; folders that were made end with a slash."""
+        made = {f"{name}/" for name in self._made if (self._folder / name).is_dir()}
+        return tuple(sorted({*made, *(name for name in self._written if (self._folder / name).is_file())}))
+
+    def files_removed(self) -> tuple[tuple[str, str], ...]:
+        """Return the paths that were there before the stage removed them, each with what it held."""
+        return tuple(sorted((name, digest) for name, digest in self._removed.items() if path_digest(self._folder, name) is None))
 
     def outputs(self) -> tuple[str, ...]:
         """Return the files that were written: those seen, and the foreseen ones that are no longer what they were."""
         changed = {path for path, stamp in self._stamp().items() if self._stamps.get(path) != stamp}
         return tuple(sorted({*self.files_written(), *changed}))
 
-    def _stamp(self) -> dict[str, tuple[int, int, int]]:
-        found: dict[str, tuple[int, int, int]] = {}
+    def _stamp(self) -> dict[str, tuple[int, ...]]:
+        found: dict[str, tuple[int, ...]] = {}
         for pattern in self._foreseen:
             matches = glob.glob(pattern, root_dir=self._folder, recursive=True) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207 - relative names
             for path in matches:
-                full = self._folder / path
-                if full.is_file():
-                    state = full.stat()
-                    found[path] = (state.st_ino, state.st_size, state.st_mtime_ns)
+                state = _state(self._folder / path) if (self._folder / path).is_file() else None
+                if state is not None:
+                    found[path] = state
         return found
 
     def modules(self) -> tuple[str, ...]:
@@ -141,20 +214,34 @@ class Observation:
         paths = {local_module_path(sys.modules.get(name), self._root) for name in set(sys.modules) - self._modules_before}
         return tuple(sorted(os.path.relpath(path, self._folder) for path in paths if path))
 
-    def _interesting(self, path: str) -> str | None:
+    def _interesting(self, path: str, frame: FrameType | None = None) -> str | None:
         full = os.path.abspath(path)  # noqa: PTH100 - resolving links would lose the name that the code used
-        if full.startswith((*self._private, *self._libraries)) or full.endswith(("__pycache__", ".pyc")):
-            return None
         inside = full.startswith(str(self._root) + os.sep)
-        if self.in_setup and full.startswith((*self._packages, self._hidden)):
+        ours = full.startswith((*self._private, *self._libraries)) or full.endswith(("__pycache__", ".pyc"))
+        if ours or self._is_code(full) or (not inside and full.startswith(self._temporary)):
             return None
-        if full.startswith(self._packages) and (full.endswith(_CODE_SUFFIXES) or ".dist-info" in full or os.path.isdir(full)):  # noqa: PTH112
-            return None
-        if full.endswith((".py", ".so")) or (full.endswith(".zip") and full in sys.path):
-            return None
-        if not inside and full.startswith(self._temporary):
+        # imports and tracebacks open sources too
+        if full.endswith(".py") and not (inside and frame is not None and not self.in_setup and self.lists(frame)):
             return None
         return os.path.relpath(full, self._folder) if inside else full
+
+    def _is_code(self, full: str) -> bool:
+        """Tell what belongs to an installed distribution, whose version stands for it."""
+        if (
+            full.endswith(".so")
+            or (full.endswith(".zip") and full in sys.path)
+            or (self.in_setup and full.startswith((*self._packages, self._hidden)))
+        ):
+            return True
+        return full.startswith(self._packages) and (full.endswith(_CODE_SUFFIXES) or ".dist-info" in full or os.path.isdir(full))  # noqa: PTH112
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 _current: Observation | None = None
@@ -168,9 +255,11 @@ def observing(observation: Observation, namespace: dict[str, Any]) -> Iterator[O
     _install()
     environ_class = os.environ.__class__
     os.environ.__class__ = _environ_class(namespace)
+    observation.works_in(namespace)
     _current = observation
     try:
-        yield observation
+        with watching_lookups(observation):
+            yield observation
     finally:
         _current = None
         os.environ.__class__ = environ_class
@@ -185,29 +274,9 @@ def _install() -> None:
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
     observation = _current
-    if observation is None or observation.active:
-        return
-    if event == "open":
-        path, mode, flags = args
-    elif event == "sqlite3.connect":
-        path, mode, flags = args[0], "r+", 0
-    elif event == "os.rename":
-        path, mode, flags = args[1], "w", 0
-    elif event in {"os.listdir", "os.scandir"}:
-        if not observation.lists(sys._getframe(1)):  # noqa: SLF001 - who lists is told by the stack alone
-            return
-        path, mode, flags = args[0] or ".", "r", 0
-    else:
-        return
-    if isinstance(path, int) or path is None:
-        return
-    observation.active = True  # hashing opens files too
-    try:
-        observation.opened(os.fsdecode(path), mode, flags or 0)
-    except (OSError, ValueError, TypeError):
-        pass  # a path that cannot be looked at will fail in the user's own call, with its own message
-    finally:
-        observation.active = False
+    # asking for the frame is an event too
+    if observation is not None and not observation.active and event in FILE_EVENTS:
+        note_event(observation, event, args, sys._getframe(1))  # noqa: SLF001 - who lists is told by the stack alone
 
 
 def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[str]]:
@@ -215,7 +284,7 @@ def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[str]]:
         """`os.environ` that notes which variables the notebook's own code looks up."""
 
         def __getitem__(self, key: str) -> str:
-            if _current is not None and _called_from(namespace):
+            if _current is not None and not _current.active and _called_from(namespace):
                 _current.environment_read(key)
             return str(super().__getitem__(key))
 
@@ -224,18 +293,36 @@ def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[str]]:
                 _current.environment_read(key)
             return super().__contains__(key)
 
+        def __setitem__(self, key: str, value: str) -> None:
+            _note_variable(namespace, key)
+            super().__setitem__(key, value)
+
+        def __delitem__(self, key: str) -> None:
+            _note_variable(namespace, key)
+            super().__delitem__(key)
+
     return WatchedEnviron
 
 
-def _called_from(namespace: dict[str, Any], depth: int = 4) -> bool:
+def _note_variable(namespace: dict[str, Any], key: str) -> None:
+    observation = _current
+    if observation is not None and not observation.in_setup and not observation.active:
+        observation.active = True  # looking at what it was is no reading
+        try:
+            observation.environment_set(key, sys._getframe(2), direct=_called_from(namespace, skip=3))  # noqa: SLF001 - who sets is told by the stack alone
+        finally:
+            observation.active = False
+
+
+def _called_from(namespace: dict[str, Any], depth: int = 4, skip: int = 2) -> bool:
     """Tell whether the notebook's code is among the nearest callers: libraries read dozens of variables of their own."""
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - `inspect` takes milliseconds for what this tells at once
+    frame: FrameType | None = sys._getframe(skip)  # noqa: SLF001 - `inspect` takes milliseconds for what this tells at once
     for _ in range(depth):
         if frame is None:
             return False
         if frame.f_globals is namespace or (_current is not None and _current.is_own(frame)):
             return True
-        if frame.f_globals.get("__name__") not in {"os", "collections.abc"}:
+        if frame.f_globals.get("__name__") not in {"os", "collections.abc", "_collections_abc"}:
             return False
         frame = frame.f_back
     return False

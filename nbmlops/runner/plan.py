@@ -14,6 +14,7 @@ from nbmlops.pipeline.build import Source, build
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Pipeline, Read, Report, Stage, Step
 from nbmlops.pipeline.touching import earlier_changers
+from nbmlops.runner.seeing import seen_later
 from nbmlops.runner.stagekey import Components, Surroundings, components, differences, identity, stage_key
 
 if TYPE_CHECKING:
@@ -288,6 +289,8 @@ class Planner:
             record = self.store.record(stage_key(tried))
             if record is None or not record.reproducible or not self.store.whole(record):
                 continue
+            for trouble in seen_later(self, stage, record.effects).values():
+                return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=(f"{trouble.code}: {trouble.message}",))
             missing = [name for name in stage.wants if name not in record.outputs] + sorted(set(effects.touched).intersection(stage.later))
             if not missing:
                 return PlannedStage(
@@ -389,15 +392,16 @@ class Planner:
             files=files,
         )
 
-    def written_before(self, stage: Stage, records: Mapping[str, StageRecord]) -> dict[str, str]:
+    def written_before(self, stage: Stage, records: Mapping[str, StageRecord]) -> dict[str, str | None]:
         """Return the digest of each file that a stage reads and one before it wrote: the folder may hold something else by now.
 
         A stage that may write a file need not have done so: then an earlier one's counts, or what the folder holds.
         """
-        found: dict[str, str] = {}
+        found: dict[str, str | None] = {}
         for name in itertools.takewhile(lambda name: name != stage.name, self.pipeline.stages):
             written = records[name].files_written if name in records else {}
             found.update({path: written[path] for path in stage.files_from if path in written})
+            found.update({path: None for path, _ in (records[name].effects.files_removed if name in records else ()) if path in stage.files_from})
         return found
 
     def _plan_report(self, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:
@@ -464,4 +468,6 @@ def _structure(effects: Effects) -> tuple[object, ...]:
         effects.files_read,
         effects.files_absent,
         effects.files_written,
+        effects.files_removed,
+        effects.left_behind,
     )

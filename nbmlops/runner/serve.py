@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from nbmlops.store.records import StageRecord
     from nbmlops.store.store import Store
 
-__all__ = ["judged", "restore_files", "serve"]
+__all__ = ["judged", "remove_files", "restore_files", "serve"]
 
 
 def serve(record: StageRecord, name: str, reason: str, requirements: tuple[str, ...], *, store: Store, surroundings: Surroundings) -> StageResult:
@@ -34,6 +35,7 @@ def serve(record: StageRecord, name: str, reason: str, requirements: tuple[str, 
     surroundings : Surroundings
     """
     restore_files(record, store, surroundings)
+    remove_files(record, surroundings)
     return judged(StageResult.of_record(replace(record, stage=name), "reused", reason or "reused"), requirements)
 
 
@@ -58,6 +60,9 @@ def restore_files(record: StageRecord, store: Store, surroundings: Surroundings,
         if only not in {None, path} or surroundings.file(path) == digest:
             continue
         full = surroundings.folder / path
+        if path.endswith("/"):
+            full.mkdir(parents=True, exist_ok=True)
+            continue
         temporary = full.with_name(f".{full.name}.nbmlops")
         try:
             full.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +76,16 @@ def restore_files(record: StageRecord, store: Store, surroundings: Surroundings,
                 fix="run the stage with --force-stage",
             ) from error
         surroundings.refresh()
+
+
+def remove_files(record: StageRecord, surroundings: Surroundings, *, only: str | None = None) -> None:
+    """Remove what a stage removed, or one path of it, where an earlier stage's file was put back: never what has changed since."""
+    for path, digest in sorted(record.effects.files_removed, reverse=True):
+        full = surroundings.folder / path
+        if only in {None, path} and surroundings.file(path) == digest:
+            with suppress(OSError):  # a folder that is not empty holds something new
+                full.rmdir() if path.endswith("/") else full.unlink()
+            surroundings.refresh()
 
 
 def _first_refusal(gates: tuple[Mapping[str, Any], ...]) -> str | None:

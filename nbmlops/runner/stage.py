@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import numbers
 import os
 import sys
 import time
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from nbmlops.errors import NbmlopsError, NotebookError, NotStorable, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
+from nbmlops.runner.handover import keep_files, keep_values, metrics_of
+from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
@@ -26,16 +27,14 @@ from nbmlops.runner.shell import StageShell, make_shell, run_cell
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.settings import load_settings
 from nbmlops.store.fingerprint import state_fingerprint
-from nbmlops.store.records import Artifact
-from nbmlops.store.serializers import Context, decode, encode
+from nbmlops.store.serializers import Context, decode
 from nbmlops.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from nbmlops.pipeline.model import Step
+    from nbmlops.store.records import Artifact
 
-__all__ = ["derive_seed", "execute", "keep_values", "metrics_of"]
+__all__ = ["derive_seed", "execute"]
 
 
 # what is read back from these is written again with the same bytes, at little cost
@@ -53,6 +52,7 @@ class _Run:
     recorder: OutputRecorder
     context: Context
     observation: Observation
+    left: LeftBehind
     outputs: list[list[dict[str, Any]]] = field(default_factory=list)
     loaded: dict[str, str] = field(default_factory=dict)
     before: dict[str, str | None] = field(default_factory=dict)
@@ -97,16 +97,19 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
     shell.recorder = recorder
     namespace = shell.user_ns
 
+    context = Context(namespace=namespace, by_reference=frozenset(task.by_reference), local_roots=(Path(task.project_root),), trusted=task.trusted)
     run = _Run(
         task=task,
         store=store,
         shell=shell,
         namespace=namespace,
         recorder=recorder,
-        context=Context(namespace=namespace, by_reference=frozenset(task.by_reference), local_roots=(Path(task.project_root),), trusted=task.trusted),
+        context=context,
         observation=Observation(folder, Path(task.project_root), (str(store.local_path("")),), task.files_written),
+        left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
     )
     with ExitStack() as stack:
+        stack.enter_context(run.left.following())
         drain = stack.enter_context(captured_descriptors(recorder))
         try:
             return _execute(run, drain, started_s)
@@ -138,7 +141,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
             if step.kind == "parameters":
                 run.namespace.update(task.parameters)
             if error is not None:
-                return _failed(run, _describe(error, step.cell, outputs), started_s)
+                return _failed(run, _describe(error, step.cell, outputs), started_s, mutated=_changed_by_failure(run))
     return _finish(run, drawn, started_s)
 
 
@@ -239,10 +242,18 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
         source = f"{indent}# %%mlstage{source}"
     guarded = {item: state_fingerprint(run.namespace[item], run.context) for item in step.guards if item in run.namespace}
     begun = time.perf_counter()
-    with observing(run.observation, run.namespace), run.namespace.watch(run.task.elsewhere):
+    with (
+        run.left.around(_own_cells(run.task).index(step.cell), run.observation),
+        observing(run.observation, run.namespace),
+        run.namespace.watch(run.task.elsewhere),
+    ):
         error = run_cell(run.shell, source, name, keep_history=True)
     run.seconds += time.perf_counter() - begun
     return error or _trespass(run, step, guarded)
+
+
+def _own_cells(task: StageTask) -> list[int]:
+    return [step.cell for step in task.steps if step.kind in {"stage", "report"}]
 
 
 def _trespass(run: _Run, step: Step, guarded: dict[str, str | None]) -> NbmlopsError | None:
@@ -285,7 +296,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     states = random_states()
     draws = tuple(sorted(name for name, state in states.items() if name in drawn and drawn[name] != state))
     files = run.observation.files_read()
-    written = _keep_files(run, run.observation.outputs())
+    written = keep_files(run.observation.outputs(), folder=Path(task.folder), project_root=Path(task.project_root), store=run.store)
     effects = Effects(
         reads=tuple(sorted(run.namespace.observed)),
         writes=writes,
@@ -295,9 +306,12 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         files_read=tuple(sorted(path for path, digest in files.items() if digest is not None and path not in task.files)),
         files_absent=tuple(sorted(path for path, digest in files.items() if digest is None and path not in task.files and path not in written)),
         files_written=tuple(sorted(set(written) - set(task.files_written))),
+        files_made=tuple(path for path in task.files if path in written and path in run.observation.new),
+        files_removed=run.observation.files_removed(),
         environment=tuple(sorted(run.observation.environment)),
         modules=run.observation.modules(),
         random=draws,
+        left_behind=run.left.entries(),
     )
     remarks = tuple(f"draws from the global random state of {name}" for name in draws)
     return StageOutcome(
@@ -310,6 +324,8 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         effects=effects,
         files={path: digest for path, digest in files.items() if digest is not None or path not in written},
         files_written=written,
+        files_disturbed=run.observation.files_disturbed(),
+        sources=run.left.sources,
         remarks=remarks,
         started_s=started_s,
         environment={"threads": os.environ.get("OMP_NUM_THREADS", "")},
@@ -356,119 +372,28 @@ def _setup_in_use(run: _Run) -> list[str]:
     return sorted(name for name in wanted if name in run.namespace or name in run.namespace.withheld)
 
 
-def keep_values(
-    namespace: dict[str, Any],
-    names: Iterable[str],
-    aliases: Iterable[tuple[str, ...]],
-    *,
-    store: Store,
-    context: Context,
-    stage: str,
-    cell: int,
-) -> dict[str, Artifact]:
-    """Store values as artifacts; names that share mutable state go into one object.
-
-    Raises
-    ------
-    NotStorable
-        If a value cannot be kept, or a name is not bound; the message names the stage and the remedy.
-    """
-    bundles = {name: members for members in aliases for name in members}
-    found: dict[str, Artifact] = {}
-    for name in names:
-        if name in found:
-            continue
-        if name not in namespace:
-            raise NotStorable(
-                f"stage {stage!r} did not bind {name!r}, which a later cell reads",
-                code="NB611",
-                cell=cell,
-                fix=f"bind {name!r} on every way through the stage",
-            )
-        members = bundles.get(name, ())
-        value = {member: namespace[member] for member in members} if members else namespace[name]
-        try:
-            encoded = encode(value, context)
-        except NotStorable as error:
-            raise NotStorable(
-                f"stage {stage!r} hands on {name!r}, which cannot be stored: {error.message}",
-                code="NB612",
-                cell=cell,
-                fix=error.fix or "make it where it is used, in a setup cell or in the stage that needs it",
-            ) from error
-        digest = store.objects.put(encoded.buffers)
-        for member in members or (name,):
-            found[member] = Artifact(
-                name=member,
-                digest=digest,
-                format=encoded.format,
-                size_bytes=encoded.size_bytes,
-                members=tuple(members),
-                refers=encoded.refers,
-                type=encoded.type,
-                summary=encoded.summary,
-            )
-    return found
-
-
-def metrics_of(namespace: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return what ``--metrics`` names, as JSON: the items of a mapping, or a number under its own name.
-
-    Raises
-    ------
-    NotStorable
-        If it is neither.
-    """
-    found: dict[str, Any] = {}
-    for name in names:
-        value = namespace.get(name)
-        items = value if isinstance(value, dict) else {name: value}
-        for key, item in items.items():
-            found[str(key)] = _plain_metric(name, str(key), item)
-    return found
-
-
 def derive_seed(seed: int, draw: str) -> int:
     """Return the seed of a stage's own random state: different stages do not draw the same numbers."""
     return int.from_bytes(hashlib.blake2b(f"{seed}:{draw}".encode(), digest_size=4).digest(), "big")
-
-
-def _plain_metric(name: str, key: str, value: Any) -> Any:  # noqa: ANN401 - JSON data
-    if isinstance(value, (str, bool)) or value is None:
-        return value
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real) or (hasattr(value, "item") and getattr(value, "shape", None) == ()):
-        return float(value)
-    label = name if name == key else f"{name}[{key!r}]"
-    raise NotStorable(
-        f"--metrics {name}: {label} is a {type(value).__name__}, no number",
-        code="NB613",
-        fix="give a number, or a dict of names to numbers",
-    )
-
-
-def _keep_files(run: _Run, paths: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    folder = Path(run.task.folder)
-    for path in sorted(paths):
-        full = folder / path
-        if full.is_file() and full.resolve().is_relative_to(Path(run.task.project_root).resolve()):
-            found[path] = run.store.objects.put([full.read_bytes()])
-    return found
 
 
 def _keep_outputs(run: _Run) -> str | None:
     return run.store.objects.put([json.dumps(run.outputs).encode()]) if any(run.outputs) else None
 
 
-def _failed(run: _Run, error: StageError, started_s: float) -> StageOutcome:
+def _changed_by_failure(run: _Run) -> tuple[str, ...]:
+    """Return the inputs that a stage had changed in place before it failed: who reads them later cannot do without it."""
+    changed = (name for name, before in run.before.items() if name in run.namespace and state_fingerprint(run.namespace[name], run.context) != before)
+    return tuple(sorted(set(changed).difference(run.task.by_reference)))
+
+
+def _failed(run: _Run, error: StageError, started_s: float, mutated: tuple[str, ...] = ()) -> StageOutcome:
     return StageOutcome(
         attempt=run.task.attempt,
         status="failed",
         seconds=run.seconds,
         cell_outputs=_keep_outputs(run),
-        effects=_seen_files(run),
+        effects=replace(_seen_files(run), mutated=mutated),
         error=error,
         started_s=started_s,
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
+import time
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.runner.environment import Distributions, LocalModules, file_digest, python_version
+from nbmlops.runner.environment import Distributions, LocalModules, path_digest, python_version
 from nbmlops.runner.redaction import MASK, looks_secret
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ __all__ = ["Components", "Surroundings", "components", "differences", "identity"
 
 Components = dict[str, Any]
 _SCHEMA = 1
+_TICK_NS = 2_000_000_000
 
 
 class Surroundings:
@@ -43,6 +46,7 @@ class Surroundings:
         self._distributions = Distributions(cache / "distributions.json")
         self._modules = LocalModules(folder, project_root)
         self._files: dict[str, str | None] = {}
+        self._stamped: dict[str, tuple[tuple[int, ...], str | None]] = {}
 
     def refresh(self) -> None:
         """Forget what files and local modules held."""
@@ -52,8 +56,26 @@ class Surroundings:
     def file(self, path: str) -> str | None:
         """Return the digest of a file, or None where it is absent."""
         if path not in self._files:
-            self._files[path] = file_digest(self.folder / path)
+            self._files[path] = self._digest(path)
         return self._files[path]
+
+    def _digest(self, path: str) -> str | None:
+        """Read a file again only if it may have changed: after each stage everything is looked at once more."""
+        try:
+            found = (self.folder / path).stat()
+        except OSError:
+            return path_digest(self.folder, path)
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if self._stamped.get(path, ((), None))[0] != stamp or not stat.S_ISREG(found.st_mode):
+            digest = path_digest(self.folder, path)
+            if time.time_ns() - found.st_mtime_ns < _TICK_NS:
+                return digest  # it may change again without a new time
+            self._stamped[path] = (stamp, digest)
+        return self._stamped[path][1]
+
+    def sources(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return the digests of the sources of local modules, by path, and of what they import."""
+        return self._modules.fingerprints((), paths)[0]
 
     def modules(self, names: Iterable[str], paths: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
         """Return the fingerprints of local modules and the versions of the others' distributions."""
@@ -158,7 +180,8 @@ def components(
     used = [pipeline.setup[position] for position in stage.setup]
     modules = {*stage.modules, *(module for statement in used for module in statement.modules)}
     local, versions = surroundings.modules(modules, effects.modules)
-    paths = {*stage.files_read, *effects.files_read, *effects.files_absent}
+    made = set(effects.files_made) - stage.files_from.keys()
+    paths = {*stage.files_read, *effects.files_read, *effects.files_absent} - made
     known = files or {}
     variables = {*stage.environment, *effects.environment, *(name for statement in used for name in statement.environment)}
     secrets = set(stage.directive.secrets)

@@ -152,6 +152,10 @@ class StageOutcome:
         Digest of each file that was read, at the time it was read; None where it was absent.
     files_written : mapping of str to str
         Digest of each file that was written; its bytes are in the store.
+    files_disturbed : tuple of str
+        Files that somebody else changed between their opening and the stage's end.
+    sources : mapping of str to str
+        Digest of the source of each project-local module, as it was imported.
     error : StageError or None
     remarks : tuple of str
         What keeps the result from being reproducible.
@@ -169,6 +173,8 @@ class StageOutcome:
     effects: Effects = NO_EFFECTS
     files: Mapping[str, str | None] = field(default_factory=dict)
     files_written: Mapping[str, str] = field(default_factory=dict)
+    files_disturbed: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
     error: StageError | None = None
     remarks: tuple[str, ...] = ()
     started_s: float = 0.0
@@ -190,4 +196,5 @@ class StageOutcome:
         values["effects"] = Effects.from_json(data["effects"])
         values["error"] = StageError.from_json(data["error"]) if data["error"] else None
         values["remarks"] = tuple(data["remarks"])
+        values["files_disturbed"] = tuple(data["files_disturbed"])
         return cls(**values)

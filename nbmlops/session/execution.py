@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.executors.base import EXECUTORS, Executor
 from nbmlops.executors.events import Event, RunFinished, RunStarted
-from nbmlops.executors.scheduler import Scheduler, attempts_folder, preload_modules
+from nbmlops.executors.scheduler import Scheduler
+from nbmlops.executors.tasks import attempts_folder, preload_modules
 from nbmlops.pipeline.model import Diagnostic
 from nbmlops.runner.environment import LocalModules
 from nbmlops.runner.executed import executed_notebook, write_notebook

@@ -17,11 +17,13 @@ from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.build import build, read_source
 from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
 from nbmlops.pipeline.setup import statements
+from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.observe import Observation
 from nbmlops.runner.plan import Planner, Trial, only_stages
 from nbmlops.runner.randomness import random_states, save_random
 from nbmlops.runner.stagekey import Surroundings
 from nbmlops.session.cells import SeenCell, SeenCells
+from nbmlops.session.livestate import LiveState
 from nbmlops.session.provenance import Provenance, is_code
 from nbmlops.session.stagecell import CellOutcome, StageCell
 from nbmlops.settings import Settings, load_settings
@@ -55,6 +57,7 @@ class KernelSession:
         self.remarks: dict[str, tuple[str, ...]] = {}
         self._settings: Settings | None = None
         self._store: Store | None = None
+        self.live = LiveState()
         self.seeded: dict[str, Any] = {}
         self._classes: dict[str, Any] = {}
         self.metrics: dict[str, Any] = {}
@@ -127,11 +130,13 @@ class KernelSession:
             What it was seen to read.
         """
         seen = self.cells.add(source, metadata, cell_id)
+        changed = self.live.end()
         with suppress(NotebookError, SyntaxError):
             document = self.cells.document()
             source_of = read_source(document)
             roled = next((item for item in source_of.cells if item.cell.id == seen.id or item.cell.source == source), None)
             if roled is None or roled.role not in {Role.SETUP, Role.PARAMETERS, Role.INJECTED}:
+                self.live.note("a cell that is no stage", changed)
                 return
             made = tuple(statements(roled))
             self._code_names.update(name for statement in made if statement.defines_code for name in statement.flow.binds)
@@ -287,6 +292,10 @@ class KernelSession:
             with suppress(SyntaxError, ValueError):
                 found.update(analyse(parse_code(magic[1] if magic else source)).reads)
         return found
+
+    def left_behind(self, source: str) -> LeftBehind:
+        """Return what watches the process and the project's modules while a cell runs."""
+        return LeftBehind(self.folder, self.settings.project_root, self.context(), [source])
 
     def context(self) -> Context:
         """Return what serializers need to know of the kernel's namespace."""

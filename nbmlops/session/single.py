@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UpstreamMissing
 from nbmlops.executors.local import LocalExecutor
-from nbmlops.executors.scheduler import Scheduler, attempts_folder
+from nbmlops.executors.scheduler import Scheduler
+from nbmlops.executors.tasks import attempts_folder
 from nbmlops.runner.plan import Trial, only_stages
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, NotStorable
-from nbmlops.pipeline.effects import Effects
+from nbmlops.pipeline.effects import NO_EFFECTS, Effects
+from nbmlops.pipeline.leftbehind import DECIDING
+from nbmlops.runner.handover import keep_values, metrics_of
 from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder
 from nbmlops.runner.randomness import random_states, restore_random, save_random
@@ -19,7 +21,7 @@ from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.results import StageResult
 from nbmlops.runner.seeding import seed_random, seed_when_imported
 from nbmlops.runner.serve import judged, serve
-from nbmlops.runner.stage import derive_seed, keep_values, metrics_of
+from nbmlops.runner.stage import derive_seed
 from nbmlops.runner.stagekey import identity, stage_key, type_exact
 from nbmlops.runner.task import StageError
 from nbmlops.session.capture import recording, replay
@@ -75,6 +77,7 @@ class StageCell:
         self.context = session.context()
         self.remarks: list[str] = []
         self.inputs: dict[str, Artifact] = {}
+        self.left = session.left_behind(body)
 
     def run(self, *, force: bool) -> CellOutcome:
         """Reuse the stage if its inputs are what their stages made and a record serves it, else run it."""
@@ -105,6 +108,8 @@ class StageCell:
     def _trust_inputs(self) -> None:
         """Compare each input with what its stage made; what nobody vouches for is no ground for reuse."""
         provenance = self.session.provenance
+        known = self.planner.effects.get(self.stage.name, NO_EFFECTS)
+        self.remarks += self.session.live.remarks(self.stage, self.planner, known)
         self.remarks += [f"{name!r} was made by a cell that is no stage and no setup" for name in self.stage.unprovided if name in self.namespace]
         self.remarks += [f"it reads {name!r}, which --in leaves out" for name in self._left_out()]
         for name, stage in self.stage.inputs.items():
@@ -183,7 +188,9 @@ class StageCell:
     def _serves(self, record: StageRecord) -> bool:
         """Tell whether a record holds all that later cells are known to read, and may be used."""
         needed = self.session.later_reads(self.stage) & {*self.stage.binds, *record.effects.mutated}
-        return record.reproducible and needed <= set(record.outputs)
+        # what a reused stage is not run for would not happen here
+        changes = any(kind in DECIDING for kind, *_ in record.effects.left_behind)
+        return record.reproducible and not changes and needed <= set(record.outputs)
 
     def _reuse(self, record: StageRecord) -> CellOutcome:
         try:
@@ -240,8 +247,15 @@ class StageCell:
         held = save_random()
         seed = self._seed()
         drawn = random_states()
+        left = self.left
         started_s, begun = time.time(), time.perf_counter()
-        with recording(session.shell, recorder, self.body), observing(observation, self.namespace), seed_when_imported(seed) as coming:
+        with (
+            left.following(),
+            left.around(0, observation),
+            recording(session.shell, recorder, self.body),
+            observing(observation, self.namespace),
+            seed_when_imported(seed) as coming,
+        ):
             coming.states = drawn
             ran = self._run_body()
         seconds = time.perf_counter() - begun
@@ -255,6 +269,8 @@ class StageCell:
         for name in mutated:
             if name in self.context.by_reference:
                 self.remarks.append(f"it changes what {name!r} holds, which batch makes anew for each stage")
+                left.add("definition", name)
+        session.live.note(f"stage {stage.name}", left.entries())
         return self._keep(identities, observation, outputs, mutated=mutated, draws=draws, reason=reason, seconds=seconds, started_s=started_s)
 
     def _run_body(self) -> ExecutionResult:
@@ -310,9 +326,12 @@ class StageCell:
                 sorted(path for path, digest in files.items() if digest is None and path not in stage.files_read and path not in written)
             ),
             files_written=tuple(sorted(set(written) - set(stage.files_written))),
+            files_made=tuple(path for path in stage.files_read if path in written and path in observation.new),
+            files_removed=observation.files_removed(),
             environment=tuple(sorted({*observation.environment, *session.setup_environment})),
             modules=tuple(sorted({*observation.modules(), *session.setup_modules})),
             random=draws,
+            left_behind=self.left.entries(),
         )
         remarks = [*self.remarks, *lost]
         metrics = metrics_of(self.namespace, stage.directive.metrics)

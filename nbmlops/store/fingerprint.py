@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from nbmlops.store.serializers import Context
 
-__all__ = ["alias_sets", "mutable_ids", "state_fingerprint", "value_fingerprint"]
+__all__ = ["alias_sets", "function_state", "mutable_ids", "state_fingerprint", "value_fingerprint"]
 
 # never changed in place, and nothing below them is
 _ATOMS = (
@@ -66,7 +66,7 @@ def state_fingerprint(value: Any, context: Context) -> str | None:  # noqa: ANN4
     attributes: its source stands for the rest. Modules, builtins and code of packages have none.
     """
     if isinstance(value, types.FunctionType):
-        state: Any = _function_state(value) if value.__globals__ is context.namespace else None
+        state: Any = function_state(value) if value.__globals__ is context.namespace else None
     elif isinstance(value, type):
         state = _class_state(value) if value.__module__ in {"__main__", "builtins"} else None
     elif isinstance(value, (types.ModuleType, types.BuiltinFunctionType)):
@@ -78,7 +78,8 @@ def state_fingerprint(value: Any, context: Context) -> str | None:  # noqa: ANN4
     return value_fingerprint(state, context) if state else None
 
 
-def _function_state(function: types.FunctionType) -> dict[str, Any]:
+def function_state(function: types.FunctionType) -> dict[str, Any]:
+    """Return what a function holds beside its code: default arguments, closure, attributes."""
     cells = {name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True) if _is_set(cell)}
     parts = {"defaults": function.__defaults__, "keywords": function.__kwdefaults__, "closure": cells, "attributes": dict(vars(function))}
     return {name: part for name, part in parts.items() if part}
@@ -98,7 +99,7 @@ def _class_state(kind: type) -> dict[str, Any]:
     for name, item in vars(kind).items():
         function = item if isinstance(item, types.FunctionType) else getattr(item, "__func__", getattr(item, "fget", None))
         if isinstance(function, types.FunctionType):
-            found[name] = {"code": function.__code__, **{part: held for part, held in _function_state(function).items() if part != "closure"}}
+            found[name] = {"code": function.__code__, **{part: held for part, held in function_state(function).items() if part != "closure"}}
         elif not name.startswith(("__", "_abc_")) and not callable(item) and not hasattr(item, "__get__"):
             found[name] = item
     return found

@@ -14,7 +14,8 @@ import pytest
 
 from nbmlops.executors.events import StageFinished
 from nbmlops.executors.local import LocalExecutor
-from nbmlops.executors.scheduler import Scheduler, preload_modules
+from nbmlops.executors.scheduler import Scheduler
+from nbmlops.executors.tasks import preload_modules
 from nbmlops.pipeline.model import Step
 from tests.runner.bench import Bench, cell
 

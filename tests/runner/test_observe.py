@@ -62,7 +62,7 @@ FILES = [
     ("a module", "import helpers", [], []),
     ("the library", "import wave, email.policy", [], []),
     ("a database", "import sqlite3\nsqlite3.connect('db.sqlite').close()", ["db.sqlite"], ["db.sqlite"]),
-    ("another folder", "import os\nos.mkdir('sub')\nos.chdir('sub')\nopen('../in.txt')", ["in.txt"], []),
+    ("another folder", "import os\nos.mkdir('sub')\nos.chdir('sub')\nopen('../in.txt')", ["in.txt"], ["sub/"]),
 ]
 
 

@@ -1,0 +1,128 @@
+"""What a stage hands on: its variables as artifacts, the files that it wrote, its metrics."""
+
+from __future__ import annotations
+
+import glob
+import numbers
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.errors import NotStorable
+from nbmlops.runner.environment import FOLDER
+from nbmlops.store.records import Artifact
+from nbmlops.store.serializers import Context, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from nbmlops.store.store import Store
+
+__all__ = ["keep_files", "keep_values", "metrics_of"]
+
+
+def keep_values(
+    namespace: dict[str, Any],
+    names: Iterable[str],
+    aliases: Iterable[tuple[str, ...]],
+    *,
+    store: Store,
+    context: Context,
+    stage: str,
+    cell: int,
+) -> dict[str, Artifact]:
+    """Store values as artifacts; names that share mutable state go into one object.
+
+    Raises
+    ------
+    NotStorable
+        If a value cannot be kept, or a name is not bound; the message names the stage and the remedy.
+    """
+    bundles = {name: members for members in aliases for name in members}
+    found: dict[str, Artifact] = {}
+    for name in names:
+        if name in found:
+            continue
+        if name not in namespace:
+            raise NotStorable(
+                f"stage {stage!r} did not bind {name!r}, which a later cell reads",
+                code="NB611",
+                cell=cell,
+                fix=f"bind {name!r} on every way through the stage",
+            )
+        members = bundles.get(name, ())
+        value = {member: namespace[member] for member in members} if members else namespace[name]
+        try:
+            encoded = encode(value, context)
+        except NotStorable as error:
+            raise NotStorable(
+                f"stage {stage!r} hands on {name!r}, which cannot be stored: {error.message}",
+                code="NB612",
+                cell=cell,
+                fix=error.fix or "make it where it is used, in a setup cell or in the stage that needs it",
+            ) from error
+        digest = store.objects.put(encoded.buffers)
+        for member in members or (name,):
+            found[member] = Artifact(
+                name=member,
+                digest=digest,
+                format=encoded.format,
+                size_bytes=encoded.size_bytes,
+                members=tuple(members),
+                refers=encoded.refers,
+                type=encoded.type,
+                summary=encoded.summary,
+            )
+    return found
+
+
+def metrics_of(namespace: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return what ``--metrics`` names, as JSON: the items of a mapping, or a number under its own name.
+
+    Raises
+    ------
+    NotStorable
+        If it is neither.
+    """
+    found: dict[str, Any] = {}
+    for name in names:
+        value = namespace.get(name)
+        items = value if isinstance(value, dict) else {name: value}
+        for key, item in items.items():
+            found[str(key)] = _plain_metric(name, str(key), item)
+    return found
+
+
+def keep_files(paths: Iterable[str], *, folder: Path, project_root: Path, store: Store) -> dict[str, str]:
+    """Store files that a stage has written and folders that it has made, those inside the project; return the digest of each by its path.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        Paths and patterns, relative to `folder`.
+    folder, project_root : Path
+    store : Store
+    """
+    found: dict[str, str] = {}
+    named = {match for path in paths for match in (glob.glob(path, root_dir=folder, recursive=True) if glob.has_magic(path) else [path])}  # noqa: PTH207 - relative names
+    for path in sorted(named):
+        full = folder / path
+        if path.endswith("/") and full.is_dir():
+            found[path] = store.objects.put([FOLDER])
+        elif full.is_file() and full.resolve().is_relative_to(project_root.resolve()):
+            found[path] = store.objects.put([full.read_bytes()])
+    return found
+
+
+def _plain_metric(name: str, key: str, value: Any) -> Any:  # noqa: ANN401 - JSON data
+    if isinstance(value, (str, bool)) or value is None:
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real) or (hasattr(value, "item") and getattr(value, "shape", None) == ()):
+        return float(value)
+    label = name if name == key else f"{name}[{key!r}]"
+    raise NotStorable(
+        f"--metrics {name}: {label} is a {type(value).__name__}, no number",
+        code="NB613",
+        fix="give a number, or a dict of names to numbers",
+    )

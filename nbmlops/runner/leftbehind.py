@@ -1,0 +1,94 @@
+"""Notice what a stage changes that is neither a variable nor a file: modules of the project, and the process."""
+
+from __future__ import annotations
+
+import ast
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.notebook.code import parse_code
+from nbmlops.runner.modulestate import ModuleStates
+from nbmlops.runner.processstate import ProcessState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from nbmlops.runner.observe import Observation
+    from nbmlops.store.serializers import Context
+
+__all__ = ["LeftBehind"]
+
+
+class LeftBehind:
+    """Compares modules and process before and after each of a stage's own cells.
+
+    Parameters
+    ----------
+    folder, project_root : Path
+    context : Context
+    sources : iterable of str
+        The code that runs: the libraries that it patches are looked at.
+    """
+
+    def __init__(self, folder: Path, project_root: Path, context: Context, sources: Iterable[str]) -> None:
+        self._modules = ModuleStates(folder, project_root, context)
+        self._process = ProcessState(sorted({root for source in sources for root in patched_roots(source)}))
+        self._namespace: Mapping[str, Any] = context.namespace
+        self._found: dict[tuple[str, ...], None] = {}
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """See what is imported meanwhile: importing is no change."""
+        with self._modules.following(), self._process.following():
+            yield
+
+    @contextmanager
+    def around(self, ordinal: int, observation: Observation) -> Iterator[None]:
+        """Compare before and after the body, which is the stage's own cell of this number."""
+        self._modules.begin()
+        self._process.begin(self._namespace)
+        try:
+            yield
+        finally:
+            cell = str(ordinal)
+            for path, name, *unless in self._modules.changes():
+                self._found["module", f"{path} {name}", cell, *unless] = None
+            for subject in self._modules.opaque():
+                self._found["opaque", subject, cell] = None
+            for kind, what in (*self._process.changes(self._namespace), *observation.environment_changes()):
+                self._found[kind, what, cell] = None
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The digest of each project-local module's source as it was imported."""
+        return dict(self._modules.sources)
+
+    def add(self, kind: str, subject: str) -> None:
+        """Note something else that was changed."""
+        self._found[kind, subject, "0"] = None
+
+    def entries(self) -> tuple[tuple[str, ...], ...]:
+        """Return all that was changed, as effects hold it."""
+        return tuple(sorted(self._found))
+
+
+def patched_roots(source: str) -> set[str]:
+    """Return the names on whose attributes code assigns or deletes, or that it gives to ``setattr``."""
+    try:
+        tree = parse_code(source)
+    except (SyntaxError, ValueError):
+        return set()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            found.add(_root(node))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"setattr", "delattr"} and node.args:
+            found.add(_root(node.args[0]))
+    return found - {""}
+
+
+def _root(node: ast.expr) -> str:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""

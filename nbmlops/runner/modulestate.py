@@ -1,0 +1,138 @@
+"""State that lives in project-local modules: every stage's process imports them anew, so what a stage changes there is lost."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import types
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.runner.environment import is_local, source_digest
+from nbmlops.runner.imports import around_imports
+from nbmlops.store.fingerprint import function_state, value_fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbmlops.store.serializers import Context
+
+__all__ = ["ModuleChange", "ModuleStates"]
+
+ModuleChange = tuple[str, ...]
+_PLAIN = frozenset({int, float, complex, bool, type(None), str, bytes})
+# they guard or log: nothing in them decides a value
+_HARMLESS = ("_thread", "threading", "logging", "_weakref", "weakref", "_weakrefset")
+_OPAQUE = "opaque"
+
+
+class ModuleStates:
+    """Follows what the project's modules hold while a stage runs.
+
+    Parameters
+    ----------
+    folder : Path
+        The notebook's folder; modules are named by their path relative to it.
+    project_root : Path
+    context : Context
+    """
+
+    def __init__(self, folder: Path, project_root: Path, context: Context) -> None:
+        self._folder = folder
+        self._root = project_root
+        self._context = context
+        self._local: dict[str, bool] = {}
+        self._seen: dict[str, dict[str, str]] = {}
+        self._found: dict[ModuleChange, None] = {}
+        self._depth = 0
+        self.sources: dict[str, str] = {}
+        self._active = False
+
+    def begin(self) -> None:
+        """Take what the modules hold now for what they hold when they are imported and set up."""
+        self._active = True
+        self._seen = self._states()
+
+    def changes(self) -> tuple[ModuleChange, ...]:
+        """Return what has changed since `begin`: each the module's path and the name; then the module whose import changed it, if one did."""
+        self._compare(self._states(), ())
+        self._active = False
+        return tuple(self._found)
+
+    def opaque(self) -> tuple[str, ...]:
+        """Return the names, as ``path name``, whose state cannot be compared."""
+        return tuple(sorted(f"{path} {name}" for path, names in self._seen.items() for name, mark in names.items() if mark.startswith(_OPAQUE)))
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """See project-local modules as they are imported: importing is no change, but what it changes in other modules is."""
+        with around_imports(lambda spec: self._executing(spec.origin) if spec.origin and self._is_local(spec.origin) else None):
+            yield
+
+    @contextmanager
+    def _executing(self, path: str) -> Iterator[None]:
+        outermost = self._depth == 0 and self._active
+        self.sources.setdefault(os.path.relpath(path, self._folder), source_digest(Path(path)))
+        if outermost:
+            self._compare(before := self._states(), ())
+            self._seen = before
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if outermost:
+                after = self._states()
+                self._compare(after, (os.path.relpath(path, self._folder),))
+                self._seen = after
+
+    def _compare(self, now: dict[str, dict[str, str]], by: tuple[str, ...]) -> None:
+        for path, before in self._seen.items():
+            after = now.get(path, before)
+            for name in sorted({*before, *after}):
+                if before.get(name) != after.get(name) and path not in by:
+                    self._found[path, name, *by] = None
+
+    def _states(self) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = {}
+        for module in list(sys.modules.values()):
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and self._is_local(file):
+                found[os.path.relpath(file, self._folder)] = self._state(module)
+        return found
+
+    def _is_local(self, file: str) -> bool:
+        if file not in self._local:
+            self._local[file] = file.endswith(".py") and is_local(Path(file), self._root)
+        return self._local[file]
+
+    def _state(self, module: types.ModuleType) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name, value in list(vars(module).items()):
+            if name.startswith("__") or name == "_":
+                continue
+            found[name] = self._mark(value)
+            if isinstance(value, type) and value.__module__ == module.__name__:
+                found.update({f"{name}.{item}": self._mark(held) for item, held in list(vars(value).items()) if not item.startswith(("__", "_abc_"))})
+        return found
+
+    def _mark(self, value: Any) -> str:  # noqa: ANN401 - whatever a module holds
+        kind = type(value)
+        if kind in _PLAIN:
+            return f"{kind.__name__} {value!r}"
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
+        if isinstance(value, (type, types.ModuleType, functools._lru_cache_wrapper)) or (callable(value) and kind.__module__ == "builtins"):  # noqa: SLF001 - it has no public name
+            return f"code {id(value)}"
+        if isinstance(value, (classmethod, staticmethod, property, functools.cached_property)):
+            return f"code {id(value)}"
+        if kind.__module__ in _HARMLESS:
+            return f"object {id(value)}"
+        return value_fingerprint(value, self._context) or f"{_OPAQUE} {id(value)}"
+
+    def _function(self, function: types.FunctionType) -> str:
+        state = function_state(function)
+        held = value_fingerprint(state, self._context) if state else ""
+        return f"{_OPAQUE if held is None else 'code'} {id(function)} {held}"
