@@ -56,7 +56,7 @@ def _set_clock(rehearsal: Rehearsal) -> None:
         return
     import datetime as dt  # noqa: PLC0415 - no other execution of a stage needs them
 
-    import time_machine  # noqa: PLC0415
+    import time_machine
 
     if rehearsal.clock_s is None:
         time_machine.travel(dt.timedelta(seconds=rehearsal.shift_s), tick=True).start()

@@ -103,7 +103,7 @@ class Rehearsals:
 
     def __init__(self, settings: Settings, folder: Path, scratch: Path, preload: Iterable[str]) -> None:
         root = settings.project_root
-        self._scratch = scratch
+        self.scratch = scratch
         self._preload = tuple(preload)
         self._project = root
         self._executors: dict[tuple[tuple[str, str], ...], LocalExecutor] = {}
@@ -127,12 +127,12 @@ class Rehearsals:
         key = (*sorted(conditions.environment.items()), ("workers", str(workers)))
         if key not in self._executors:
             self._executors[key] = LocalExecutor(attempts_folder(self.store), workers, self._preload, conditions.environment)
-        rehearsal = Rehearsal(project=str(self._project), scratch=str(self._scratch), shift_s=conditions.shift_s, clock_s=conditions.clock_s)
+        rehearsal = Rehearsal(project=str(self._project), scratch=str(self.scratch), shift_s=conditions.shift_s, clock_s=conditions.clock_s)
         # the notebook's own calls of trackers are no part of any run
         trackers = {
-            "MLFLOW_TRACKING_URI": f"sqlite:///{self._scratch}/mlflow.db",
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self.scratch}/mlflow.db",
             "WANDB_MODE": "offline",
-            "WANDB_DIR": str(self._scratch),
+            "WANDB_DIR": str(self.scratch),
         }
         return RehearsingExecutor(self._executors[key], rehearsal, trackers)
 

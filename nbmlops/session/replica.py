@@ -60,7 +60,7 @@ class Replica:
         except OSError as error:
             raise StoreError(
                 f"the project cannot be copied: {error.strerror or error}",
-                code="NB607",
+                code="NB609",
                 fix=f"make {root.parent} writable, or free space on its disk",
             ) from error
         self._stamps = dict(_walk(root))

@@ -142,7 +142,7 @@ class _Verification:
         for path in replica.changed():
             source = replica.root / path
             if path not in tracked and source.is_file():
-                kept = replica.root.parent / "unseen" / path
+                kept = self.rehearsals.scratch / "unseen" / path
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 source.rename(kept)
                 self.untracked[path] = kept
