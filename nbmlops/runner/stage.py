@@ -21,6 +21,7 @@ from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
 from nbmlops.runner.randomness import random_states
 from nbmlops.runner.redaction import Redactor, secret_values
+from nbmlops.runner.rehearsal import rehearse
 from nbmlops.runner.seeding import seed_random, seed_when_imported, untouched_since
 from nbmlops.runner.sharing import holders, refuse_changed, sharing
 from nbmlops.runner.shell import StageShell, make_shell, run_cell
@@ -84,6 +85,8 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
     os.chdir(folder)
     os.environ.update(task.environment)
     sys.path.insert(0, str(folder))
+    if task.rehearsal is not None:
+        rehearse(task.rehearsal)
     redactor = Redactor(secret_values(task.parameters, os.environ, task.secrets))
     store = Store(task.store, settings=load_settings(folder, store=task.store))
     recorder = OutputRecorder(
