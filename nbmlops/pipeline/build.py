@@ -7,7 +7,7 @@ import glob
 import hashlib
 import json
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,13 @@ from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.dataflow.stars import Stars
 from nbmlops.notebook.directive import Directive
-from nbmlops.notebook.kale import speaks_kale
 from nbmlops.notebook.roles import Role, RoledCell, assign_roles
-from nbmlops.pipeline.between import changed_between, held_names
-from nbmlops.pipeline.checks import Findings, check_build, check_document
+from nbmlops.pipeline.between import held_names
+from nbmlops.pipeline.checks import Checked, Sites, diagnose, find_sites
 from nbmlops.pipeline.effects import ALL_NAMES, NO_EFFECTS, Effects
 from nbmlops.pipeline.files import literal_values, with_file_edges
-from nbmlops.pipeline.kale import KaleOrder, differing_values, kale_order
-from nbmlops.pipeline.model import Diagnostic, Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
+from nbmlops.pipeline.kale import KaleOrder, kale_order
+from nbmlops.pipeline.model import Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
 from nbmlops.pipeline.setup import Statement, postpones_annotations, read_parameters, statements, without_annotations
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ class Source:
     pieces: tuple[Piece, ...]
     parameters: Mapping[str, Parameter]
     stages: Mapping[str, tuple[RoledCell, ...]]
+    sites: tuple[Sites, ...] = ()
     codes: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     order: KaleOrder | None = None
 
@@ -81,12 +81,15 @@ def read_source(document: Document) -> Source:
         elif roled.role is Role.REPORT:
             pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, stars, postponed=postponed)))
     order = kale_order(pieces)
+    if order is not None:
+        pieces = [pieces[position] for position in order.positions]
     return Source(
         document=document,
         cells=cells,
-        pieces=tuple(pieces[position] for position in order.positions) if order else tuple(pieces),
+        pieces=tuple(pieces),
         parameters=read_parameters(cells),
         stages={name: tuple(members) for name, members in stages.items()},
+        sites=find_sites(cells, pieces),
         codes={name: _code(members) for name, members in stages.items()},
         order=order,
     )
@@ -119,8 +122,6 @@ def build(
     setup = tuple(linked.setup_statement(position) for position in linked.setup_positions)
     stages = with_file_edges({name: linked.stage(name) for name in source.stages}, linked.effects, linked.runs)
     reports = tuple(linked.report(position) for position, piece in enumerate(source.pieces) if piece.role is Role.REPORT)
-    findings = Findings()
-    check_document(findings, source.document, source.cells)
     pipeline = Pipeline(
         stages=stages,
         parameters=source.parameters,
@@ -128,23 +129,20 @@ def build(
         setup_steps=linked.setup_steps(),
         reports=reports,
     )
-    check_build(findings, pipeline, source.cells, linked.unit_links, source.pieces, linked.effects)
-    for diagnostic in (*changed_between(source.pieces, linked.unit_links), *_kale_findings(source, linked.unit_links, stages)):
-        findings.add(diagnostic)
-    return Pipeline(
-        stages=stages,
-        parameters=source.parameters,
-        setup=setup,
-        setup_steps=pipeline.setup_steps,
-        reports=reports,
-        diagnostics=findings.sorted(),
+    checked = Checked(
+        document=source.document,
+        cells=source.cells,
+        pieces=source.pieces,
+        links=linked.unit_links,
+        pipeline=pipeline,
+        effects=linked.effects,
+        sites=source.sites,
+        constants=linked.literals,
+        own_functions=linked.own_functions,
+        parameters=parameters or {},
+        conflicts=source.order.conflicts if source.order else (),
     )
-
-
-def _kale_findings(source: Source, links: tuple[UnitLinks, ...], stages: Mapping[str, Stage]) -> tuple[Diagnostic, ...]:
-    if not speaks_kale(source.document):
-        return ()
-    return (*(source.order.conflicts if source.order else ()), *differing_values(source.pieces, links, stages))
+    return replace(pipeline, diagnostics=diagnose(checked))
 
 
 class _Linked:

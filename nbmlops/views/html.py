@@ -59,7 +59,7 @@ def run_html(result: RunResult, pipeline: Pipeline | None = None) -> str:
         picture = _picture(pipeline, {name: stage.status for name, stage in done.items()}, seconds)
     metrics = [f"{cut(name, 48)} {human_value(value)}" for name, value in result.metrics.items()]
     said = f"<p>metrics: {escape(', '.join(metrics))}</p>" if metrics else ""
-    notes = [*error_lines(result), *map(diagnostic_line, result.diagnostics)]
+    notes = [*error_lines(result), *(diagnostic_line(item) for item in result.diagnostics if item.severity != "info")]
     return _card(f"<p>{escape(headline(result))}</p>{picture}{_table(run_table(result))}{_list(notes)}{said}")
 
 

@@ -75,7 +75,7 @@ def decode(format: str, view: memoryview, context: Context) -> Any:  # noqa: A00
     except Exception as error:
         raise StoreError(
             f"an artifact of format {format!r} cannot be read: {type(error).__name__}: {error}",
-            code="NB812",
+            code="NB813",
             fix="run again with --force, or install what it names",
         ) from error
 
