@@ -149,11 +149,10 @@ def questions(checked: Checked) -> Iterator[Diagnostic]:
 def widgets(checked: Checked) -> Iterator[Diagnostic]:
     """Find widgets and live figures in stages (NB504): in batch nobody moves them."""
     for code in checked.code:
-        for call in code.sites.calls:
-            widget = _widget(code, call)
-            if widget:
-                what = f"makes something to be operated by hand, {widget}: in batch nobody does, and a reused stage shows it without life"
-                yield code.finding(call, "NB504", "warning", what, "make its value a parameter, and move it to a cell that is no stage")
+        call, widget = next(((call, found) for call in code.sites.calls if (found := _widget(code, call))), (None, ""))
+        if call is not None:
+            what = f"makes something to be operated by hand, {widget}: in batch nobody does, and a reused stage shows it without life"
+            yield code.finding(call, "NB504", "warning", what, "make its value a parameter, and move it to a cell that is no stage")
 
 
 def _widget(code: StageCode, call: ast.Call) -> str:

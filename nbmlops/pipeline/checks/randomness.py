@@ -67,11 +67,14 @@ def unseeded_libraries(checked: Checked) -> Iterator[Diagnostic]:
     """Find draws from the states of libraries that nbmlops does not seed (NB310)."""
     seeded = {user: _seeded_libraries(checked, user) for user in checked.pipeline.stages} if _draws_deep(checked) else {}
     for code in checked.code:
+        told: set[str] = set()  # one seed mends them all
         for call in code.sites.calls:
             library = DEEP_DRAWS.get(code.sites.name(call.func))
-            if library is not None and library not in seeded.get(code.stage, ()) and not _given(call, "generator"):
-                what = f"draws from the random state of {library}, which nothing seeds: {shown(call.func)}"
-                yield code.finding(call, "NB310", "warning", what, f"in a setup cell: {_SEED_CODE[library]}")
+            if library is None or library in told or library in seeded.get(code.stage, ()) or _given(call, "generator"):
+                continue
+            told.add(library)
+            what = f"draws from the random state of {library}, which nothing seeds: {shown(call.func)}"
+            yield code.finding(call, "NB310", "warning", what, f"in a setup cell: {_SEED_CODE[library]}")
 
 
 def _draws_deep(checked: Checked) -> bool:

@@ -114,6 +114,7 @@ def test_setup_function_that_no_stage_calls_is_left_alone() -> None:
 DEEP = [
     ("x = torch.rand(3)", ["NB310 1"]),
     ("x = torch.nn.Linear(3, 4)", ["NB310 1"]),
+    ("x = [torch.nn.Linear(3, 4),\n     torch.nn.Linear(4, 1)]", ["NB310 1"]),
     ("x = tf.random.normal([3])", ["NB310 1"]),
     ("torch.manual_seed(0)\nx = torch.rand(3)", []),
     ("tf.random.set_seed(0)\nx = tf.random.normal([3])", []),
