@@ -131,7 +131,7 @@ _WARNINGS = {
     "shown": _SHOWN,
     "variable": _SHOWN,
     "opaque": (
-        "NB312",
+        "NB321",
         "stage {stage!r} uses {subject}, whose state cannot be compared; if the stage changes it, {later} does not see that",
         "hand on what a later cell needs in a variable",
     ),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.local import LocalExecutor
-from nbmlops.executors.scheduler import attempts_folder
+from nbmlops.executors.tasks import attempts_folder
 from nbmlops.runner.environment import file_digest
 from nbmlops.runner.rehearsal import Rehearsal
 from nbmlops.session.replica import Replica

@@ -28,9 +28,9 @@ __all__ = [
     "hidden_by_stars",
     "history",
     "kale_values",
+    "left_behind",
     "left_out",
     "process_state",
-    "seen_left_behind",
     "setup_reads_artifacts",
     "undefined_names",
     "unknown_after",
@@ -256,8 +256,8 @@ def cycles(checked: Checked) -> Iterator[Diagnostic]:
         )
 
 
-def seen_left_behind(checked: Checked) -> Iterator[Diagnostic]:
-    """Find what running a stage has shown to stay in its process (NB210, NB312); what reading it tells already is not told twice."""
+def left_behind(checked: Checked) -> Iterator[Diagnostic]:
+    """Find what stages were seen to change outside their variables (NB210, NB321), where reading has not told it."""
     told = {item.stage for item in process_state(checked)}
     for warning in left_behind_warnings(checked.pipeline, checked.effects):
         if warning.code != "NB210" or warning.stage not in told:
