@@ -100,6 +100,10 @@ class Scheduler:
         plan = self.planner.plan(self.finished, report=report)
         while True:
             plan = self._settle(plan, report=report)
+            # what was taken over may be what tells that another result is of older values
+            if self._discard_outdated(plan):
+                plan = self.planner.plan(self.finished, report=report)
+                continue
             started = self._start_ready(plan)
             if not self._running and not started and not self._waiting(plan):
                 if not self._held:

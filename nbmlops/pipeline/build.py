@@ -153,6 +153,7 @@ class _Linked:
         self.effects = effects
         self.runs = runs
         self.literals = literal_values(source.pieces, parameters)
+        self._bound = {(piece.stage, name) for piece in source.pieces if piece.stage for name in piece.flow.binds}
         self.own_functions = frozenset(name for piece in source.pieces for name in piece.flow.binds if name not in piece.flow.imports)
         self.units = [self._unit(position, piece) for position, piece in enumerate(source.pieces)]
         self.unit_links: tuple[UnitLinks, ...] = link(self.units)
@@ -366,8 +367,7 @@ class _Linked:
 
     def _taught(self, stage: str | None, name: str) -> Effects:
         """Return what running a stage has taught of a name; nothing where its code binds the name anyway."""
-        bound = any(piece.stage == stage and name in piece.flow.binds for piece in self.source.pieces)
-        return NO_EFFECTS if stage is None or bound else self.effects.get(stage, NO_EFFECTS)
+        return NO_EFFECTS if stage is None or (stage, name) in self._bound else self.effects.get(stage, NO_EFFECTS)
 
     def _seen(self, stage: str | None) -> str:
         run = self.runs.get(stage or "")
