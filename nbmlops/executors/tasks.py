@@ -35,7 +35,7 @@ def make_task(
     setup_names = {name for statement in pipeline.setup if statement.place < stage.cells[-1] for name in statement.names}
     expected = {name for position in stage.setup for name in pipeline.setup[position].names}
     earlier = [other for other in pipeline.stages.values() if other.cells[0] < stage.cells[0]]
-    elsewhere = {name for other in earlier for name in other.binds} - set(stage.inputs) - set(stage.binds) - setup_names
+    elsewhere = {name for other in earlier for name in other.binds} - set(stage.inputs) - setup_names
     return StageTask(
         run_id=run_id,
         attempt=token,

@@ -46,7 +46,7 @@ class KaleCell:
 
     Parameters
     ----------
-    role : {"stage", "parameters", "setup", "skip"}
+    role : {"stage", "parameters", "injected", "setup", "skip"}
         The value of its `Role`.
     belongs : str
         Kale's word for what it belongs to: a special tag, or "step:" and the step's name.
@@ -169,7 +169,8 @@ class _Reader:
         elif split_magic(cell.source) is not None or own_stage(cell.tags) is not None:
             self._own_stage(cell)
         elif _INJECTED in cell.tags:
-            return  # papermill's: what it stands between belongs together all the same
+            # papermill's: what it stands between belongs together all the same
+            self.cells[cell.index] = KaleCell(role="injected", belongs=_INJECTED, prelude="pipeline-parameters")
         elif tags.problem is not None:
             self._refuse(cell, *tags.problem)
         elif word is not None:

@@ -106,6 +106,8 @@ def cell_tags(tags: Iterable[str]) -> CellTags:
             return CellTags(special=tag)
         head, colon, rest = tag.partition(":")
         try:
+            if head in _STEPS and rest in SPECIAL:
+                return CellTags(special=rest)  # Kale makes no difference between step:skip and skip
             if head in _STEPS and colon:
                 steps.append(_name(tag, head, rest, empty=True))
             elif head == "prev" and colon:

@@ -70,7 +70,9 @@ def kale_order(pieces: Sequence[_Piece]) -> KaleOrder | None:
     if not blocks:
         return None
     as_written = link([_unit(position, piece) for position, piece in enumerate(pieces)])
-    missing = {item.name for links in as_written for item in links.undefined} & blocks
+    # what only shows things is no part of a pipeline of Kale's
+    needing = [links for piece, links in zip(pieces, as_written, strict=True) if piece.role is not Role.REPORT]
+    missing = {item.name for links in needing for item in links.undefined} & blocks
     order = tuple(sorted(range(len(pieces)), key=lambda position: _BLOCKS[block] if (block := pieces[position].prelude) else _REST))
     if not missing or order == tuple(range(len(pieces))):
         return None

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.pipeline.effects import ALL_NAMES
+from nbmlops.runner.evaluation import noticed_evaluation
 
 if TYPE_CHECKING:
     from _collections_abc import dict_items, dict_keys, dict_values
@@ -112,6 +113,7 @@ class Namespace(dict[str, Any]):
         self.elsewhere = frozenset(elsewhere)
         self.watching = True
         try:
-            yield
+            with noticed_evaluation(self):
+                yield
         finally:
             self.watching = False

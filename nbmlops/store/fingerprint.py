@@ -230,7 +230,10 @@ def _numpy(item: Any) -> tuple[int | None, Iterable[Any]]:  # noqa: ANN401
 def _pandas(item: Any) -> tuple[int | None, Iterable[Any]]:  # noqa: ANN401
     if any(kind.__name__.endswith(_PANDAS_IMMUTABLE) for kind in type(item).__mro__):
         return None, ()
-    return id(item), ()
+    if any(kind.__name__ == "NDFrame" for kind in type(item).__mro__):
+        return id(item), ()
+    # what keeps a frame sees its changes: a GroupBy, a window, a Styler, `df.loc`
+    return id(item), _values(item)
 
 
 def _is_process_state(item: object) -> bool:

@@ -82,6 +82,15 @@ CASES: dict[str, tuple[list[Cell | str], str]] = {
         "['c', 'q']",
     ),
     "names asked for one by one": (["c = 3", "%%mlstage a\nq = 5", "%%mlstage b\nv = [globals().get(n) for n in 'cqz']", "print(v)"], "[3, 5, None]"),
+    "names that code in a function's string uses": (
+        [
+            "c = 3\ndef get(name):\n    try:\n        return eval(name)\n    except NameError:\n        return None",
+            "%%mlstage a\nq = 5",
+            "%%mlstage b\nv = [get(n) for n in ('c', 'q + 1', 'z')]",
+            "print(v)",
+        ],
+        "[3, 6, None]",
+    ),
     "function with a default inside a value": (
         [
             "def sq(x, acc=[]):\n    return x * x",

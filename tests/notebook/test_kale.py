@@ -67,6 +67,7 @@ SHAPES: list[tuple[str, list[str]]] = [
     ("skip,step:a / step:b", ["skip", "b"]),
     ("step:a,skip / step:b", ["skip", "b"]),
     ("step:a,imports / step:b", ["setup", "b"]),
+    ("block:imports / - / block:skip / step:b", ["setup", "setup", "skip", "b"]),
     ("step:_a / step:b", ["step_a", "b"]),
     ("step:_ / step:b", ["step_", "b"]),
     ("step:a,hide-input / raises-exception", ["a", "a"]),

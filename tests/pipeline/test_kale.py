@@ -28,6 +28,8 @@ ORDERS: list[tuple[Rows, dict[str, list[int]], list[str]]] = [
     ([("a = f()", "step:a"), ("def f():\n    return x", F), ("x = 1", IM)], {"a": [2, 1]}, []),
     ([("a = x", "step:a"), ("x = n + 1", F), ("n = 1", P)], {"a": [2, 1]}, []),
     ([("def f(x=n):\n    return x", F), ("n = 1", P), ("a = f()", "step:a")], {"a": [1, 0]}, []),
+    ([("a = n", "step:a"), ("n = 1", P), ("n = 5", "injected-parameters")], {"a": [1, 2]}, []),
+    ([("print(y)",), ("x = 1", IM), ("a = x", "step:a"), ("x = 2\ny = 2", F)], {"a": [1]}, ["NB201", "NB124"]),
     ([("a = x", "step:a"), ("x = 1", "setup")], {"a": []}, ["NB201"]),
     ([("a = x", "step:a"), ("y = 1", IM)], {"a": []}, ["NB201"]),
     ([("try:\n    a = x\nexcept NameError:\n    a = 0", "step:a"), ("x = 1", IM)], {"a": []}, []),

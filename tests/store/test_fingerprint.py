@@ -129,6 +129,13 @@ def test_frames_share_only_themselves() -> None:
     assert alias_sets({"frame": frame, "same": frame, "column": frame["a"], "both": [frame]}) == (("both", "frame", "same"),)
 
 
+@pytest.mark.parametrize("hold", [lambda frame: frame.groupby("a"), lambda frame: frame.rolling(2), lambda frame: frame.loc])
+def test_what_keeps_a_frame_shares_its_state(hold: Any) -> None:
+    """A change of the frame shows in its groups, windows and indexers."""
+    frame = pd.DataFrame({"a": ["x", "y"], "b": [1, 2]})
+    assert alias_sets({"frame": frame, "held": hold(frame)}) == (("frame", "held"),)
+
+
 def test_sharing_is_transitive() -> None:
     """Two names that share with a third are one set."""
     left, right = [1], [2]
