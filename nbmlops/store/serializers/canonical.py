@@ -56,7 +56,7 @@ class Nan:
 
     def __reduce__(self) -> Any:  # noqa: ANN401
         """Find the NaN of a module again, or make one with the same bits."""
-        if self.value is math.nan:
+        if self.value is math.nan:  # noqa: PLW0177 - its identity is the point
             return getattr, (math, "nan")
         numpy = sys.modules.get("numpy")
         if numpy is not None and self.value is getattr(numpy, "nan", None):
