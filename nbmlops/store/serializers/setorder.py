@@ -237,7 +237,7 @@ def _filled(made: set[Any], homes: list[Any], others: list[Any], places: Places)
         grower = next((item for item in (*reversed(early[-_TURNS:]), *(fillers.free() for _ in range(_TURNS))) if _grows(made, item)), None)
         if grower in early:
             early.remove(grower)
-        else:
+        elif grower is not None:
             helping.append(grower)
         now = _table_for(wanted, 4)
     pins = [fillers.at(slot) for slot in places.deleted]
