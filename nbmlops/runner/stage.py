@@ -108,7 +108,9 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         namespace=namespace,
         recorder=recorder,
         context=context,
-        observation=Observation(folder, Path(task.project_root), (str(store.local_path("")),), task.files_written),
+        observation=Observation(
+            folder, Path(task.project_root), (str(store.local_path("")),), task.files_written, Path(task.undo_folder) if task.undo_folder else None
+        ),
         left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
     )
     with ExitStack() as stack:

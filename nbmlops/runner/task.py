@@ -60,6 +60,8 @@ class StageTask:
         What the stage's own random state is derived from, beside the seed: its code's digest.
     timeout_s, memory_bytes : float, int or None
     output_limit_bytes : int
+    undo_folder : str
+        Where files are kept before they are changed, if the attempt may turn out to be out of date; else empty.
     environment : mapping of str to str
         Variables added to the process's environment.
     rehearsal : Rehearsal or None
@@ -93,6 +95,7 @@ class StageTask:
     timeout_s: float | None = None
     memory_bytes: int | None = None
     output_limit_bytes: int = 2 << 20
+    undo_folder: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     rehearsal: Rehearsal | None = None
 
