@@ -53,6 +53,7 @@ CHECKS: tuple[Callable[[Checked], Iterator[Diagnostic]], ...] = (
     randomness.global_draws,  # NB309
     randomness.unseeded_libraries,  # NB310
     reproducibility.object_hashes,  # NB311
+    portability.unseen_processes,  # NB322
     portability.cell_marks,  # NB501
     portability.shell_commands,  # NB502
     portability.installations,  # NB503
