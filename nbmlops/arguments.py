@@ -22,6 +22,7 @@ __all__ = [
     "add_notebook",
     "add_run",
     "add_status",
+    "add_verify",
     "add_why",
     "given_parameters",
     "open_session",
@@ -134,6 +135,14 @@ def add_status(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `status`."""
     add_notebook(parser)
     add_parameters(parser)
+    add_json(parser)
+
+
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `verify`."""
+    add_notebook(parser)
+    add_parameters(parser)
+    parser.add_argument("--stage", action="append", default=[], metavar="NAME", help="judge this stage; what it needs runs once; repeatable")
     add_json(parser)
 
 

@@ -17,7 +17,7 @@ from nbmlops.errors import StoreError
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 __all__ = ["LocalExecutor"]
@@ -37,12 +37,15 @@ class LocalExecutor:
         How many stages may run at once, from 1.
     preload : iterable of str
         Modules that the server imports before it forks: the pipeline's, none of them project-local.
+    environment : mapping of str to str, optional
+        Variables that win over those of this process, and over those that every stage process gets.
     """
 
-    def __init__(self, folder: Path, workers: int, preload: Iterable[str] = ()) -> None:
+    def __init__(self, folder: Path, workers: int, preload: Iterable[str] = (), environment: Mapping[str, str] | None = None) -> None:
         self._folder = folder
         self._workers = workers
         self._preload = sorted(set(preload))
+        self._variables = dict(environment or {})
         self._server: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._running: dict[str, StageTask] = {}
@@ -123,7 +126,7 @@ class LocalExecutor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=None,
-            env=_environment(self._workers, self._folder / "ipython"),
+            env={**_environment(self._workers, self._folder / "ipython"), **self._variables},
             start_new_session=True,  # Ctrl-C is the scheduler's to handle
         )
         theirs.close()

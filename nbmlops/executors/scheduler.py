@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, stage_finished
-from nbmlops.executors.tasks import make_task
+from nbmlops.executors.retraction import Retraction
+from nbmlops.executors.tasks import attempts_folder, make_task
 from nbmlops.executors.validity import given, read_others, still_valid
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
@@ -88,6 +89,10 @@ class Scheduler:
     _discarded: dict[str, int] = field(default_factory=dict)
     _reasons: dict[str, str] = field(default_factory=dict)
     _held: dict[str, tuple[_Attempt, StageOutcome]] = field(default_factory=dict)
+    _retraction: Retraction = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._retraction = Retraction(attempts_folder(self.store))
 
     def run(self, *, report: bool = True) -> Plan:
         """Run until nothing more can run; the results stand in `results`.
@@ -100,8 +105,12 @@ class Scheduler:
         plan = self.planner.plan(self.finished, report=report)
         while True:
             plan = self._settle(plan, report=report)
+            # what was taken over may be what tells that another result is of older values
+            if self._discard_outdated(plan):
+                plan = self.planner.plan(self.finished, report=report)
+                continue
             started = self._start_ready(plan)
-            if not self._running and not started and not self._waiting(plan):
+            if not self._running and not started and not self._waiting(plan) and not self._retraction.is_ending():
                 if not self._held:
                     break
                 self._resolve_held(idle=True)
@@ -114,6 +123,7 @@ class Scheduler:
             while self._discard_outdated(plan):
                 plan = self.planner.plan(self.finished, report=report)
         self._close(plan)
+        self._retraction.close()
         return plan
 
     def cancel(self) -> None:
@@ -184,7 +194,7 @@ class Scheduler:
 
     def _can_start(self, item: PlannedStage) -> bool:
         name = item.stage.name
-        if item.state != "stale" or name in self._running or name in self._held or name in self.results:
+        if item.state != "stale" or name in self._running or name in self._held or name in self.results or self._retraction.is_ending(name):
             return False
         # a refused stage has its record, but is offered to nobody
         return time.monotonic() >= self._not_before.get(name, 0.0) and all(other in self.finished for other in item.stage.upstream)
@@ -203,7 +213,8 @@ class Scheduler:
             remove_files(self.finished[writer], self.planner.surroundings, only=path)
         token = f"{self.run_id[:8]}-{uuid.uuid4().hex[:12]}"
         task = make_task(item, plan, self.finished, planner=self.planner, settings=self.settings, store=self.store, run_id=self.run_id, token=token)
-        task = replace(task, environment=dict(self.environment))
+        undo_folder = self._retraction.begin(name, token) if self._earlier_unsettled(name) else ""
+        task = replace(task, environment=dict(self.environment), undo_folder=undo_folder)
         self._reasons.setdefault(name, item.reason)
         self._running[name] = _Attempt(name, token, item, self._reasons[name], lock, item.stage)
         self.progress(name, self._reasons[name])
@@ -213,7 +224,8 @@ class Scheduler:
     def _conclude(self, outcome: StageOutcome) -> None:
         attempt = next((item for item in self._running.values() if item.token == outcome.attempt), None)
         if attempt is None:
-            return  # the late result of an attempt that was given up
+            self._retraction.ended(outcome.attempt)  # the late result of an attempt that was given up
+            return
         try:
             if outcome.status == "ran":
                 self._keep(attempt, outcome)
@@ -406,6 +418,7 @@ class Scheduler:
     def _repeat(self, attempt: _Attempt, why: str) -> None:
         """Let a stage run again: its attempt is out of date."""
         name = attempt.stage
+        self._retraction.undo(name)
         self._discarded[name] = self._discarded.get(name, 0) + 1
         self._reasons[name] = f"{attempt.reason}; again, because {why}" if ("; again" not in attempt.reason) else attempt.reason
         if self._discarded[name] > _MOST_ATTEMPTS_LEARNING:
@@ -420,6 +433,7 @@ class Scheduler:
             planned = plan.report if attempt.stage == REPORT else plan.stages.get(attempt.stage)
             if planned is None or planned.state == "unknown" or (planned.key is not None and given(planned) != given(attempt.planned)):
                 self.executor.cancel(attempt.token)
+                self._retraction.end(attempt.stage, attempt.token)
                 self._release(attempt)
                 self._repeat(attempt, "an input has changed meanwhile")
                 found = True
@@ -429,6 +443,7 @@ class Scheduler:
             if stage is not None and name != REPORT and not still_valid(stage, record, self.finished, self.planner):
                 del self.finished[name]
                 self.results.pop(name, None)
+                self._retraction.undo(name)
                 found = True
         return found
 

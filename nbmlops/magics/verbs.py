@@ -23,7 +23,7 @@ __all__ = ["StageMagics"]
 
 @magics_class
 class StageMagics(Magics):
-    """`%%mlstage`, `%mlrun`, `%mlgraph`, `%mlstatus`, `%mlwhy`, `%mlload`, `%mlcheck` and `%mlpipeline`."""
+    """`%%mlstage`, `%mlrun`, `%mlgraph`, `%mlstatus`, `%mlwhy`, `%mlverify`, `%mlload`, `%mlcheck` and `%mlpipeline`."""
 
     def __init__(self, shell: InteractiveShell, hooks: Hooks) -> None:
         super().__init__(shell)
@@ -167,6 +167,27 @@ class StageMagics(Magics):
         else:
             lines = self._hooks.session.why(options.stage)
         self._print("\n".join(lines))
+
+    @line_magic
+    def mlverify(self, line: str) -> Any:  # noqa: ANN401 - the result, for the user to ask
+        """Run every stage of the notebook's file twice, the second time under other conditions, and name what differs.
+
+        ::
+
+            %mlverify [NOTEBOOK] [-p NAME VALUE] [-f FILE.yaml] [--stage NAME]
+
+        Folder, time zone, locale, hash seed, date and number of threads are others the second time. It works in copies of the project.
+        Save the notebook first: the file is what runs.
+
+        Example: ``%mlverify --stage train``
+        """
+        from nbmlops.arguments import add_verify, given_parameters  # noqa: PLC0415
+        from nbmlops.views.verdicts import verify_html, verify_text  # noqa: PLC0415
+
+        options = self._parse("mlverify", line, add_verify, notebook=True)
+        found = self._open(options).verify(given_parameters(options), stages=options.stage)
+        self._show(verify_text(found), verify_html(found))
+        return None if found.same and line.rstrip().endswith(";") else found
 
     @line_magic
     def mlload(self, line: str) -> None:

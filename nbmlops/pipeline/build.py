@@ -7,7 +7,7 @@ import glob
 import hashlib
 import json
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,13 @@ from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.dataflow.stars import Stars
 from nbmlops.notebook.directive import Directive
-from nbmlops.notebook.kale import speaks_kale
 from nbmlops.notebook.roles import Role, RoledCell, assign_roles
-from nbmlops.pipeline.between import changed_between, held_names
-from nbmlops.pipeline.checks import Findings, check_build, check_document
+from nbmlops.pipeline.between import held_names
+from nbmlops.pipeline.checks import Checked, Sites, diagnose, find_sites
 from nbmlops.pipeline.effects import ALL_NAMES, NO_EFFECTS, Effects
 from nbmlops.pipeline.files import literal_values, with_file_edges
-from nbmlops.pipeline.kale import KaleOrder, differing_values, kale_order
-from nbmlops.pipeline.model import Diagnostic, Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
+from nbmlops.pipeline.kale import KaleOrder, kale_order
+from nbmlops.pipeline.model import Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
 from nbmlops.pipeline.setup import Statement, postpones_annotations, read_parameters, statements, without_annotations
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ class Source:
     pieces: tuple[Piece, ...]
     parameters: Mapping[str, Parameter]
     stages: Mapping[str, tuple[RoledCell, ...]]
+    sites: tuple[Sites, ...] = ()
     codes: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     order: KaleOrder | None = None
 
@@ -81,12 +81,15 @@ def read_source(document: Document) -> Source:
         elif roled.role is Role.REPORT:
             pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, stars, postponed=postponed)))
     order = kale_order(pieces)
+    if order is not None:
+        pieces = [pieces[position] for position in order.positions]
     return Source(
         document=document,
         cells=cells,
-        pieces=tuple(pieces[position] for position in order.positions) if order else tuple(pieces),
+        pieces=tuple(pieces),
         parameters=read_parameters(cells),
         stages={name: tuple(members) for name, members in stages.items()},
+        sites=find_sites(cells, pieces),
         codes={name: _code(members) for name, members in stages.items()},
         order=order,
     )
@@ -119,8 +122,6 @@ def build(
     setup = tuple(linked.setup_statement(position) for position in linked.setup_positions)
     stages = with_file_edges({name: linked.stage(name) for name in source.stages}, linked.effects, linked.runs)
     reports = tuple(linked.report(position) for position, piece in enumerate(source.pieces) if piece.role is Role.REPORT)
-    findings = Findings()
-    check_document(findings, source.document, source.cells)
     pipeline = Pipeline(
         stages=stages,
         parameters=source.parameters,
@@ -128,23 +129,20 @@ def build(
         setup_steps=linked.setup_steps(),
         reports=reports,
     )
-    check_build(findings, pipeline, source.cells, linked.unit_links, source.pieces, linked.effects)
-    for diagnostic in (*changed_between(source.pieces, linked.unit_links), *_kale_findings(source, linked.unit_links, stages)):
-        findings.add(diagnostic)
-    return Pipeline(
-        stages=stages,
-        parameters=source.parameters,
-        setup=setup,
-        setup_steps=pipeline.setup_steps,
-        reports=reports,
-        diagnostics=findings.sorted(),
+    checked = Checked(
+        document=source.document,
+        cells=source.cells,
+        pieces=source.pieces,
+        links=linked.unit_links,
+        pipeline=pipeline,
+        effects=linked.effects,
+        sites=source.sites,
+        constants=linked.literals,
+        own_functions=linked.own_functions,
+        parameters=parameters or {},
+        conflicts=source.order.conflicts if source.order else (),
     )
-
-
-def _kale_findings(source: Source, links: tuple[UnitLinks, ...], stages: Mapping[str, Stage]) -> tuple[Diagnostic, ...]:
-    if not speaks_kale(source.document):
-        return ()
-    return (*(source.order.conflicts if source.order else ()), *differing_values(source.pieces, links, stages))
+    return replace(pipeline, diagnostics=diagnose(checked))
 
 
 class _Linked:
@@ -155,6 +153,7 @@ class _Linked:
         self.effects = effects
         self.runs = runs
         self.literals = literal_values(source.pieces, parameters)
+        self._bound = {(piece.stage, name) for piece in source.pieces if piece.stage for name in piece.flow.binds}
         self.own_functions = frozenset(name for piece in source.pieces for name in piece.flow.binds if name not in piece.flow.imports)
         self.units = [self._unit(position, piece) for position, piece in enumerate(source.pieces)]
         self.unit_links: tuple[UnitLinks, ...] = link(self.units)
@@ -352,9 +351,9 @@ class _Linked:
     def _how(self, item: Link, reader: str | None, provider: str | None = None) -> str:
         """Say how a read was found, and what is known of it from running only."""
         parts = [item.how + self._seen(reader) if item.how == "learnt" else item.how]
-        if reader is not None and item.how == "name" and item.name in self.effects.get(reader, NO_EFFECTS).mutated:
+        if item.how == "name" and item.name in self._taught(reader, item.name).mutated:
             parts.append(f"changed in place here{self._seen(reader)}")
-        taught = self.effects.get(provider, NO_EFFECTS) if provider is not None else NO_EFFECTS
+        taught = self._taught(provider, item.name)
         links = self.unit_links[item.provider] if item.provider is not None else None
         if item.name in taught.mutated:
             parts.append(f"changed in place by {provider}{self._seen(provider)}")
@@ -365,6 +364,10 @@ class _Linked:
             others = ", ".join(name for name in mates if name != item.name)
             parts.append(f"shares state with {others} of {provider}{self._seen(provider)}" if others else f"changed in place by {provider}")
         return "; ".join(parts)
+
+    def _taught(self, stage: str | None, name: str) -> Effects:
+        """Return what running a stage has taught of a name; nothing where its code binds the name anyway."""
+        return NO_EFFECTS if stage is None or (stage, name) in self._bound else self.effects.get(stage, NO_EFFECTS)
 
     def _seen(self, stage: str | None) -> str:
         run = self.runs.get(stage or "")

@@ -32,8 +32,8 @@ def noticed_evaluation(namespace: Mapping[str, Any]) -> Iterator[None]:
         Only code whose globals these are is looked at.
     """
     plain = {"eval": builtins.eval, "exec": builtins.exec}
-    builtins.eval = _noticing(namespace, plain["eval"], "eval")  # type: ignore[assignment]
-    builtins.exec = _noticing(namespace, plain["exec"], "exec")  # type: ignore[assignment]
+    builtins.eval = _noticing(namespace, plain["eval"], "eval")
+    builtins.exec = _noticing(namespace, plain["exec"], "exec")
     try:
         yield
     finally:
@@ -62,8 +62,10 @@ def _noticing(namespace: Mapping[str, Any], run: Callable[..., Any], mode: str) 
 def _compiled(source: Any, mode: str, caller: FrameType) -> CodeType:  # noqa: ANN401 - text, bytes, code, or what is none of them
     if isinstance(source, CodeType):
         return source
-    if mode == "eval" and isinstance(source, (str, bytes)):
-        source = source.lstrip(" \t" if isinstance(source, str) else b" \t")
+    if mode == "eval" and isinstance(source, str):
+        source = source.lstrip(" \t")
+    elif mode == "eval" and isinstance(source, bytes):
+        source = source.lstrip(b" \t")
     code = compile(source, "<string>", mode, flags=caller.f_code.co_flags & _FUTURES, dont_inherit=True)
     assert isinstance(code, CodeType)  # noqa: S101 - no flag asks for a tree
     return code

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.environment import file_digest, local_module_path, path_digest
 from nbmlops.runner.fileevents import FILE_EVENTS, note_event, watching_lookups
+from nbmlops.runner.undo import Undo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,9 @@ class Observation:
         Paths and patterns that it may write, relative to the folder: what a native writer does to them shows in no call.
     """
 
-    def __init__(self, folder: Path, project_root: Path, private: tuple[str, ...] = (), foreseen: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, project_root: Path, private: tuple[str, ...] = (), foreseen: tuple[str, ...] = (), undo_folder: Path | None = None
+    ) -> None:
         self._folder = folder
         self._root = project_root
         self._private = (*(str(Path(item).resolve()) + os.sep for item in private), *_SYSTEM)
@@ -82,6 +85,7 @@ class Observation:
         self.in_setup = False
         self._hidden = str(Path.home()) + os.sep + "."
         self._foreseen = foreseen
+        self._undo = Undo(undo_folder) if undo_folder is not None else None
         self._stamps = self._stamp()
 
     def opened(self, path: str, mode: str | None, flags: int, frame: FrameType | None = None) -> None:
@@ -97,6 +101,7 @@ class Observation:
             if (self._folder / name).is_dir():
                 self._digests.setdefault(name, file_digest(self._folder / name))  # before the stage puts something into it
         if writes:
+            self._keep_for_undo(path)
             if name in self._read and name not in self._digests:
                 self._digests[name] = file_digest(self._folder / name)  # before it changes under our hands
             if name not in self._written and not (self._folder / name).exists():
@@ -120,12 +125,16 @@ class Observation:
         """Note that a folder is about to be made."""
         name = self._interesting(path)
         if name is not None and not (self._folder / name).exists():
+            self._keep_for_undo(path)
             self._made.setdefault(name)
 
     def removed(self, path: str) -> None:
         """Note that a file or folder is about to be removed: one that the stage has not made itself was there before."""
         name = self._interesting(path)
-        if name is None or name in self._made:
+        if name is None:
+            return
+        self._keep_for_undo(path)
+        if name in self._made:
             return
         name = f"{name}/" if (self._folder / name).is_dir() else name
         if name not in self._written:
@@ -133,6 +142,10 @@ class Observation:
             digest = self._digests.setdefault(name, path_digest(self._folder, name))
             if digest is not None:
                 self._removed[name] = digest
+
+    def _keep_for_undo(self, path: str) -> None:
+        if self._undo is not None:
+            self._undo.keep(path)
 
     def lists(self, frame: FrameType | None) -> bool:
         """Tell whether a folder is listed for the notebook's or the project's code: imports list the folders of `sys.path`."""

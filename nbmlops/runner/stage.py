@@ -21,6 +21,7 @@ from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
 from nbmlops.runner.randomness import random_states
 from nbmlops.runner.redaction import Redactor, secret_values
+from nbmlops.runner.rehearsal import rehearse
 from nbmlops.runner.seeding import seed_random, seed_when_imported, untouched_since
 from nbmlops.runner.sharing import holders, refuse_changed, sharing
 from nbmlops.runner.shell import StageShell, make_shell, run_cell
@@ -58,6 +59,7 @@ class _Run:
     before: dict[str, str | None] = field(default_factory=dict)
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)
     withheld: dict[str, tuple[Any, str | None]] = field(default_factory=dict)
+    starred: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     failed_cell: int | None = None
 
@@ -83,6 +85,8 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
     os.chdir(folder)
     os.environ.update(task.environment)
     sys.path.insert(0, str(folder))
+    if task.rehearsal is not None:
+        rehearse(task.rehearsal)
     redactor = Redactor(secret_values(task.parameters, os.environ, task.secrets))
     store = Store(task.store, settings=load_settings(folder, store=task.store))
     recorder = OutputRecorder(
@@ -104,7 +108,9 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         namespace=namespace,
         recorder=recorder,
         context=context,
-        observation=Observation(folder, Path(task.project_root), (str(store.local_path("")),), task.files_written),
+        observation=Observation(
+            folder, Path(task.project_root), (str(store.local_path("")),), task.files_written, Path(task.undo_folder) if task.undo_folder else None
+        ),
         left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
     )
     with ExitStack() as stack:
@@ -149,6 +155,10 @@ def _prepare(run: _Run) -> None:
     task = run.task
     run.namespace.withhold(set(task.setup_names) - set(task.expected))
     watched = {name: value for name, value in run.namespace.withheld.items() if name in task.later}
+    # what a star import of setup binds is known by name to nobody, and not bound by the stage either
+    run.starred = {
+        name: run.namespace[name] for name in {*task.later, *task.elsewhere} - {*task.setup_names} if dict.__contains__(run.namespace, name)
+    }
     run.withheld = {name: (value, state_fingerprint(value, run.context)) for name, value in watched.items()}
     # setup that seeds for itself (np.random.seed(0)) keeps its state
     seed_random(derive_seed(task.seed, task.draw), only=untouched_since(_setup_seed(task)))
@@ -331,7 +341,8 @@ def _unforeseen(run: _Run) -> tuple[str, ...]:
     """Return the names read later that the stage has bound though reading it did not tell (``exec``)."""
     task = run.task
     foreseen = {*task.binds, *task.setup_names, *run.loaded}
-    found = {name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace}
+    bound = {name for name in {*task.later, *task.elsewhere} - foreseen if name in run.namespace}
+    found = {name for name in bound if name not in run.starred or run.namespace[name] is not run.starred[name]}
     # a name of setup that it was not known to use: it has bound it anew without looking, or changed what it found
     return tuple(sorted(found | {name for name, item in run.withheld.items() if name not in run.loaded and _is_replaced(run, name, item)}))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Step
+from nbmlops.runner.rehearsal import Rehearsal
 from nbmlops.store.records import Artifact
 
 if TYPE_CHECKING:
@@ -59,8 +60,12 @@ class StageTask:
         What the stage's own random state is derived from, beside the seed: its code's digest.
     timeout_s, memory_bytes : float, int or None
     output_limit_bytes : int
+    undo_folder : str
+        Where files are kept before they are changed, if the attempt may turn out to be out of date; else empty.
     environment : mapping of str to str
         Variables added to the process's environment.
+    rehearsal : Rehearsal or None
+        What an execution for `verify` is made to see.
     """
 
     run_id: str
@@ -90,7 +95,9 @@ class StageTask:
     timeout_s: float | None = None
     memory_bytes: int | None = None
     output_limit_bytes: int = 2 << 20
+    undo_folder: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    rehearsal: Rehearsal | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as JSON data."""
@@ -99,6 +106,7 @@ class StageTask:
         data["inputs"] = [[position, artifact.to_json()] for position, artifact in self.inputs]
         data["parameters"] = dict(self.parameters)
         data["environment"] = dict(self.environment)
+        data["rehearsal"] = asdict(self.rehearsal) if self.rehearsal else None
         return data
 
     @classmethod
@@ -107,6 +115,7 @@ class StageTask:
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
         values["steps"] = tuple(Step(**{**step, "guards": tuple(step.get("guards", ()))}) for step in data["steps"])
         values["inputs"] = tuple((position, Artifact.from_json(artifact)) for position, artifact in data["inputs"])
+        values["rehearsal"] = Rehearsal(**data["rehearsal"]) if data.get("rehearsal") else None
         return cls(**values)
 
 

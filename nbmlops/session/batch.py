@@ -23,6 +23,7 @@ from nbmlops.store.store import Store
 
 if TYPE_CHECKING:
     from nbmlops.pipeline.model import Diagnostic, Pipeline
+    from nbmlops.session.verdict import VerifyResult
     from nbmlops.store.records import RunRecord
 
 __all__ = ["Session", "open_notebook"]
@@ -192,6 +193,32 @@ class Session:
         return Execution(self, planner, target).run(
             workers=workers or self.settings.worker_count, executor=executor, track=track, fail_fast=fail_fast, progress=progress
         )
+
+    def verify(self, parameters: Mapping[str, Any] | None = None, *, stages: Iterable[str] = (), progress: Progress = _silent) -> VerifyResult:
+        """Run every stage twice, the second time under other conditions, and compare what comes out.
+
+        Both executions of a stage start from the same inputs, in copies of the project and with a store of their own. What a stage does
+        beyond the project (databases, services, absolute paths elsewhere), it does for real.
+
+        Parameters
+        ----------
+        parameters : mapping of str to object, optional
+            Values that override the parameters cell's.
+        stages : iterable of str
+            Judge these; by default all.
+        progress : callable
+            Gets a stage's name and what is done with it now.
+
+        Raises
+        ------
+        NotebookError
+            If the notebook has errors; nothing has run.
+        UsageError
+            If it has no stages, or an option cannot be meant.
+        """
+        from nbmlops.session.verify import verify  # noqa: PLC0415 - only where something runs
+
+        return verify(self, parameters or {}, stages, progress)
 
     def _target(self, output: Path | str | None) -> Path | None:
         if output is None:

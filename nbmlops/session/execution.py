@@ -28,9 +28,10 @@ from nbmlops.store.records import RunRecord
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nbmlops.pipeline.model import Pipeline
     from nbmlops.session.batch import Session
 
-__all__ = ["Execution", "notebook_of"]
+__all__ = ["Execution", "notebook_of", "preloads"]
 
 Progress = Callable[[str, str], None]
 _INTERRUPTED_WAIT_S = 2.0
@@ -89,23 +90,14 @@ class Execution:
 
         pipeline = self._planner.pipeline
         sources = [step.source for stage in pipeline.stages.values() for step in stage.steps]
-        if not wants_mlflow(self._modules(), sources):
+        if not wants_mlflow(_modules(pipeline), sources):
             return {}
         return mlflow_environment(self._tracking[0], self.run_id, self._session.settings.project_root)
 
-    def _modules(self) -> set[str]:
-        """Return the dotted names of what the notebook imports."""
-        pipeline = self._planner.pipeline
-        used = {module for stage in pipeline.stages.values() for module in stage.modules}
-        return used | {module for statement in pipeline.setup for module in statement.modules}
-
     def _executor(self, name: str, workers: int) -> Executor:
-        pipeline = self._planner.pipeline
-        local = LocalModules(self._session.folder, self._session.settings.project_root)
-        foreign = local.fingerprints(self._modules())[1]
-        steps = tuple(step for stage in pipeline.stages.values() for step in stage.steps) or pipeline.setup_steps
+        preload = preloads(self._planner.pipeline, self._session.folder, self._session.settings.project_root)
         kind: Any = EXECUTORS.get(name)
-        made: Executor = kind(attempts_folder(self._session.store), workers, preload_modules(steps, foreign))
+        made: Executor = kind(attempts_folder(self._session.store), workers, preload)
         return made
 
     def _open_tracking(self, *, track: bool) -> None:
@@ -130,7 +122,7 @@ class Execution:
     def _started(self) -> RunStarted:
         session, planner = self._session, self._planner
         pipeline = planner.pipeline
-        versions = session.surroundings.modules(self._modules(), ())[1]
+        versions = session.surroundings.modules(_modules(pipeline), ())[1]
         return RunStarted(
             run_id=self.run_id,
             time_s=self._started_s,
@@ -194,6 +186,19 @@ class Execution:
                 git_commit=git_tags(session.settings.project_root).get("git_commit"),
             )
         )
+
+
+def preloads(pipeline: Pipeline, folder: Path, project_root: Path) -> tuple[str, ...]:
+    """Return the modules that stage processes are forked with: what the notebook imports and is not the project's own."""
+    foreign = LocalModules(folder, project_root).fingerprints(_modules(pipeline))[1]
+    steps = tuple(step for stage in pipeline.stages.values() for step in stage.steps) or pipeline.setup_steps
+    return preload_modules(steps, foreign)
+
+
+def _modules(pipeline: Pipeline) -> set[str]:
+    """Return the dotted names of what the notebook imports."""
+    used = {module for stage in pipeline.stages.values() for module in stage.modules}
+    return used | {module for statement in pipeline.setup for module in statement.modules}
 
 
 def _report_trouble(report: StageResult | None) -> tuple[Diagnostic, ...]:

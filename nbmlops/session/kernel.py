@@ -191,7 +191,7 @@ class KernelSession:
         planner = self.planner()
         name = line.split(maxsplit=1)[0] if line.split() else ""
         cell = next((item.cell.index for item in planner.source.cells if item.cell.source == source), None)
-        problem = next((item for item in planner.pipeline.errors if item.cell == cell and item.code != "NB201"), None)
+        problem = next((item for item in planner.pipeline.errors if item.cell == cell and item.code not in {"NB201", "NB207"}), None)
         if problem is not None:
             raise NotebookError(problem.message, code=problem.code, fix=problem.fix)
         if name not in planner.pipeline.stages:

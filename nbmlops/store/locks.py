@@ -109,7 +109,7 @@ def _open(path: Path) -> int:
     except OSError as error:
         raise StoreError(
             f"the lock {path} cannot be opened: {error.strerror}",
-            code="NB805",
+            code="NB807",
             fix="make its folder writable, or choose another store",
         ) from error
     return descriptor

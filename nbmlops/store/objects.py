@@ -210,7 +210,7 @@ def split_path(path: str) -> list[str]:
     """
     parts = path.split("/")
     if any(part in {"", ".", ".."} or "\0" in part for part in parts):
-        raise StoreError(f"{path!r} is no path in the store", code="NB803", fix="names come from digests and ids only")
+        raise StoreError(f"{path!r} is no path in the store", code="NB808", fix="names come from digests and ids only")
     return parts
 
 

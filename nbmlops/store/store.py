@@ -184,7 +184,7 @@ class Store:
         a machine was cut off, and harmless, since both store the same.
         """
         if not is_name(key):
-            raise StoreError(f"{key!r} is no stage key", code="NB803", fix="names come from digests and ids only")
+            raise StoreError(f"{key!r} is no stage key", code="NB808", fix="names come from digests and ids only")
         if self._local is None:
             return hold_lease(self.blobs, f"leases/{key}.json", timeout_s=timeout_s, on_wait=on_wait)
         return file_lock(self.local_path(f"locks/stage-{key}.lock"), timeout_s=timeout_s, on_wait=on_wait)

@@ -140,7 +140,7 @@ class Delivery:
             with self.outbox.sending(name, timeout_s=_SENDING_WAIT_S):
                 sent = self._send_alone(name, run_id)
         except StoreError as error:
-            raise TrackerUnavailable(f"another process sends to {name}", code="NB902", fix="it sends this run too") from error
+            raise TrackerUnavailable(f"another process sends to {name}", code="NB904", fix="it sends this run too") from error
         self.outbox.settle(run_id, self.trackers)
         return sent
 

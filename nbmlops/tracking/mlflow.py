@@ -99,7 +99,7 @@ class MlflowTracker:
     def _deliver(self, client: MlflowClient, history: Sequence[Event], new: int, reference: Mapping[str, str]) -> dict[str, str]:
         started = history[0]
         if not isinstance(started, RunStarted):
-            raise NbmlopsError("a run's events begin without its start", code="NB903", fix="run `nbmlops store verify`")
+            raise NbmlopsError("a run's events begin without its start", code="NB906", fix="run `nbmlops store verify`")
         experiment = self._experiment(client, started.experiment)
         run = _known_run(client, reference) or _find_run(client, experiment, started.run_id)
         if run is None or run.info.run_id != reference.get("run_id"):

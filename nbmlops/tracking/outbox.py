@@ -246,7 +246,7 @@ class Outbox:
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise StoreError(f"{name!r} cannot name a file of the outbox", code="NB901", fix="use letters, digits, '.', '_' and '-'")
+        raise StoreError(f"{name!r} cannot name a file of the outbox", code="NB905", fix="use letters, digits, '.', '_' and '-'")
     return name
 
 

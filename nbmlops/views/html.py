@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.model import Pipeline
     from nbmlops.runner.results import RunResult
 
-__all__ = ["graph_html", "run_html"]
+__all__ = ["card", "graph_html", "html_list", "html_table", "run_html"]
 
 
 def graph_html(
@@ -38,9 +38,9 @@ def graph_html(
         Of each stage, by name.
     """
     if not pipeline.stages:
-        return _card("<p>no stages</p>" + _list(map(diagnostic_line, pipeline.diagnostics)))
-    table = _table(graph_table(pipeline, states or {}, reasons or {}))
-    return _card(_picture(pipeline, states or {}, {}) + table + _list(map(diagnostic_line, pipeline.diagnostics)))
+        return card("<p>no stages</p>" + html_list(map(diagnostic_line, pipeline.diagnostics)))
+    table = html_table(graph_table(pipeline, states or {}, reasons or {}))
+    return card(_picture(pipeline, states or {}, {}) + table + html_list(map(diagnostic_line, pipeline.diagnostics)))
 
 
 def run_html(result: RunResult, pipeline: Pipeline | None = None) -> str:
@@ -59,11 +59,12 @@ def run_html(result: RunResult, pipeline: Pipeline | None = None) -> str:
         picture = _picture(pipeline, {name: stage.status for name, stage in done.items()}, seconds)
     metrics = [f"{cut(name, 48)} {human_value(value)}" for name, value in result.metrics.items()]
     said = f"<p>metrics: {escape(', '.join(metrics))}</p>" if metrics else ""
-    notes = [*error_lines(result), *map(diagnostic_line, result.diagnostics)]
-    return _card(f"<p>{escape(headline(result))}</p>{picture}{_table(run_table(result))}{_list(notes)}{said}")
+    notes = [*error_lines(result), *(diagnostic_line(item) for item in result.diagnostics if item.severity != "info")]
+    return card(f"<p>{escape(headline(result))}</p>{picture}{html_table(run_table(result))}{html_list(notes)}{said}")
 
 
-def _card(body: str) -> str:
+def card(body: str) -> str:
+    """Return what stands around every card."""
     return f'<div class="nbmlops-card">{body}</div>'
 
 
@@ -74,7 +75,8 @@ def _picture(pipeline: Pipeline, states: Mapping[str, str], seconds: Mapping[str
     return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}" style="max-width:100%">'
 
 
-def _table(table: Table) -> str:
+def html_table(table: Table) -> str:
+    """Return a table, everything in it escaped."""
     head = "".join(f"<th{_side(table, number)}>{escape(cell)}</th>" for number, cell in enumerate(table.header))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(_row(table, row) for row in table.rows)}</tbody></table>"
 
@@ -91,6 +93,7 @@ def _side(table: Table, column: int) -> str:
     return f' style="text-align:{"right" if column in table.numbers else "left"}"'
 
 
-def _list(lines: Iterable[str]) -> str:
+def html_list(lines: Iterable[str]) -> str:
+    """Return a list of escaped lines; nothing for none."""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f"<ul>{items}</ul>" if items else ""

@@ -49,9 +49,11 @@ def stage_line(result: StageResult, remarks: tuple[str, ...] = ()) -> str:
 
 
 def error_text(error: StageError) -> str:
-    """Return an error in one line: its type, its message and the cell that raised it."""
-    message = cut(error.message, _MESSAGE)
-    text = f"{cut(error.type, 60)}: {message}" if message else cut(error.type, 60)
+    """Return an error in one line: its type or code, its message and the cell that raised it."""
+    message, kind = cut(error.message, _MESSAGE), cut(error.type, 60)
+    text = f"{kind}: {message}" if message else kind
+    if error.code is not None and message.startswith(f"{error.code}: "):
+        text = message  # a message of ours needs no name of a class
     return f"{text} (cell {error.cell})" if error.cell is not None else text
 
 

@@ -23,6 +23,7 @@ __all__ = ["diagnostic_line", "diagnostics_text", "error_lines", "graph_text", "
 
 _NAME, _REASON, _SENTENCE = 48, 120, 600
 _NO_STAGES = "no stages: put %%mlstage NAME on the first line of a cell, or the tag stage:NAME on it"
+_SEVERITIES = ("error", "warning", "info")
 _SHOWN = frozenset({"in", "out", "after", "file", "writes"})  # options that reads and writes already show
 
 
@@ -58,19 +59,22 @@ def run_text(result: RunResult) -> str:
     blocks = [[headline(result)], text_table(run_table(result)) if result.stages or result.report else []]
     blocks.append([f"✗ {line}" for line in error_lines(result)])
     blocks.append(_facts(result))
-    blocks.append([diagnostic_line(item) for item in result.diagnostics])
+    blocks.append([diagnostic_line(item) for item in result.diagnostics if item.severity != "info"])
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 def diagnostics_text(diagnostics: Iterable[Diagnostic], notebook: str) -> str:
-    """Return one line for each diagnostic, which names the notebook as `notebook`, and how many there are."""
+    """Return one line for each diagnostic, which names the notebook as `notebook`, errors first; and how many there are."""
     found = list(diagnostics)
     name = cut(notebook, 200)
     if not found:
         return f"{name}: nothing to report"
-    counts = Counter(item.severity for item in found)
-    summary = ", ".join(_count(counts[severity], severity) for severity in ("error", "warning", "info") if counts[severity])
-    return "\n".join([*(f"{name}: {diagnostic_line(item)}" for item in found), summary])
+    groups = [[item for item in found if item.severity == severity] for severity in _SEVERITIES]
+    summary = ", ".join(_count(len(group), group[0].severity) for group in groups if group)
+    if groups[0]:
+        summary += f": nothing runs until the {'error is' if len(groups[0]) == 1 else 'errors are'} mended"
+    blocks = [[f"{name}: {diagnostic_line(item)}" for item in group] for group in groups if group]
+    return "\n\n".join("\n".join(block) for block in [*blocks, [summary]])
 
 
 def headline(result: RunResult) -> str:

@@ -145,17 +145,26 @@ def test_blocks_below_a_step_run_before_it(project: Project) -> None:
 
 
 def test_class_of_a_block_below_the_steps_comes_back(project: Project) -> None:
-    """An instance that one step makes is one for the next, although the class stands below both."""
+    """An instance that one step makes is one for the next, although the class stands below the first."""
     project.write(
         [
             cell("p = Point(3)", "step:one"),
-            cell("print(type(p) is Point, p.x)", "step:two", "prev:one"),
             cell("class Point:\n    def __init__(self, x):\n        self.x = x", "functions"),
+            cell("print(type(p) is Point, p.x)", "step:two", "prev:one"),
         ]
     )
     done = project.run("out.ipynb")
     assert done.code == 0, done.err
-    assert printed_in(project.folder / "out.ipynb")[1] == "True 3\n"
+    assert printed_in(project.folder / "out.ipynb")[2] == "True 3\n"
+
+
+def test_hidden_read_of_a_block_below_is_part_of_the_key(project: Project) -> None:
+    """What only running shows is seen of a cell further down too."""
+    step = cell("x = math.floor(2.5) * eval('sca' + 'le')\nprint(x)", "step:a")
+    for scale in (2, 3):
+        project.write([step, cell(f"import math\nscale = {scale}", "functions")])
+        assert project.run("out.ipynb").code == 0
+        assert printed_in(project.folder / "out.ipynb")[0] == f"{2 * scale}\n"
 
 
 def test_block_below_that_redefines_what_a_step_uses_is_told(project: Project) -> None:

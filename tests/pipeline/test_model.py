@@ -96,6 +96,8 @@ LEARNT = [
     ("changed", {"b": Effects(mutated=("x",))}, "c", "x", ("b", "name; changed in place by b, seen in run 1a2b3c4d")),
     ("changed here", {"b": Effects(mutated=("x",))}, "b", "x", ("a", "name; changed in place here, seen in run 1a2b3c4d")),
     ("bound", {"b": Effects(writes=("x",))}, "c", "x", ("b", "name; bound by b, seen in run 1a2b3c4d")),
+    ("changed by the reader", {"c": Effects(mutated=("v",))}, "c", "v", ("b", "name; changed in place here, seen when it ran")),
+    ("replaced", {"b": Effects(mutated=("v",))}, "c", "v", ("b", "name")),
     ("read", {"c": Effects(reads=("w",))}, "c", "w", ("a", "learnt, seen when it ran")),
     ("alias", {"b": Effects(aliases=(("v", "x"),))}, "c", "x", ("b", "name; shares state with v of b, seen in run 1a2b3c4d")),
 ]

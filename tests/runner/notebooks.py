@@ -30,7 +30,10 @@ _SETUP = (
     "count = #\ndef up():\n    global count\n    count += 1\n    return count", "seen = []", "name = 'o'",
 
 
-    "class Box:\n    kind = #\n    def __init__(self):\n        self.t = K\n    def add(self, v):\n        self.t += v\n        seen.append(v)",
+    (
+        "class Box:\n    kind = #\n    def __init__(self):\n        self.total = K\n"
+        "    def add(self, v):\n        self.total += v\n        seen.append(v)"
+    ),
 )  # fmt: skip
 _FIRST = (
     "K = 2\nseen = []\nname = 'o'\ncount = 0\ndef f(v):\n    v.append(K)\ndef g(v):\n    return v + 1\ndef h():\n    return n\n"

@@ -12,7 +12,7 @@ import shutil
 import warnings
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nbmlops.errors import NbmlopsError
@@ -68,6 +68,8 @@ def piped(notebook: Notebook, bench: Bench, only: frozenset[str] | None = None) 
 
 @_LIMITS
 @given(st.integers(0, 2**32))
+@example(1029).via("reads in a string what it binds below")
+@example(2039).via("a result of older values, outdated by one that is taken over last")
 def test_pipeline_equals_straight_execution(server: LocalExecutor, cache: Path, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     """Random notebooks, run, edited and run again in one store: the value is right, or the run is refused with a code."""
     chance = random.Random(seed)
@@ -92,7 +94,7 @@ def _compare(notebook: Notebook, bench: Bench, folder: Path) -> None:
             shutil.copy(bench.folder / name, folder / name)
     wanted = straight(notebook, folder)
     found, reasons = piped(notebook, bench)
-    told = "\n----\n".join([str(reasons), *notebook.code[2:]])
+    told = "\n----\n".join([f"{reasons}\ngot    {found}\nwanted {wanted}", *notebook.code[2:]])
     if found is None and wanted is not None:
         assert any(re.search(r"\bNB\d{3}\b", reason) for reason in reasons), told
     else:

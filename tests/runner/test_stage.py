@@ -153,6 +153,14 @@ def test_code_may_be_indented_or_pasted(bench: Bench, code: str) -> None:
     assert bench.value(done, "a", "y") == 2
 
 
+def test_names_of_a_star_import_in_setup_are_no_outputs(bench: Bench) -> None:
+    """Reading cannot list them: the stage has not bound them, unless it binds one anew."""
+    bench.write("stars.py", "made = {}\nfor name in ('one', 'two'):\n    globals()[name] = name")
+    cells = ("from stars import *", "%%mlstage a\nx = one", cell("z = one, two", "setup"), "%%mlstage b\ny = z, x")
+    assert bench.effects(*cells, stage="a").writes == ()
+    assert bench.statuses(*cells) == {"a": "reused", "b": "reused"}
+
+
 def test_magic_may_do_without_its_sign(bench: Bench) -> None:
     """In a cell of one line, unless a variable has that name."""
     cells = ("%%mlstage a\npwd", "%%mlstage b\nhistory = [1]", "%%mlstage c\nhistory")

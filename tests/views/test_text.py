@@ -145,13 +145,22 @@ def test_run_shows_the_report_cells(run: RunResult) -> None:
 
 
 def test_diagnostics_name_notebook_cell_and_fix() -> None:
-    """Each diagnostic is one line that stands alone; the last line counts."""
-    text = diagnostics_text([TROUBLE, replace(TROUBLE, severity="warning", cell=None, line=None)], "nb.ipynb")
+    """Each diagnostic is one line that stands alone, errors first; the last line counts."""
+    text = diagnostics_text([replace(TROUBLE, severity="warning", cell=None, line=None), TROUBLE], "nb.ipynb")
     assert text.splitlines() == [
         "nb.ipynb: cell 7, line 2: error NB203: stage 'train' reads 'X'; define it",
+        "",
         "nb.ipynb: warning NB203: stage 'train' reads 'X'; define it",
-        "1 error, 1 warning",
+        "",
+        "1 error, 1 warning: nothing runs until the error is mended",
     ]
+
+
+def test_run_leaves_infos_to_check(run: RunResult) -> None:
+    """What is worth knowing is no trouble of this run."""
+    told = run_text(replace(run, diagnostics=(replace(TROUBLE, severity="warning"), replace(TROUBLE, severity="info", code="NB309"))))
+    assert "NB203" in told
+    assert "NB309" not in told
 
 
 def test_no_diagnostics_say_so() -> None:

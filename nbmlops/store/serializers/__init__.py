@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def encode(value: Any, context: Context) -> Encoded:  # noqa: ANN401 - any value
     raise AssertionError(_LAST)  # the last one answers or raises
 
 
-def decode(format: str, view: memoryview, context: Context) -> Any:  # noqa: A002, ANN401 - the record's word
+def decode(format: str, view: memoryview, context: Context, form: bytes = b"") -> Any:  # noqa: A002, ANN401 - the record's word
     """Return the value that `view` holds.
 
     Parameters
@@ -53,6 +54,8 @@ def decode(format: str, view: memoryview, context: Context) -> Any:  # noqa: A00
         The object's bytes, verified by the caller. Where it is writable the value is built on it, so it must be private.
     context : Context
         The loading namespace.
+    form : bytes
+        What `encode` said beside the bytes.
 
     Raises
     ------
@@ -69,13 +72,13 @@ def decode(format: str, view: memoryview, context: Context) -> Any:  # noqa: A00
             fix="name the store in the setting trusted_stores, or seal it with NBMLOPS_STORE_KEY",
         )
     try:
-        return serializer.decode(memoryview(view), context)
+        return serializer.decode(memoryview(view), replace(context, form=form) if form else context)
     except NbmlopsError:
         raise
     except Exception as error:
         raise StoreError(
             f"an artifact of format {format!r} cannot be read: {type(error).__name__}: {error}",
-            code="NB812",
+            code="NB813",
             fix="run again with --force, or install what it names",
         ) from error
 

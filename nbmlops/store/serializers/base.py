@@ -31,6 +31,8 @@ class Context:
         Folders whose modules belong to the project, installed packages below them excepted.
     trusted : bool
         Whether formats that run code when read may be decoded.
+    form : bytes
+        Of the artifact that is decoded: see `Encoded`.
     classes : dict of str to type
         The classes made by earlier loads, by name and content. Filled by loading.
     """
@@ -39,6 +41,7 @@ class Context:
     by_reference: frozenset[str] = frozenset()
     local_roots: tuple[Path, ...] = ()
     trusted: bool = False
+    form: bytes = b""
     classes: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -56,6 +59,9 @@ class Encoded:
         What code the value needs, sorted: ``"name:clean"`` a definition of the notebook by reference,
         ``"code:clean:<hash>"`` one kept by value, ``"module:helpers"`` a module of the project,
         ``"dist:scikit-learn"`` an installed distribution.
+    form : bytes
+        What equal values need not have in common and a program can still see: the order in which sets are iterated. The bytes leave it
+        out, so that equal values have equal ones; decoding with it gives the value in its very form.
     type : str
         The type's public name, such as ``"pandas.DataFrame"``.
     summary : str
@@ -65,6 +71,7 @@ class Encoded:
     format: str
     buffers: tuple[bytes | memoryview, ...]
     refers: tuple[str, ...] = ()
+    form: bytes = b""
     type: str
     summary: str
 

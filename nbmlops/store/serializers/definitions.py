@@ -48,11 +48,14 @@ class Loader:
         The loading namespace.
     class_key : callable
         Gives the content key of a live class.
+    forms : object
+        How sets are filled.
     """
 
-    def __init__(self, context: Context, class_key: Callable[[type], str]) -> None:
+    def __init__(self, context: Context, class_key: Callable[[type], str], forms: Any) -> None:  # noqa: ANN401 - canonical.SetForms
         self.context = context
         self.class_key = class_key
+        self.forms = forms
         self.fresh: set[str] = set()
 
     def live_class(self, key: str) -> Any:  # noqa: ANN401

@@ -21,7 +21,7 @@ import cloudpickle  # noqa: TID253 - this module is imported when something is p
 
 from nbmlops.errors import NotStorable
 from nbmlops.store.serializers.base import Encoded, private, summarise, type_name
-from nbmlops.store.serializers.canonical import Canonical
+from nbmlops.store.serializers.canonical import Canonical, SetForms
 from nbmlops.store.serializers.definitions import LOADER, Definitions, Loader
 from nbmlops.store.serializers.references import References
 from nbmlops.store.serializers.refusals import is_refused, not_storable
@@ -76,6 +76,7 @@ class PickleSerializer:
                 format=self.format,
                 buffers=_pack(last.stream.getvalue(), [buffer.raw() for buffer in last.buffers]),
                 refers=last.references.sorted(),
+                form=last.form,
                 type=type_name(value),
                 summary=summarise(value),
             )
@@ -86,7 +87,7 @@ class PickleSerializer:
     def decode(self, view: memoryview, context: Context) -> Any:  # noqa: ANN401
         """Unpickle, with the buffers left where they are. Runs what the pickle names: the caller has checked the trust."""
         data, buffers = _unpack(private(view))
-        loader = Loader(context, lambda kind: _class_key(kind, context))
+        loader = Loader(context, lambda kind: _class_key(kind, context), SetForms(context.form))
         try:
             return _Unpickler(io.BytesIO(data), loader, buffers).load()
         except BaseException:
@@ -147,6 +148,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise not_storable(self._value, self._last, _reason(error)) from error
         except Exception as error:
             raise not_storable(self._value, self._last, _reason(error)) from error
+
+    @property
+    def form(self) -> bytes:
+        """What the bytes leave out: in which order sets are iterated."""
+        return self._canonical.forms.to_bytes()
 
     def release(self) -> None:
         """Let go of the value: a pickler is part of a cycle, and its memo would keep large values until the next collection."""

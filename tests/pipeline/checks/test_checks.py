@@ -42,7 +42,7 @@ CLEAN = [
     ("redefinition", ["%%mlstage a\nx = 1", "%%mlstage b\nx = x + 1", "%%mlstage c\ny = x"]),
     ("builtins and IPython's names", ["%%mlstage a\nx = len(str(__name__))\ndisplay(x)\nget_ipython()"]),
     ("process state in setup", [cell("import os\nos.environ['A'] = '1'", "setup"), "%%mlstage a\nx = 1"]),
-    ("dynamic code with --in and --out", ["%%mlstage a --in '' --out x\nx = eval(input())"]),
+    ("dynamic code with --in and --out", [cell("text = ' 1'", "parameters"), "%%mlstage a --in '' --out x\nx = eval(text)"]),
     ("one stage of two cells", [cell("x = 1", "stage:a"), cell("y = x", "stage:a")]),
 ]
 
