@@ -60,9 +60,10 @@ def left_behind_warnings(pipeline: Pipeline, effects: Mapping[str, Effects]) -> 
     """Yield what stages left behind that changes what a later cell shows, or that may do more and cannot be told."""
     for stage in pipeline.stages.values():
         for kind, subject, _, cell, later in _changes(stage, effects.get(stage.name, NO_EFFECTS), pipeline, effects):
-            if later and kind in _WARNINGS:
+            seeing = [unit for unit in later if kind != "cache" or _uses_name(subject, unit, pipeline)]
+            if seeing and kind in _WARNINGS:
                 code, message, fix = _WARNINGS[kind]
-                message = message.format(stage=stage.name, subject=named(kind, subject), later=later[0].label)
+                message = message.format(stage=stage.name, subject=named(kind, subject), later=seeing[0].label)
                 yield Diagnostic(code=code, severity="warning", message=message, fix=fix, cell=cell, stage=stage.name)
 
 
@@ -92,11 +93,15 @@ def _decides(kind: str, subject: str, unless: Sequence[str], unit: _Unit, pipeli
         imported = modules_of(unit.part, unit.effects)
         return subject.partition(" ")[0] in imported and not imported.intersection(unless)
     if kind == "definition":
-        return any(subject in pipeline.setup[position].names for position in unit.part.setup)
+        return _uses_name(subject, unit, pipeline)
     if kind == "variable":
         static = {*getattr(unit.part, "environment", ()), *(name for position in unit.part.setup for name in pipeline.setup[position].environment)}
         return subject in static or subject in unit.effects.environment
     return kind == "process" and not unit.reports
+
+
+def _uses_name(name: str, unit: _Unit, pipeline: Pipeline) -> bool:
+    return any(name == read.name for read in unit.part.reads) or any(name in pipeline.setup[position].names for position in unit.part.setup)
 
 
 def _error(kind: str, subject: str, doer: Stage, cell: int, reader: str) -> Diagnostic:
@@ -130,6 +135,11 @@ _WARNINGS = {
     "process": _SHOWN,
     "shown": _SHOWN,
     "variable": _SHOWN,
+    "cache": (
+        "NB323",
+        "stage {stage!r} calls {subject}, which keeps what it returns; {later} gets a value of its own, without what was changed in this one",
+        "leave what it returns as it is, or copy it: each stage has a cache of its own",
+    ),
     "opaque": (
         "NB321",
         "stage {stage!r} uses {subject}, whose state cannot be compared; if the stage changes it, {later} does not see that",

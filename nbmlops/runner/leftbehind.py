@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.notebook.code import parse_code
+from nbmlops.runner.caches import calls, keeps_state
 from nbmlops.runner.modulestate import ModuleStates
 from nbmlops.runner.processstate import ProcessState
 
@@ -48,12 +49,16 @@ class LeftBehind:
         """Compare before and after the body, which is the stage's own cell of this number."""
         self._modules.begin()
         self._process.begin(self._namespace)
+        called = calls(self._namespace)
         try:
             yield
         finally:
             cell = str(ordinal)
             for path, name, *unless in self._modules.changes():
                 self._found["module", f"{path} {name}", cell, *unless] = None
+            for name, times in calls(self._namespace).items():
+                if times != called.get(name, 0) and keeps_state(self._namespace[name]):
+                    self._found["cache", name, cell] = None
             for subject in self._modules.opaque():
                 self._found["opaque", subject, cell] = None
             for kind, what in (*self._process.changes(self._namespace), *observation.environment_changes()):
