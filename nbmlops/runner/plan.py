@@ -308,7 +308,7 @@ class Planner:
             if record is not None:
                 lines = differences(dict(record.components), parts, self.pipeline.parameters)
                 if not lines and not record.reproducible and record.remarks:
-                    return (f"its result is not reproducible, {record.remarks[0]}",)
+                    return (f"an earlier result does not count, {record.remarks[0]}",)
                 if lines and (nearest is None or len(lines) < len(nearest)):
                     nearest = lines
         return tuple(nearest) if nearest else ("first run",)

@@ -74,9 +74,11 @@ class Examination:
     def _module_state(self) -> list[Finding]:
         known = self.planner.effects.get(self.stage.name, NO_EFFECTS)
         first = "restart the kernel, or reload the module"
+        patched = {attribute for _, attributes in self.session.at_start[1].values() for attribute in attributes}
         return [
             Finding(code="NB614", message=f"{what} was changed by {who}, which only this kernel knows", first=first, name=what)
             for what, who in self.session.live.seen_by(self.stage, self.planner, known).items()
+            if what.split("'")[1] not in patched  # that is told as such
         ]
 
     def _modules(self, parts: Components) -> list[Finding]:

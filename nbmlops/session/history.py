@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.flow import Flow
 from nbmlops.dataflow.scopes import analyse
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nbmlops.session.finding import Finding
     from nbmlops.store.records import Artifact
 
-__all__ = ["History", "StageRun"]
+__all__ = ["History", "StageRun", "names_bound"]
 
 _KEPT = 2000
 
@@ -96,8 +96,3 @@ def _flow(source: str) -> Flow:
 def names_bound(source: str) -> frozenset[str]:
     """Return the names that a cell binds."""
     return frozenset(_flow(source).binds)
-
-
-def shares(artifact: Artifact, inputs: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the inputs that an artifact is stored together with."""
-    return tuple(sorted(set(artifact.members) & set(inputs)))

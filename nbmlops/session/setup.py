@@ -128,7 +128,8 @@ class SetupCheck:
     def _is_below(self, origin: Origin) -> bool:
         """Tell whether a cell below the stage has made a value: run from top to bottom, the stage does not see it."""
         index = self.notebook.index_of(origin.cell)
-        return index is not None and index > self.stage.cells[-1] and index not in self.notebook.edited
+        # without a file the order of the cells is that in which they first ran, which may not be the notebook's
+        return self.session.cells.path is not None and index is not None and index > self.stage.cells[-1] and index not in self.notebook.edited
 
     def _order(self, cell: int) -> int:
         seen = self.notebook.seen[cell]

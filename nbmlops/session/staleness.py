@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.runner.stagekey import Surroundings, differences, identity
 from nbmlops.session.finding import Finding
+from nbmlops.session.history import names_bound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +92,7 @@ class Staleness:
         now = self._parts(stage, run)
         if now is None or not run.parts:
             return ()
-        lines = differences(run.parts, now, self._planner.pipeline.parameters)
+        lines = differences(self._without_lost(stage, run.parts), now, self._planner.pipeline.parameters)
         if not lines:
             return ()
         used = {self._planner.pipeline.setup[position].cell for position in stage.setup}
@@ -103,6 +104,13 @@ class Staleness:
         label = f"stage {stage.name} {run.cell.label}"
         message = f"{label} was edited after it ran: {what}" if set(stage.cells) & edited else f"{label} ran before this change: {what}"
         return (Finding(code=code, message=message, again=frozenset({*stage.cells, *edited, *not_run})),)
+
+    def _without_lost(self, stage: Stage, parts: Components) -> Components:
+        """Leave out names that a cell was edited to define no more: the notebook then has an error, which `check` tells."""
+        deleted = {name for cell in self._notebook.gone for name in names_bound(cell.source)}
+        lost = set(stage.unprovided) - deleted
+        kept = {part: {name: value for name, value in parts.get(part, {}).items() if name not in lost} for part in ("values", "setup")}
+        return {**parts, **kept}
 
     def _parts(self, stage: Stage, run: StageRun) -> Components | None:
         identities = dict(run.parts.get("inputs", {}))
