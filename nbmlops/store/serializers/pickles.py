@@ -167,6 +167,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def persistent_id(self, value: Any) -> Any:  # noqa: ANN401
         """Return the object that stands for `value`: see `canonical`. Called for every object, so it is short."""
         kind = type(value)
+        if kind is float:
+            return None if value == value else self._canonical.nan(value)  # noqa: PLR0124 - NaN is what is not equal to itself
         try:
             handler = self._identities[kind]
         except KeyError:

@@ -92,7 +92,8 @@ def rebuilt(kind: type, items: Sequence[Any], places: Places, into: set[Any] | N
     # the very places, so that what is made is stored in the same form again; else the order alone
     for exactly, fill in itertools.product((True, False), list(_ways(kind, order, places, wanted))):
         made = fill(made)
-        if (_read_table(made, items) == places) if exactly else all(left is right for left, right in zip(made, wanted, strict=True)):
+        same = all(left is right for left, right in zip(made, wanted, strict=True))
+        if same and (not exactly or _slots(made, items) == places.slots):
             return made
         if kind is set:
             made.clear()
@@ -108,7 +109,7 @@ def _ways(kind: type, order: tuple[list[Any], list[Any]], places: Places, wanted
     if size == _grown(count):
         yield _by(kind, [*homes, *others])
         # where the last item made the table grow, all were moved in the order of their places in the smaller one
-        for start in range(min(count, _TURNS)):
+        for start in range(min(count, _TURNS) if _grown(count - 1) != size else 0):
             yield _by(kind, [*wanted[start:], *wanted[:start]])
     if size // 4 <= count and size > _SMALLEST:
         # as a union: a table made for the first part has room for the second
@@ -143,6 +144,15 @@ def _head(value: Any) -> Any:  # noqa: ANN401 - a set or frozenset; its head
 
 def _read_table(value: Any, items: Sequence[Any]) -> Places | None:  # noqa: ANN401
     """Return where the items lie now; None if the object does not look as expected."""
+    found = _slots(value, items)
+    if found is None:
+        return None
+    size = _head(value).mask + 1
+    passed = {slot for item, target in zip(items, found, strict=True) for slot in _path(item, target, size)}
+    return Places(size, found, sorted(passed - set(found)))
+
+
+def _slots(value: Any, items: Sequence[Any]) -> list[int] | None:  # noqa: ANN401
     head = _head(value)
     mask = head.mask
     if head.type != id(type(value)) or head.used != len(value) or not head.used <= head.fill <= mask or mask & (mask + 1):
@@ -152,9 +162,7 @@ def _read_table(value: Any, items: Sequence[Any]) -> Places | None:  # noqa: ANN
     slots = {key: slot for slot, key in enumerate(keys) if key in wanted}
     if len(slots) != len(value) or len(items) != len(value):
         return None
-    found = [slots[id(item)] for item in items]
-    passed = {slot for item, target in zip(items, found, strict=True) for slot in _path(item, target, mask + 1)}
-    return Places(mask + 1, found, sorted(passed - set(found)))
+    return [slots[id(item)] for item in items]
 
 
 def _path(item: object, target: int, size: int) -> list[int]:
