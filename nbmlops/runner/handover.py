@@ -61,10 +61,12 @@ def keep_values(
                 fix=error.fix or "make it where it is used, in a setup cell or in the stage that needs it",
             ) from error
         digest = store.objects.put(encoded.buffers)
+        form = store.objects.put([encoded.form]) if encoded.form else ""
         for member in members or (name,):
             found[member] = Artifact(
                 name=member,
                 digest=digest,
+                form=form,
                 format=encoded.format,
                 size_bytes=encoded.size_bytes,
                 members=tuple(members),

@@ -28,7 +28,8 @@ from nbmlops.runner.shell import StageShell, make_shell, run_cell
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.settings import load_settings
 from nbmlops.store.fingerprint import state_fingerprint
-from nbmlops.store.serializers import Context, decode
+from nbmlops.store.loading import load_artifact
+from nbmlops.store.serializers import Context
 from nbmlops.store.store import Store
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def _changed(run: _Run) -> list[str]:
 
 def _read(run: _Run, artifact: Artifact) -> Any:  # noqa: ANN401 - any value
     try:
-        view = run.store.objects.view(artifact.digest)
+        return load_artifact(run.store, artifact, run.context)
     except KeyError as error:
         raise UpstreamMissing(
             f"stage {run.task.stage!r} needs {artifact.name!r}, whose bytes are no longer in the store",
@@ -230,7 +231,6 @@ def _read(run: _Run, artifact: Artifact) -> Any:  # noqa: ANN401 - any value
             notebook=run.task.notebook,
             fix="run again: the stage that makes it will be computed",
         ) from error
-    return decode(artifact.format, view, run.context)
 
 
 def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException | None:

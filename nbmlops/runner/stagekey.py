@@ -216,7 +216,7 @@ def components(
 
 
 def identity(artifact: Artifact, pipeline: Pipeline, *, before: int, surroundings: Surroundings, parameters: Mapping[str, Any] | None = None) -> str:
-    """Return what an artifact is to its consumers: its bytes, and the code that its value refers to.
+    """Return what an artifact is to its consumers: its bytes, the form of its value, and the code that this refers to.
 
     Parameters
     ----------
@@ -228,8 +228,9 @@ def identity(artifact: Artifact, pipeline: Pipeline, *, before: int, surrounding
     parameters : mapping of str to object, optional
         The values that override the defaults.
     """
+    plain = f"{artifact.digest}~{artifact.form}" if artifact.form else artifact.digest
     if not artifact.refers:
-        return artifact.digest
+        return plain
     code: dict[str, object] = {}
     for reference in artifact.refers:
         kind, _, name = reference.partition(":")
@@ -245,8 +246,8 @@ def identity(artifact: Artifact, pipeline: Pipeline, *, before: int, surrounding
         elif kind == "module":
             code[reference] = [sorted(part.items()) for part in surroundings.modules([name], ())]
     if not code:
-        return artifact.digest
-    text = json.dumps([artifact.digest, code], sort_keys=True)
+        return plain
+    text = json.dumps([plain, code], sort_keys=True)
     return f"{artifact.digest}+{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.store.serializers import Context, decode, runs_code
+from nbmlops.store.loading import load_artifact
+from nbmlops.store.serializers import Context, runs_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +27,7 @@ def apart(store: Store, left: Artifact, right: Artifact) -> str:
     """
     if left.format != right.format or left.members or runs_code(left.format):
         return ""
-    first, second = (decode(item.format, store.objects.view(item.digest), Context()) for item in (left, right))
+    first, second = (load_artifact(store, item, Context()) for item in (left, right))
     try:
         found = list(_distances(first, second))
     except _NotNumbers:

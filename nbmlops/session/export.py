@@ -7,7 +7,8 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UpstreamMissing, UsageError
-from nbmlops.store.serializers import Context, decode
+from nbmlops.store.loading import load_artifact
+from nbmlops.store.serializers import Context
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,14 +41,13 @@ def export_artifact(store: Store, settings: Settings, artifact: Artifact, target
     UsageError
         If the value cannot be written in that format.
     """
+    context = Context(local_roots=(settings.project_root,), trusted=store.trusted)
     try:
-        view = store.objects.view(artifact.digest)
+        if format is None:
+            return target.write_bytes(store.objects.view(artifact.digest))
+        value = load_artifact(store, artifact, context)
     except KeyError as error:
         raise UpstreamMissing(f"the bytes of {artifact.name!r} are no longer in the store", code="NB602", fix="run the notebook again") from error
-    if format is None:
-        return target.write_bytes(view)
-    context = Context(local_roots=(settings.project_root,), trusted=store.trusted)
-    value = decode(artifact.format, view, context)
     _write(value[artifact.name] if artifact.members else value, artifact, target, format)
     return target.stat().st_size
 

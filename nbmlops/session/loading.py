@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.session.history import StageRun
 from nbmlops.store.fingerprint import value_fingerprint
-from nbmlops.store.serializers import decode
+from nbmlops.store.loading import load_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ def load_values(session: KernelSession, artifacts: Mapping[str, Artifact], conte
     values: dict[str, Any] = {}
     for name, artifact in artifacts.items():
         if artifact.digest not in loaded or not artifact.members:
-            loaded[artifact.digest] = decode(artifact.format, session.store.objects.view(artifact.digest), context)
+            loaded[artifact.digest] = load_artifact(session.store, artifact, context)
         values[name] = loaded[artifact.digest][name] if artifact.members else loaded[artifact.digest]
     return values
 

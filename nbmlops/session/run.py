@@ -95,13 +95,10 @@ class Run:
         UpstreamMissing
             If its bytes are no longer in the store.
         """
-        from nbmlops.store.serializers import Context, decode  # noqa: PLC0415 - a run can be looked at without loading values
+        from nbmlops.store.loading import load_artifact  # noqa: PLC0415 - a run can be looked at without loading values
+        from nbmlops.store.serializers import Context  # noqa: PLC0415 - a run can be looked at without loading values
 
         artifact = self._artifact(name)
-        try:
-            view = self._session.store.objects.view(artifact.digest)
-        except KeyError as error:
-            raise UpstreamMissing(f"the bytes of {name!r} are no longer in the store", code="NB602", fix="run the notebook again") from error
         namespace = self._definitions() if any(item.startswith("name:") for item in artifact.refers) else {}
         context = Context(
             namespace=namespace,
@@ -109,7 +106,10 @@ class Run:
             local_roots=(self._session.settings.project_root,),
             trusted=self._session.store.trusted,
         )
-        value = decode(artifact.format, view, context)
+        try:
+            value = load_artifact(self._session.store, artifact, context)
+        except KeyError as error:
+            raise UpstreamMissing(f"the bytes of {name!r} are no longer in the store", code="NB602", fix="run the notebook again") from error
         return value[name] if artifact.members else value
 
     def __repr__(self) -> str:

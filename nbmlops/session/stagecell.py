@@ -204,7 +204,9 @@ class StageCell:
     def _is_there(self, name: str, artifact: Artifact) -> bool:
         """Tell whether a name holds what the store would give."""
         origin = self.session.provenance.get(name)
-        if name not in self.namespace or origin is None or origin.artifact is None or origin.artifact.digest != artifact.digest:
+        if name not in self.namespace or origin is None or origin.artifact is None:
+            return False
+        if (origin.artifact.digest, origin.artifact.form) != (artifact.digest, artifact.form):
             return False
         return self.session.same_code(origin) and value_fingerprint(self.namespace[name], self.context) == origin.fingerprint
 

@@ -46,7 +46,7 @@ _PANDAS_IMMUTABLE = ("Index", "Timestamp", "Timedelta", "Period", "Interval", "D
 
 
 def value_fingerprint(value: Any, context: Context) -> str | None:  # noqa: ANN401 - any value at all
-    """Return the digest that the value's object would have in the store; None if it cannot be stored."""
+    """Return a digest of the bytes and the form that the value would have in the store; None if it cannot be stored."""
     from blake3 import blake3  # noqa: PLC0415
 
     try:
@@ -56,6 +56,7 @@ def value_fingerprint(value: Any, context: Context) -> str | None:  # noqa: ANN4
     digest = blake3()
     for buffer in encoded.buffers:
         digest.update(buffer)
+    digest.update(encoded.form)
     return str(digest.hexdigest())
 
 

@@ -97,6 +97,9 @@ class Artifact:
     format : str
         The serializer that wrote it, such as "arrow", "npy", "json" or "pickle5".
     size_bytes : int
+    form : str
+        The object that tells in which form the value was, such as the order in which its sets are iterated; "" for none. Equal values have
+        one digest, and may have several forms.
     members : tuple of str
         For an alias set: the names that the object holds together, as one mapping of name to value. Empty otherwise.
     refers : tuple of str
@@ -113,6 +116,7 @@ class Artifact:
     digest: str
     format: str
     size_bytes: int
+    form: str = ""
     members: tuple[str, ...] = ()
     refers: tuple[str, ...] = ()
     type: str = ""
@@ -121,6 +125,8 @@ class Artifact:
     def __post_init__(self) -> None:
         if not is_digest(self.digest):
             raise ValueError(f"artifact {self.name!r} has no digest: {self.digest!r}")
+        if self.form and not is_digest(self.form):
+            raise ValueError(f"artifact {self.name!r} has a form that is no digest: {self.form!r}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the artifact as JSON data."""
@@ -203,7 +209,8 @@ class StageRecord:
 
     def digests(self) -> frozenset[str]:
         """Return the names of the objects that the record needs to be whole."""
-        found = {artifact.digest for artifact in self.outputs.values()} | set(self.files_written.values())
+        found = {digest for artifact in self.outputs.values() for digest in (artifact.digest, artifact.form) if digest}
+        found |= set(self.files_written.values())
         return frozenset(found if self.cell_outputs is None else found | {self.cell_outputs})
 
     def to_json(self) -> dict[str, Any]:

@@ -268,3 +268,15 @@ def test_calls_of_trackers_stay_out_of_the_project(project: Project) -> None:
     done = verified(project, cells=(f"%%mlstage a\n{code}", "print(uri)"))
     assert done.stage("a")["same"] is True, done.err
     assert not any((project.folder / name).exists() for name in ("mlflow.db", "mlruns"))
+
+
+def test_sets_and_word_models_are_the_same_twice(project: Project) -> None:
+    """Equal sets have equal bytes whatever their order, and a model of words does not keep addresses."""
+    cells = (
+        "from sklearn.feature_extraction.text import TfidfVectorizer",
+        "%%mlstage load\ntexts = ['the cat sat', 'a dog ran', 'my cat ran']\nwords = {word for text in texts for word in text.split()}",
+        "%%mlstage train\nmodel = TfidfVectorizer(stop_words=['the']).fit(texts)\ncount = len(words)",
+        "print(model, count)",
+    )
+    done = verified(project, cells=cells)
+    assert done.code == 0, done.err

@@ -17,7 +17,8 @@ from nbmlops.pipeline.build import read_source
 from nbmlops.runner.plan import Planner, Trial
 from nbmlops.runner.stagekey import Surroundings, stage_key
 from nbmlops.settings import Settings
-from nbmlops.store.serializers import Context, decode
+from nbmlops.store.loading import load_artifact
+from nbmlops.store.serializers import Context
 from nbmlops.store.store import Store
 from tests.acceptance.project import Cell, cell, notebook_json
 
@@ -126,9 +127,7 @@ class Bench:
         """Return an artifact's value."""
         outputs = done.finished[stage].outputs if isinstance(done, Scheduler) else done.outputs
         artifact = outputs[name]
-        value = decode(
-            artifact.format, self.store.objects.view(artifact.digest), Context(namespace={}, by_reference=frozenset(), local_roots=(), trusted=True)
-        )
+        value = load_artifact(self.store, artifact, Context(namespace={}, by_reference=frozenset(), local_roots=(), trusted=True))
         return value[name] if artifact.members else value
 
     def shown(self, digest: str | None) -> list[list[dict[str, Any]]]:

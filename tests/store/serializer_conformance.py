@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from nbmlops.store.serializers import Context, Encoded, Serializer
@@ -19,7 +20,7 @@ def round_trip(serializer: Serializer, value: Any, context: Context) -> Any:
     """Encode and decode through private writable memory, as a local store does."""
     encoded = serializer.encode(value, context)
     assert encoded is not None, f"{serializer.format} does not take {value!r}"
-    return serializer.decode(memoryview(bytearray(join(encoded))), context)
+    return serializer.decode(memoryview(bytearray(join(encoded))), replace(context, form=encoded.form))
 
 
 class SerializerConformance:

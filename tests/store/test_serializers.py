@@ -23,7 +23,7 @@ def again(value: Any, context: Context | None = None, loading: Context | None = 
     """Store and load a value as a store does."""
     encoded = encode(value, context or Context())
     view = memoryview(bytearray(b"".join(encoded.buffers)))
-    return decode(encoded.format, view, loading or Context(trusted=True))
+    return decode(encoded.format, view, loading or Context(trusted=True), encoded.form)
 
 
 def data(value: Any) -> bytes:

@@ -37,7 +37,7 @@ def notebook(source: str, *by_reference: str) -> Context:
 def load(value: Any, context: Context | None = None, loading: Context | None = None) -> Any:
     """Store and load."""
     encoded = encode(value, context or Context())
-    return decode(encoded.format, memoryview(bytearray(join(encoded))), loading or context or Context(trusted=True))
+    return decode(encoded.format, memoryview(bytearray(join(encoded))), loading or context or Context(trusted=True), encoded.form)
 
 
 class TestConformance(SerializerConformance):

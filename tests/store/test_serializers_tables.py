@@ -107,7 +107,7 @@ class TestConformance(SerializerConformance):
 def test_other_frames_come_back_through_pickle(value: Any) -> None:
     """What Arrow would change is kept exactly by another format, with equal bytes when stored again."""
     encoded = encode(value, Context())
-    again = decode(encoded.format, memoryview(bytearray(join(encoded))), Context(trusted=True))
+    again = decode(encoded.format, memoryview(bytearray(join(encoded))), Context(trusted=True), encoded.form)
     assert same(again, value)
     assert join(encode(again, Context())) == join(encoded)
 
@@ -116,7 +116,7 @@ def test_missing_values_in_object_columns_stay_what_they_were() -> None:
     """None, NaN, NA and NaT are not taken for each other."""
     values = [None, float("nan"), pd.NA, pd.NaT, 1]
     encoded = encode(pd.DataFrame({"o": pd.Series(values, dtype=object)}), Context())
-    again = decode(encoded.format, memoryview(join(encoded)), Context(trusted=True))
+    again = decode(encoded.format, memoryview(join(encoded)), Context(trusted=True), encoded.form)
     assert [type(value) for value in again["o"]] == [type(value) for value in values]
 
 
@@ -185,7 +185,7 @@ def test_what_a_null_hides_leaves_no_trace() -> None:
 def test_arrow_tables_come_back(table: pa.Table) -> None:
     """Schema, metadata, chunks and nulls are kept."""
     encoded = encode(table, Context())
-    again = decode(encoded.format, memoryview(bytearray(join(encoded))), Context(trusted=True))
+    again = decode(encoded.format, memoryview(bytearray(join(encoded))), Context(trusted=True), encoded.form)
     assert again.equals(table, check_metadata=True)
     assert [column.num_chunks for column in again.columns] == [column.num_chunks for column in table.columns]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Canonical", "OrderedSet", "SetForms"]
 
 # Of a million rows each would cost 10 us; what counts is how often an item is met, which equal values have in common.
-_KEY_BUDGET = 200_000
+_KEY_BUDGET = 50_000
 _NUMBERS = frozenset({"builtins.int", "builtins.float", "builtins.bool", "builtins.complex", "decimal.Decimal", "fractions.Fraction"})
 _SEEDED = frozenset({"builtins.str", "builtins.bytes"})
 
@@ -166,8 +166,6 @@ class Canonical:
             return lambda value: self._texts.setdefault(value, value)
         if kind is bytes:
             return lambda value: self._bytes.setdefault(value, value)
-        if kind is float:
-            return lambda value: None if value == value else self._nan(value)  # noqa: PLR0124
         if kind in {set, frozenset}:
             return self._set
         if kind.__module__ == "numpy.dtypes":
@@ -179,12 +177,14 @@ class Canonical:
         return None if key is None else self._immutables.setdefault(key, value)
 
     def _key(self, value: Any) -> Any:  # noqa: ANN401
-        if self._keys_left <= 0:
+        cost = 1 + (len(value) if type(value) in {tuple, frozenset} else 0)
+        if cost > self._keys_left:
             return None
-        self._keys_left -= 1 + (len(value) if type(value) in {tuple, frozenset} else 0)
+        self._keys_left -= cost
         return key_of(value)
 
-    def _nan(self, value: float) -> Nan:
+    def nan(self, value: float) -> Nan:
+        """Return what stands for this NaN."""
         return self._nans.setdefault(id(value), Nan(value))
 
     def _dtype(self, value: Any) -> Any:  # noqa: ANN401

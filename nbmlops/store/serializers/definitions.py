@@ -30,6 +30,8 @@ __all__ = ["LOADER", "Definitions", "Loader"]
 
 _MAIN = frozenset({"__main__", "__mp_main__"})
 _FILENAME = "<stored>"
+# of the entries in a table of lines
+_NO_COLUMNS, _NO_LINE, _LONGEST_ENTRY = 13, 15, 8
 
 
 class _LoaderMark:
@@ -179,7 +181,7 @@ class Definitions:
             value.co_name,
             value.co_qualname,
             1,
-            value.co_linetable,
+            _without_columns(value),
             value.co_exceptiontable,
             value.co_freevars,
             value.co_cellvars,
@@ -223,6 +225,37 @@ class Definitions:
         shared = self._globals.setdefault(id(scope), (scope, {"__name__": name} if isinstance(name, str) else {}))[1]
         wanted = cp._extract_code_globals(value.__code__)  # noqa: SLF001
         return shared, {name: scope[name] for name in wanted if name in scope}
+
+
+def _without_columns(code: types.CodeType) -> bytes:
+    """Return the table of a code's lines without the columns, which say how its source was laid out.
+
+    References
+    ----------
+    CPython, ``Objects/locations.md``.
+    """
+    table = bytearray()
+    before = code.co_firstlineno
+    for start, end, line in code.co_lines():
+        units = (end - start) // 2
+        while units > 0:
+            length = min(units, _LONGEST_ENTRY)
+            table.append(0x80 | (_NO_LINE if line is None else _NO_COLUMNS) << 3 | (length - 1))
+            if line is not None:
+                delta, before = line - before, line
+                table += _signed(delta)
+            units -= length
+    return bytes(table)
+
+
+def _signed(number: int) -> bytes:
+    """Return a signed number in groups of six bits, the least significant first."""
+    rest = (-number << 1) | 1 if number < 0 else number << 1
+    found = bytearray()
+    while rest > 63:  # noqa: PLR2004 - what six bits hold
+        found.append(0x40 | (rest & 0x3F))
+        rest >>= 6
+    return bytes([*found, rest])
 
 
 def _class_parts(value: type) -> tuple[Callable[..., type], tuple[Any, ...], Any]:

@@ -22,7 +22,7 @@ _NAMED = frozenset(
         "builtins.complex", "builtins.range", "builtins.slice", "datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta",
         "datetime.timezone", "decimal.Decimal", "fractions.Fraction", "ipaddress.IPv4Address", "ipaddress.IPv6Address", "pathlib.PosixPath",
         "pathlib.PurePosixPath", "pathlib._local.PosixPath", "pathlib._local.PurePosixPath", "re.Pattern", "uuid.UUID", "zoneinfo.ZoneInfo",
-        "pandas._libs.tslibs.timestamps.Timestamp", "pandas._libs.tslibs.timedeltas.Timedelta",
+        "pandas.Timestamp", "pandas.Timedelta", "pandas._libs.tslibs.timestamps.Timestamp", "pandas._libs.tslibs.timedeltas.Timedelta",
     },
 )  # fmt: skip
 _ARGUMENTS, _STATE = 1, 2  # their places in what __reduce_ex__ returns

@@ -24,6 +24,7 @@ from nbmlops.errors import NotStorable
 from nbmlops.store.serializers.base import Encoded, private, summarise, type_name
 from nbmlops.store.serializers.canonical import Canonical, SetForms
 from nbmlops.store.serializers.definitions import LOADER, Definitions, Loader
+from nbmlops.store.serializers.histories import reducer_of, without_hidden
 from nbmlops.store.serializers.references import References
 from nbmlops.store.serializers.refusals import is_refused, not_storable
 from nbmlops.store.serializers.shared import Window, private_arrays, rebuild_window, shared_windows
@@ -166,6 +167,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def persistent_id(self, value: Any) -> Any:  # noqa: ANN401
         """Return the object that stands for `value`: see `canonical`. Called for every object, so it is short."""
         kind = type(value)
+        if kind is float:
+            return None if value == value else self._canonical.nan(value)  # noqa: PLR0124 - NaN is what is not equal to itself
         try:
             handler = self._identities[kind]
         except KeyError:
@@ -208,6 +211,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if issubclass(kind, BaseException) and kind.__reduce__ is BaseException.__reduce__:
             return _exception
         package = kind.__module__.partition(".")[0]
+        without_history = reducer_of(kind)
+        if without_history is not None:
+            return without_history
         if package == "numpy":
             return self._numpy(kind)
         if package == "pyarrow" and kind.__name__.endswith("Array"):
@@ -405,7 +411,7 @@ def _extension(value: Any) -> Any:  # noqa: ANN401
 
 
 def _attributes(state: dict[str, Any]) -> dict[str, Any]:
-    return {name: item for name, item in sorted(state.items()) if name != "_cache" and (name != "_readonly" or item)}
+    return without_hidden({name: item for name, item in sorted(state.items()) if name != "_cache" and (name != "_readonly" or item)})
 
 
 def _arrow_column(value: Any) -> Any:  # noqa: ANN401

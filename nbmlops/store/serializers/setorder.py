@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import random
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,7 @@ class Places:
     slots : list of int
         Of each item, in the order in which the items are written.
     deleted : list of int
-        Slots of items that are gone: they still turn others away.
+        Slots of items that are gone and that have turned others away.
     """
 
     size: int
@@ -67,11 +68,8 @@ def places_of(value: set[Any] | frozenset[Any], items: Sequence[Any]) -> Places 
     """
     if not _KNOWN or len(value) > _MOST_ITEMS:
         return None
-    slots, deleted, size = _read_table(value)
-    if len(slots) != len(value):
-        return None
-    places = Places(size, [slots[id(item)] for item in items], deleted)
-    return None if rebuilt(type(value), items, places) is None else places
+    places = _read_table(value, items)
+    return None if places is None or rebuilt(type(value), items, places) is None else places
 
 
 def rebuilt(kind: type, items: Sequence[Any], places: Places, into: set[Any] | None = None) -> Any:  # noqa: ANN401 - a set or frozenset
@@ -86,14 +84,16 @@ def rebuilt(kind: type, items: Sequence[Any], places: Places, into: set[Any] | N
     into : set, optional
         An empty set to fill; if that fails it is empty again.
     """
-    wanted = [item for _, item in sorted(zip(places.slots, items, strict=True), key=lambda pair: pair[0])]
     order = _filling_order(items, places)
     if order is None:
         return None
     made: Any = set() if into is None else into
-    for fill in _ways(kind, order, places, wanted):
+    wanted = [item for _, item in sorted(zip(places.slots, items, strict=True), key=lambda pair: pair[0])]
+    # the very places, so that what is made is stored in the same form again; else the order alone
+    for exactly, fill in itertools.product((True, False), list(_ways(kind, order, places, wanted))):
         made = fill(made)
-        if all(left is right for left, right in zip(made, wanted, strict=True)):
+        same = all(left is right for left, right in zip(made, wanted, strict=True))
+        if same and (not exactly or _slots(made, items) == places.slots):
             return made
         if kind is set:
             made.clear()
@@ -109,7 +109,7 @@ def _ways(kind: type, order: tuple[list[Any], list[Any]], places: Places, wanted
     if size == _grown(count):
         yield _by(kind, [*homes, *others])
         # where the last item made the table grow, all were moved in the order of their places in the smaller one
-        for start in range(min(count, _TURNS)):
+        for start in range(min(count, _TURNS) if _grown(count - 1) != size else 0):
             yield _by(kind, [*wanted[start:], *wanted[:start]])
     if size // 4 <= count and size > _SMALLEST:
         # as a union: a table made for the first part has room for the second
@@ -117,6 +117,8 @@ def _ways(kind: type, order: tuple[list[Any], list[Any]], places: Places, wanted
         yield _by(kind, dict.fromkeys(filled[: size // 4]), filled[size // 4 :])
     if kind is set:
         yield lambda made: _filled(made, homes, others, places)
+    else:
+        yield lambda _: _difference(homes, others, places)
 
 
 def _by(kind: type, first: Iterable[Any], second: Iterable[Any] = ()) -> Callable[[Any], Any]:
@@ -140,16 +142,33 @@ def _head(value: Any) -> Any:  # noqa: ANN401 - a set or frozenset; its head
     return _Head.from_address(id(value))
 
 
-def _read_table(value: Any) -> tuple[dict[int, int], list[int], int]:  # noqa: ANN401
-    """Return the slot of each item by its id, the slots of deleted ones, and the table's size."""
+def _read_table(value: Any, items: Sequence[Any]) -> Places | None:  # noqa: ANN401
+    """Return where the items lie now; None if the object does not look as expected."""
+    found = _slots(value, items)
+    if found is None:
+        return None
+    size = _head(value).mask + 1
+    passed = {slot for item, target in zip(items, found, strict=True) for slot in _path(item, target, size)}
+    return Places(size, found, sorted(passed - set(found)))
+
+
+def _slots(value: Any, items: Sequence[Any]) -> list[int] | None:  # noqa: ANN401
     head = _head(value)
     mask = head.mask
     if head.type != id(type(value)) or head.used != len(value) or not head.used <= head.fill <= mask or mask & (mask + 1):
-        return {}, [], 0
+        return None
     keys = list((ctypes.c_ssize_t * (2 * (mask + 1))).from_address(head.table))[::2]
-    known = {id(item) for item in value}
-    slots = {key: slot for slot, key in enumerate(keys) if key in known}
-    return slots, [slot for slot, key in enumerate(keys) if key and key not in known], mask + 1
+    wanted = {id(item) for item in items}
+    slots = {key: slot for slot, key in enumerate(keys) if key in wanted}
+    if len(slots) != len(value) or len(items) != len(value):
+        return None
+    return [slots[id(item)] for item in items]
+
+
+def _path(item: object, target: int, size: int) -> list[int]:
+    """Return the slots that an item was turned away from before it came to its own."""
+    tried = itertools.islice(_probed(item, size), size * 2)
+    return list(itertools.takewhile(lambda slot: slot != target, tried))
 
 
 def _probed(item: object, size: int) -> Iterator[int]:
@@ -169,7 +188,7 @@ def _filling_order(items: Sequence[Any], places: Places) -> tuple[list[Any], lis
     waiting: dict[int, list[tuple[Any, int, list[int]]]] = {}
     ready: list[tuple[Any, int]] = []
     for item, slot in zip(items, places.slots, strict=True):
-        path = list(itertools.takewhile(lambda tried, slot=slot: tried != slot, itertools.islice(_probed(item, places.size), places.size)))  # type: ignore[misc]
+        path = _path(item, slot, places.size)
         if not path:
             homes.append(item)
             ready.append((item, slot))
@@ -221,31 +240,41 @@ def _presized(count: int) -> int:
 def _filled(made: set[Any], homes: list[Any], others: list[Any], places: Places) -> set[Any]:
     """Fill a set whose table has any size, with help of integers that are taken out again."""
     fillers = _Fillers({*homes, *others}, places.size, {*places.slots, *places.deleted})
-    early = list(reversed(homes))
-    helping: list[int] = []
+    helping = [fillers.at(slot) for slot in places.deleted]
+    early = [*reversed(homes), *helping]
     now = _SMALLEST
     while now < places.size:
         limit = _limit(now)
         # how many items there are when the table grows decides its next size; those that were taken out count for when it grows
-        wanted = min(limit, places.size // 4 - 1) if limit >= places.size // 8 else limit
+        wanted = min(places.size // 8, limit)
         while len(made) < wanted - 1:
             if not early:
                 helping.append(fillers.free())
             made.add(early.pop() if early else helping[-1])
         while _head(made).fill < limit - 1:
             _pass(made, fillers.anywhere())
-        grower = next((item for item in (*reversed(early[-_TURNS:]), *(fillers.free() for _ in range(_TURNS))) if _grows(made, item)), None)
+        free = [fillers.free() for _ in range(4 * _TURNS)]
+        grower = next((item for item in (*reversed(early[-_TURNS:]), *free) if _grows(made, item)), free[0])
         if grower in early:
             early.remove(grower)
         elif grower is not None:
             helping.append(grower)
         now = _table_for(wanted, 4)
-    pins = [fillers.at(slot) for slot in places.deleted]
-    for item in (*pins, *reversed(early), *others):
+    for item in (*reversed(early), *others):
         made.add(item)
-    for item in (*pins, *helping):
+    for item in helping:
         made.discard(item)
     return made
+
+
+def _difference(homes: list[Any], others: list[Any], places: Places) -> frozenset[Any]:
+    """Make a frozenset as one that others were taken from: its table is that of the larger one."""
+    fillers = _Fillers({*homes, *others}, places.size, {*places.slots, *places.deleted})
+    helping = [fillers.at(slot) for slot in places.deleted]
+    while _presized(len(homes) + len(others) + len(helping)) < places.size:
+        helping.append(fillers.free())
+    # of a list, since taking a set away may make a new table
+    return frozenset(dict.fromkeys([*homes, *helping, *others])).difference(helping)
 
 
 def _pass(made: set[Any], item: object) -> None:
@@ -268,7 +297,9 @@ class _Fillers:
     def __init__(self, items: set[Any], size: int, taken: set[int]) -> None:
         self._items = items
         self._size = size
-        self._free = itertools.cycle([slot for slot in range(size) if slot not in taken])
+        free = [slot for slot in range(size) if slot not in taken]
+        random.Random(0).shuffle(free)  # noqa: S311 - side by side they would stand in each other's way
+        self._free = itertools.cycle(free)
         self._turn = 1 << 20
 
     def at(self, slot: int) -> int:

@@ -1,7 +1,8 @@
 """Arrow IPC, uncompressed, for tables that it gives back exactly.
 
-Exactly includes the order in memory: the last bits of a float sum depend on it, so the blocks of a frame are kept with their order. The
-columns of a block of 8-byte values lie side by side in the file and load without copying.
+Exactly includes the order in memory: the last bits of a float sum depend on it. Equal frames have equal bytes all the same: where the
+blocks of a frame are not those that `DataFrame(dict)` makes, they are told apart from the bytes, as the frame's form. The columns of a
+block of 8-byte values lie side by side in the file and load without copying.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ class TableSerializer:
         root = root_package(type(value))
         if root not in {"pandas", "pyarrow"} or type(value).__name__ not in {"DataFrame", "Series", "Table"}:
             return None
-        table = _from_arrow_table(value) if root == "pyarrow" else _from_pandas(value)
-        if table is None:
+        made = (_from_arrow_table(value), b"") if root == "pyarrow" else _from_pandas(value)
+        if made is None or made[0] is None:
             return None
-        data = memoryview(write_table(table)).cast("B")
+        data, form = memoryview(write_table(made[0])).cast("B"), made[1]
         if not _same_frame(self.decode(data, _NO_CONTEXT), value):
             return None
-        return Encoded(format=self.format, buffers=(data,), type=type_name(value), summary=summarise(value))
+        return Encoded(format=self.format, buffers=(data,), form=form, type=type_name(value), summary=summarise(value))
 
     def decode(self, view: memoryview, context: Context | None) -> Any:  # noqa: ANN401
         """Return the table on the view's memory."""
@@ -54,7 +55,11 @@ class TableSerializer:
         text = (table.schema.metadata or {}).get(_KEY)
         if text is None:
             return table
-        return _to_pandas(table, json.loads(text), Memory(data, np.frombuffer(data, np.uint8).ctypes.data))
+        about = json.loads(text)
+        if about["type"] == "DataFrame":
+            form = context.form if context is not None else b""
+            about["blocks"] = json.loads(form) if form else _usual_blocks(about["kinds"], about["dtypes"])
+        return _to_pandas(table, about, Memory(data, np.frombuffer(data, np.uint8).ctypes.data))
 
 
 _NO_CONTEXT: Any = None
@@ -72,7 +77,8 @@ def _from_arrow_table(value: Any) -> Any:  # noqa: ANN401 - pyarrow.Table or Non
     return value
 
 
-def _from_pandas(value: Any) -> Any:  # noqa: ANN401
+def _from_pandas(value: Any) -> tuple[Any, bytes] | None:  # noqa: ANN401
+    """Return an Arrow table, and the value's form."""
     import pandas as pd
 
     if type(value) not in {pd.DataFrame, pd.Series} or value.attrs or not value.flags.allows_duplicate_labels:
@@ -84,10 +90,14 @@ def _from_pandas(value: Any) -> Any:  # noqa: ANN401
     import pyarrow as pa
 
     arrays, names, about = parts
+    form = b""
+    if about["type"] == "DataFrame":
+        blocks = sorted(about.pop("blocks"), key=lambda block: block["columns"][0])
+        form = json.dumps(blocks, separators=(",", ":")).encode() if blocks != _usual_blocks(about["kinds"], about["dtypes"]) else b""
     if index[0] is not None:
         arrays, names = [*arrays, index[0]], [*names, _INDEX]
     text = json.dumps({**about, "index": index[1]}, separators=(",", ":"))
-    return pa.Table.from_arrays(arrays, schema=_schema(arrays, names).with_metadata({_KEY: text}))
+    return pa.Table.from_arrays(arrays, schema=_schema(arrays, names).with_metadata({_KEY: text})), form
 
 
 def _schema(arrays: list[Any], names: list[str]) -> Any:  # noqa: ANN401
@@ -108,16 +118,31 @@ def _frame_parts(frame: Any) -> tuple[list[Any], list[str], dict[str, Any]] | No
     if labels.dtype != pd.StringDtype("pyarrow", na_value=np.nan) or labels.hasnans or _INDEX in labels:
         return None
     arrays: list[Any] = [None] * len(labels)
+    described: list[Any] = [None] * len(labels)
     blocks: list[Any] = []
     for block in frame._mgr.blocks:  # noqa: SLF001
         places = block.mgr_locs.as_array.tolist()
         encoded = _block_parts(block.values, places)
         if encoded is None:
             return None
-        for place, (array, _) in zip(places, encoded, strict=True):
-            arrays[place] = array
-        blocks.append({"columns": places, "dtype": encoded[0][1], "order": _order(block.values)})
-    return arrays, list(labels), {"type": "DataFrame", "labels": labels.name, "blocks": blocks}
+        for place, (array, description) in zip(places, encoded, strict=True):
+            arrays[place], described[place] = array, description
+        blocks.append({"columns": places, "order": _order(block.values)})
+    dtypes: list[Any] = []
+    for description in described:
+        if description not in dtypes:
+            dtypes.append(description)
+    about = {"type": "DataFrame", "labels": labels.name, "kinds": [dtypes.index(item) for item in described], "dtypes": dtypes}
+    return arrays, list(labels), {**about, "blocks": blocks}
+
+
+def _usual_blocks(kinds: list[int], dtypes: list[Any]) -> list[dict[str, Any]]:
+    """Return the blocks of a frame that was made of a dict: one for each NumPy dtype, one for each other column."""
+    blocks: dict[tuple[int, int], dict[str, Any]] = {}
+    for place, kind in enumerate(kinds):
+        apart = place if dtypes[kind]["kind"] != "numpy" else -1
+        blocks.setdefault((kind, apart), {"columns": [], "order": "C"})["columns"].append(place)
+    return list(blocks.values())
 
 
 def _block_parts(values: Any, places: list[int]) -> list[tuple[Any, Any]] | None:  # noqa: ANN401
@@ -185,26 +210,27 @@ def _to_frame(table: Any, arrays: list[Any], about: Any, index: Any, memory: Mem
     blocks = []
     for block in about["blocks"]:
         columns = [arrays[place] for place in block["columns"]]
-        made = _to_block(columns, block, memory) if block["dtype"]["kind"] == "numpy" else from_arrow(columns[0], block["dtype"], memory)
-        if block["dtype"]["kind"] == "zoned":
+        dtype = about["dtypes"][about["kinds"][block["columns"][0]]]
+        made = _to_block(columns, dtype, block["order"], memory) if dtype["kind"] == "numpy" else from_arrow(columns[0], dtype, memory)
+        if dtype["kind"] == "zoned":
             made = made.reshape(1, -1)
         blocks.append((made, np.array(block["columns"], np.intp)))
-    count = sum(len(block["columns"]) for block in about["blocks"])
+    count = len(about["kinds"])
     labels = pd.Index(table.column_names[:count], dtype=pd.StringDtype("pyarrow", na_value=np.nan), name=about["labels"])
     return create_dataframe_from_blocks(blocks, index=index, columns=labels)
 
 
-def _to_block(columns: list[Any], about: Any, memory: Memory) -> Any:  # noqa: ANN401
+def _to_block(columns: list[Any], description: Any, order: Any, memory: Memory) -> Any:  # noqa: ANN401
     import numpy as np
 
-    rows, dtype = len(columns[0]), np.dtype(about["dtype"]["dtype"])
-    if about["order"] == "C" and dtype.kind != "b":
+    rows, dtype = len(columns[0]), np.dtype(description["dtype"])
+    if order == "C" and dtype.kind != "b":
         addresses = [column.buffers()[1].address for column in columns]
         if all(right - left == rows * dtype.itemsize for left, right in itertools.pairwise(addresses)):
             return memory.numpy(columns[0].buffers()[1], dtype, rows * len(columns)).reshape(len(columns), rows)
-    made = np.empty((len(columns), rows), dtype, order=about["order"])
+    made = np.empty((len(columns), rows), dtype, order=order)
     for row, column in zip(made, columns, strict=True):
-        row[:] = from_arrow(column, about["dtype"], memory)
+        row[:] = from_arrow(column, description, memory)
     return made
 
 
