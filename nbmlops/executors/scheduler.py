@@ -23,7 +23,7 @@ from nbmlops.runner.task import StageError, StageOutcome
 from nbmlops.store.records import StageRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from nbmlops.executors.base import Executor
     from nbmlops.pipeline.model import Diagnostic, Stage
@@ -237,7 +237,7 @@ class Scheduler:
     def _keep(self, attempt: _Attempt, outcome: StageOutcome) -> None:
         """Write the record of a stage that ran, under the key that its effects give it."""
         name = attempt.stage
-        effects = self._merged(name, outcome.effects)
+        effects = self._merged(name, outcome.effects, outcome.outputs)
         if name != REPORT:
             self.planner.learn(name, effects)
             now = self.planner.pipeline.stages[name]
@@ -346,7 +346,7 @@ class Scheduler:
             self._fail(attempt, outcome)
 
     def _hold(self, attempt: _Attempt, outcome: StageOutcome) -> None:
-        """Keep a failure back: the stage may have looked for a file that an earlier stage, still to end, turns out to write."""
+        """Keep a failure back: the stage may have looked for a file that an earlier stage, still to end or ended meanwhile, turns out to write."""
         known, seen = self.planner.effects.get(attempt.stage, NO_EFFECTS), outcome.effects
         read, absent = {*known.files_read, *seen.files_read}, {*known.files_absent, *seen.files_absent}
         mutated = tuple(sorted({*known.mutated, *seen.mutated}))
@@ -410,10 +410,13 @@ class Scheduler:
     def _inputs_grew(self, attempt: _Attempt, now: Stage) -> bool:
         return any(attempt.stage_as_planned.inputs.get(name) != provider for name, provider in now.inputs.items())
 
-    def _merged(self, name: str, seen: Effects) -> Effects:
+    def _merged(self, name: str, seen: Effects, outputs: Iterable[str]) -> Effects:
         """Add what was learnt before and is now foreseen, so that it is not seen again."""
         known = self.planner.effects.get(name)
-        return seen if known is None else replace(seen, reads=tuple(sorted({*known.reads, *seen.reads})))
+        if known is None:
+            return seen
+        still = set(known.writes) & set(outputs)
+        return replace(seen, reads=tuple(sorted({*known.reads, *seen.reads})), writes=tuple(sorted({*seen.writes, *still})))
 
     def _repeat(self, attempt: _Attempt, why: str) -> None:
         """Let a stage run again: its attempt is out of date."""

@@ -49,6 +49,7 @@ def make_task(
         later=stage.later,
         setup_names=tuple(sorted(setup_names)),
         expected=tuple(sorted(expected if stage.name != REPORT else setup_names)),
+        used=tuple(sorted({pipeline.setup[position].fingerprint for position in stage.setup})),
         by_reference=tuple(sorted(_by_reference(pipeline))),
         elsewhere=tuple(sorted(elsewhere)),
         binds=stage.binds,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataflow.flow import Flow, PathUse
 from nbmlops.dataflow.linking import Link, Unit, UnitLinks, link
+from nbmlops.dataflow.localtime import time_zone_variables
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.dataflow.stars import Stars
@@ -24,7 +25,7 @@ from nbmlops.pipeline.effects import ALL_NAMES, NO_EFFECTS, Effects
 from nbmlops.pipeline.files import literal_values, with_file_edges
 from nbmlops.pipeline.kale import KaleOrder, kale_order
 from nbmlops.pipeline.model import Parameter, Pipeline, Read, Report, SetupStatement, Stage, Step
-from nbmlops.pipeline.setup import Statement, postpones_annotations, read_parameters, statements, without_annotations
+from nbmlops.pipeline.setup import Statement, postpones_annotations, read_parameters, statements, with_acts, without_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,6 +81,7 @@ def read_source(document: Document) -> Source:
             pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, stars, postponed=postponed), stage=roled.stage))
         elif roled.role is Role.REPORT:
             pieces.append(Piece(cell=roled.cell.index, role=roled.role, flow=_flow(roled, stars, postponed=postponed)))
+    pieces = _with_acts(pieces, cells)
     order = kale_order(pieces)
     if order is not None:
         pieces = [pieces[position] for position in order.positions]
@@ -93,6 +95,12 @@ def read_source(document: Document) -> Source:
         codes={name: _code(members) for name, members in stages.items()},
         order=order,
     )
+
+
+def _with_acts(pieces: list[Piece], cells: tuple[RoledCell, ...]) -> list[Piece]:
+    setup = [piece.statement for piece in pieces if piece.statement is not None]
+    marked = iter(with_acts(setup, (roled.tree for roled in cells if roled.tree is not None)))
+    return [piece if piece.statement is None else replace(piece, statement=next(marked)) for piece in pieces]
 
 
 def build(
@@ -180,12 +188,19 @@ class _Linked:
             fingerprint=statement.fingerprint,
             literals=statement.literals,
             uses=tuple(sorted(uses)),
-            configures=statement.configures or bool(links.patches),
+            configures=self._configures(position),
             modules=tuple(sorted({*piece.flow.modules, *piece.flow.star_imports})),
-            environment=tuple(sorted(piece.flow.environment)),
+            environment=tuple(sorted({*piece.flow.environment, *time_zone_variables(statement.tree)})),
             defines_code=statement.defines_code,
             free=tuple(sorted({name for names in piece.flow.carried.values() for name in names})),
         )
+
+    def _configures(self, position: int) -> bool:
+        """Tell whether every later stage depends on a setup statement: it changes what belongs to the process, or nobody uses what its call gives."""
+        piece = self.source.pieces[position]
+        if piece.statement is None or piece.statement.configures or self.unit_links[position].patches:
+            return piece.statement is not None
+        return piece.statement.calls and "setup" in self.source.cells[piece.cell].cell.tags and not self._readers.get(position)
 
     def stage(self, name: str) -> Stage:
         members = self.source.stages[name]
@@ -198,6 +213,7 @@ class _Linked:
         opening = [*flows, *self._code_of(setup)]
         learnt = self.effects.get(name, NO_EFFECTS)
         binds = tuple(sorted({bound for position in positions for bound in self.unit_links[position].writes}))
+        zone = {name for roled in members if roled.tree is not None for name in time_zone_variables(roled.tree)}
         return Stage(
             name=name,
             cells=cells,
@@ -225,7 +241,7 @@ class _Linked:
             setup=setup,
             steps=self._steps(members, positions),
             modules=tuple(sorted({module for flow in flows for module in (*flow.modules, *flow.star_imports)})),
-            environment=tuple(sorted({*directive.env, *(variable for flow in flows for variable in flow.environment)})),
+            environment=tuple(sorted({*directive.env, *(variable for flow in flows for variable in flow.environment), *zone})),
             files_read=self._paths((use for flow in opening for use in flow.files_read), directive.files, ()),
             files_written=tuple(
                 sorted(
@@ -392,12 +408,7 @@ class _Linked:
         positions = list(positions)
         last = positions[-1]
         queue = [item.provider for position in positions for item in self.unit_links[position].links if item.provider in self._setup_index]
-        queue += [
-            position
-            for position in self.setup_positions
-            if position < last
-            and ((statement := self.source.pieces[position].statement) and (statement.configures or self.unit_links[position].patches))
-        ]
+        queue += [position for position in self.setup_positions if position < last and self._configures(position)]
         queue += self._setup_above(positions)
         return tuple(sorted(self._setup_index[position] for position in self._setup_below(queue)))
 

@@ -44,8 +44,12 @@ class Effects:
         Names of the environment variables that were read.
     modules : tuple of str
         Project-local modules imported while the stage ran.
+    imports : tuple of str
+        Dotted names of modules that its code looked for by name, found or not (``import_module``, ``find_spec``).
     distributions : tuple of str
         Distributions that the stage's own code imported.
+    unseen : tuple of str
+        The processes that it started and whose files nobody sees: "worker processes", "the program 'sort'".
     random : tuple of str
         Global random states that were drawn from: "random", "numpy".
     left_behind : tuple of tuple of str
@@ -66,7 +70,9 @@ class Effects:
     files_removed: tuple[tuple[str, str], ...] = ()
     environment: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
     left_behind: tuple[tuple[str, ...], ...] = ()
 

@@ -136,7 +136,7 @@ _WARNINGS = {
     "shown": _SHOWN,
     "variable": _SHOWN,
     "cache": (
-        "NB322",
+        "NB323",
         "stage {stage!r} calls {subject}, which keeps what it returns; {later} gets a value of its own, without what was changed in this one",
         "leave what it returns as it is, or copy it: each stage has a cache of its own",
     ),

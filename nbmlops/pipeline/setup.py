@@ -6,21 +6,32 @@ import ast
 import copy
 import io
 import tokenize
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.dataflow.acting import acts, acts_on_others, calls_something, looks_for_subclasses
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.notebook.roles import Role, RoledCell
 from nbmlops.pipeline.model import Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from nbmlops.dataflow.flow import Flow
     from nbmlops.dataflow.stars import Stars
 
-__all__ = ["Statement", "line_comments", "literal_assignments", "postpones_annotations", "read_parameters", "statements", "without_annotations"]
+__all__ = [
+    "Statement",
+    "line_comments",
+    "literal_assignments",
+    "postpones_annotations",
+    "read_parameters",
+    "single_statements",
+    "statements",
+    "with_acts",
+    "without_annotations",
+]
 
 _NO_LITERALS: dict[str, Any] = {}
 
@@ -33,6 +44,7 @@ class Statement:
     tree: ast.Module
     flow: Flow
     literals: dict[str, Any] = field(default_factory=dict)
+    acts: bool = False
 
     @property
     def line(self) -> int:
@@ -47,9 +59,15 @@ class Statement:
     @property
     def configures(self) -> bool:
         """Whether it is run for what it does to the process rather than for a name."""
-        if self.flow.process_state or self.flow.dynamic or self.flow.star_imports:
+        if self.acts or self.flow.process_state or self.flow.dynamic or self.flow.star_imports:
             return True
         return isinstance(self.tree.body[0], ast.Expr) and not _inert(self.tree.body[0])
+
+    @property
+    def calls(self) -> bool:
+        """Whether it assigns what a call gives: if nobody reads that, the call is what it is for."""
+        node = self.tree.body[0]
+        return isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and calls_something(node.value)
 
     @property
     def defines_code(self) -> bool:
@@ -70,10 +88,37 @@ def statements(roled: RoledCell, *, postponed: bool = False, stars: Stars | None
     """
     if roled.tree is None:
         return
-    for node in _split(roled.tree.body):
+    for node in single_statements(roled.tree.body):
         tree = ast.Module(body=[node], type_ignores=[])
         flow = analyse(without_annotations(tree) if postponed else tree, stars.names if stars else None)
         yield Statement(cell=roled.cell.index, tree=tree, flow=flow, literals=literal_assignments(node))
+
+
+def with_acts(found: Sequence[Statement], trees: Iterable[ast.AST]) -> tuple[Statement, ...]:
+    """Mark the statements that change what is not their own: patches, registrations by a decorator, blocks of calls.
+
+    Parameters
+    ----------
+    found : sequence of Statement
+        Every setup statement of a document.
+    trees : iterable of ast.AST
+        Every cell's code.
+    """
+    parts = [part for tree in trees for part in ast.walk(tree)]
+    imported = {
+        alias.asname or alias.name.partition(".")[0] for part in parts if isinstance(part, (ast.Import, ast.ImportFrom)) for alias in part.names
+    }
+    nodes = [statement.tree.body[0] for statement in found]
+    functions = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    acting = {node.name for node in functions if acts_on_others(node, imported)}
+    searched = looks_for_subclasses(parts)
+
+    def act(node: ast.stmt) -> bool:
+        if isinstance(node, ast.ClassDef) and searched and (node.bases or node.keywords):
+            return True
+        return not isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign)) and acts(node, imported, acting=acting)
+
+    return tuple(replace(statement, acts=True) if act(node) else statement for statement, node in zip(found, nodes, strict=True))
 
 
 def postpones_annotations(tree: ast.Module) -> bool:
@@ -183,7 +228,8 @@ def _declared(node: ast.stmt, cell: int, comments: dict[int, str]) -> Iterator[P
             )
 
 
-def _split(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def single_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a cell, an import of several names as several."""
     for node in body:
         if isinstance(node, (ast.Import, ast.ImportFrom)) and len(node.names) > 1:
             for alias in node.names:

@@ -73,6 +73,11 @@ def _open(observer: FileObserver, args: tuple[Any, ...], frame: FrameType | None
         observer.opened(os.fsdecode(path), mode, flags or 0, frame)
 
 
+def _load(observer: FileObserver, args: tuple[Any, ...], frame: FrameType | None) -> None:
+    if isinstance(args[1], str):  # of a compiled module; of others the event tells no path
+        observer.opened(args[1], "rb", 0, frame)
+
+
 def _connect(observer: FileObserver, args: tuple[Any, ...], _frame: FrameType | None) -> None:
     observer.opened(os.fsdecode(args[0]), "r+", 0)
 
@@ -131,6 +136,7 @@ def _tree(source: str, target: str) -> Iterator[tuple[str, str]]:
 
 
 _TOLD: dict[str, Callable[[FileObserver, tuple[Any, ...], FrameType | None], None]] = {
+    "import": _load,
     "open": _open,
     "os.link": _link,
     "os.listdir": _list,

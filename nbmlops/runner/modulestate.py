@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.runner.environment import is_local, source_digest
 from nbmlops.runner.imports import around_imports
+from nbmlops.runner.localmodules import is_local, source_digest
 from nbmlops.store.fingerprint import function_state, value_fingerprint
 
 if TYPE_CHECKING:

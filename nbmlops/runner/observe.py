@@ -5,7 +5,9 @@ An audit hook cannot be removed from a process, so there is one, and it is idle 
 
 from __future__ import annotations
 
+import _posixsubprocess
 import glob
+import importlib.util
 import os
 import sys
 import sysconfig
@@ -14,8 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.runner.environment import file_digest, local_module_path, path_digest
+from nbmlops.runner.attribution import Attribution
+from nbmlops.runner.environment import EVERY_VARIABLE, SHELL_VARIABLES, file_digest, path_digest
 from nbmlops.runner.fileevents import FILE_EVENTS, note_event, watching_lookups
+from nbmlops.runner.localmodules import is_own_code, local_module_path
+from nbmlops.runner.lookups import noticing_lookups
+from nbmlops.runner.processes import Journal, program_name, program_words
+from nbmlops.runner.readers import wrap_loaded_readers, wrap_when_loaded
 from nbmlops.runner.undo import Undo
 
 if TYPE_CHECKING:
@@ -43,6 +50,12 @@ _CODE_SUFFIXES = (
     ".pem",
     ".egg-link",
 )
+_ZIPPED_LIBRARY = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+_CODE_FILES = (".py", ".pyc", ".so")
+# these read source to show it: in a traceback, in a warning
+_SHOWING = frozenset({"linecache", "tokenize", "traceback", "warnings"})
+# of the standard library, what hands a look-up of the environment on; the rest looks for itself
+_PASSING = frozenset({"_collections_abc", "collections.abc", "configparser", "copy", "getpass", "os", "pathlib", "posixpath", "string"})
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo", "/usr/lib/", "/lib/")
 
 
@@ -76,7 +89,12 @@ class Observation:
         self._opened_as: dict[str, tuple[int, ...] | None] = {}
         self._removed: dict[str, str] = {}
         self._modules_before = set(sys.modules)
-        self.environment: set[str] = set()
+        self._looked_up: set[str] = set()
+        self._code: set[str] = set()
+        self._looked_for: set[str] = set()
+        self.attribution = Attribution()
+        self.unseen: set[str] = set()
+        self._journal = Journal()
         self.new: set[str] = set()
         self._variables: dict[str, tuple[str | None, bool]] = {}
         self._namespace: dict[str, Any] | None = None
@@ -90,13 +108,19 @@ class Observation:
 
     def opened(self, path: str, mode: str | None, flags: int, frame: FrameType | None = None) -> None:
         """Note that a file is about to be opened."""
-        name = self._interesting(path, frame)
+        if self._journal.elsewhere:
+            self._journal.tell("file", os.path.abspath(path), mode, flags)  # noqa: PTH100 - as below
+            return
+        if path.endswith(_CODE_FILES) and self._is_import(path, frame):
+            return
+        name = self._interesting(path)
         if name is None:
             return
         writes = any(letter in mode for letter in "wax+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR))
         reads = "r" in mode or "+" in mode or "a" in mode if mode else not flags & os.O_WRONLY
         if reads and name not in self._written and not flags & os.O_TRUNC:
             self._read.setdefault(name)
+            self.attribution.note("file", name)
             self._opened_as.setdefault(name, _state(self._folder / name))
             if (self._folder / name).is_dir():
                 self._digests.setdefault(name, file_digest(self._folder / name))  # before the stage puts something into it
@@ -110,14 +134,16 @@ class Observation:
 
     def looked_at(self, path: str) -> None:
         """Note that code asks about a file or folder without opening it: of a folder only that it is there."""
-        name = self._interesting(path, sys._getframe())  # noqa: SLF001 - the asking code is its own
+        name = self._interesting(path)
         full = os.path.abspath(path)  # noqa: PTH100
         if name is None or name in self._written or name in self._made or f"{self._folder}{os.sep}".startswith(full + os.sep):
             return
         if (self._folder / name).is_dir():
             self._read.setdefault(f"{name}/")
+            self.attribution.note("file", f"{name}/")
         else:
             self._read.setdefault(name)
+            self.attribution.note("file", name)
             if not os.path.lexists(full):
                 self._digests.setdefault(name, None)  # the stage may make it now
 
@@ -139,6 +165,7 @@ class Observation:
         name = f"{name}/" if (self._folder / name).is_dir() else name
         if name not in self._written:
             self._read.setdefault(name)
+            self.attribution.note("file", name)
             digest = self._digests.setdefault(name, path_digest(self._folder, name))
             if digest is not None:
                 self._removed[name] = digest
@@ -171,8 +198,47 @@ class Observation:
         self._namespace = namespace
 
     def environment_read(self, name: str) -> None:
-        """Note that a variable of the environment is looked up."""
-        self.environment.add(name)
+        """Note that a variable of the environment is looked up, or `EVERY_VARIABLE`."""
+        if self._journal.elsewhere:
+            self._journal.tell("variable", name)
+        elif name not in SHELL_VARIABLES:
+            self._looked_up.add(name)
+            self.attribution.note("variable", name)
+
+    @property
+    def environment(self) -> set[str]:
+        """The variables of the environment that were looked up."""
+        return {name for name in self._looked_up if self.attribution.counts("variable", name)}
+
+    def started(self, command: Any, folder: Any = None) -> None:  # noqa: ANN401 - what `subprocess` takes
+        """Note that a program is started: the files among its words, and what of it will not be seen."""
+        words, variables = program_words(command)
+        name = program_name(words)
+        if name is None:
+            return
+        self.unseen.add(name)
+        for word in words[1:] if name != "worker processes" else ():
+            path = Path(os.fsdecode(folder or "."), word)
+            if path.is_file():
+                self.opened(str(path), "rb", 0)
+        for variable in variables:
+            self.environment_read(variable)
+
+    def _hear_children(self) -> None:
+        for kind, what, *rest in self._journal.take():
+            if kind == "file":
+                self.opened(what, *rest)
+            else:
+                self.environment_read(what)
+
+    def looked_for(self, name: str) -> None:
+        """Note that a module is searched for."""
+        self._looked_for.add(name)
+        self.attribution.note("import", name)
+
+    def imports(self) -> tuple[str, ...]:
+        """Return the dotted names of the modules that were searched for."""
+        return tuple(sorted(name for name in self._looked_for if self.attribution.counts("import", name)))
 
     def environment_set(self, name: str, frame: FrameType | None, *, direct: bool) -> None:
         """Note that a variable of the environment is about to be changed for the notebook's code, not by an import."""
@@ -188,7 +254,9 @@ class Observation:
 
     def files_read(self) -> dict[str, str | None]:
         """Return the digest of each file that was read as it was then; None where there was none."""
-        found = {name: self._digests.get(name) if name in self._digests else path_digest(self._folder, name) for name in sorted(self._read)}
+        self._hear_children()
+        names = sorted(name for name in self._read if self.attribution.counts("file", name))
+        found = {name: self._digests.get(name) if name in self._digests else path_digest(self._folder, name) for name in names}
         return {name: digest for name, digest in found.items() if digest is not None or name not in self._made}
 
     def files_disturbed(self) -> tuple[str, ...]:
@@ -223,28 +291,39 @@ class Observation:
         return found
 
     def modules(self) -> tuple[str, ...]:
-        """Return the files of project-local modules that were imported meanwhile, relative to the notebook's folder."""
-        paths = {local_module_path(sys.modules.get(name), self._root) for name in set(sys.modules) - self._modules_before}
-        return tuple(sorted(os.path.relpath(path, self._folder) for path in paths if path))
+        """Return the files of the user's own modules that were imported meanwhile, relative to the notebook's folder."""
+        paths = {str(path) for name in set(sys.modules) - self._modules_before if (path := local_module_path(sys.modules.get(name)))}
+        found = {os.path.normpath(self._folder / path) for path in paths} | self._code
+        return tuple(sorted(os.path.relpath(path, self._folder) for path in found if self.attribution.counts("module", path)))
 
-    def _interesting(self, path: str, frame: FrameType | None = None) -> str | None:
+    def _is_import(self, path: str, frame: FrameType | None) -> bool:
+        """Note code that is loaded as a module, and tell whether it was opened for that, or to show its lines: then it is no data."""
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if name.startswith("<frozen importlib"):
+                source = _source_of(os.path.abspath(path))  # noqa: PTH100 - as the import system names it
+                if is_own_code(source):
+                    self._code.add(source)
+                    self.attribution.note("module", source)
+                return True
+            if frame.f_globals.get("__name__") in _SHOWING:
+                return True
+            if self.is_own(frame):
+                return False
+            frame = frame.f_back
+        return not is_own_code(path)
+
+    def _interesting(self, path: str) -> str | None:
         full = os.path.abspath(path)  # noqa: PTH100 - resolving links would lose the name that the code used
-        inside = full.startswith(str(self._root) + os.sep)
+        inside = full == str(self._root) or full.startswith(str(self._root) + os.sep)
         ours = full.startswith((*self._private, *self._libraries)) or full.endswith(("__pycache__", ".pyc"))
         if ours or self._is_code(full) or (not inside and full.startswith(self._temporary)):
-            return None
-        # imports and tracebacks open sources too
-        if full.endswith(".py") and not (inside and frame is not None and not self.in_setup and self.lists(frame)):
             return None
         return os.path.relpath(full, self._folder) if inside else full
 
     def _is_code(self, full: str) -> bool:
         """Tell what belongs to an installed distribution, whose version stands for it."""
-        if (
-            full.endswith(".so")
-            or (full.endswith(".zip") and full in sys.path)
-            or (self.in_setup and full.startswith((*self._packages, self._hidden)))
-        ):
+        if full.endswith((".so", _ZIPPED_LIBRARY)) or (self.in_setup and full.startswith((*self._packages, self._hidden))):
             return True
         return full.startswith(self._packages) and (full.endswith(_CODE_SUFFIXES) or ".dist-info" in full or os.path.isdir(full))  # noqa: PTH112
 
@@ -258,24 +337,31 @@ def _state(path: Path) -> tuple[int, ...] | None:
 
 
 _current: Observation | None = None
+_start_process = _posixsubprocess.fork_exec
 _installed = False
 
 
 @contextmanager
 def observing(observation: Observation, namespace: dict[str, Any]) -> Iterator[Observation]:
-    """Watch files and environment while the body runs."""
+    """Watch files, environment and other processes while the body runs."""
     global _current  # noqa: PLW0603 - an audit hook has no other way to know whether it is wanted
     _install()
-    environ_class = os.environ.__class__
-    os.environ.__class__ = _environ_class(namespace)
+    wrap_loaded_readers(_opened_natively)
+    plain: Any = os.environ.__class__
+    watched: Any = _environ_class(namespace)
+    os.environ.__class__ = os.environb.__class__ = watched
     observation.works_in(namespace)
     _current = observation
+
+    def own(frame: FrameType) -> bool:
+        return not observation.active and observation.is_own(frame)
+
     try:
-        with watching_lookups(observation):
+        with watching_lookups(observation), noticing_lookups(own, observation.looked_for, lambda spec: wrap_when_loaded(spec, _opened_natively)):
             yield observation
     finally:
         _current = None
-        os.environ.__class__ = environ_class
+        os.environ.__class__ = os.environb.__class__ = plain
 
 
 def _install() -> None:
@@ -283,38 +369,74 @@ def _install() -> None:
     if not _installed:
         _installed = True
         sys.addaudithook(_audit)
+        _posixsubprocess.fork_exec = _fork_exec
+
+
+def _source_of(path: str) -> str:
+    if not path.endswith(".pyc"):
+        return path
+    try:
+        return importlib.util.source_from_cache(path)
+    except ValueError:  # compiled code without its source
+        return path
+
+
+def _opened_natively(path: str, mode: str) -> None:
+    _audit("open", (path, mode, 0))
+
+
+def _fork_exec(args: Any, *others: Any, **named: Any) -> Any:  # noqa: ANN401 - what `_posixsubprocess.fork_exec` takes
+    """Start a process, and tell of it: `multiprocessing` and joblib start their workers without an audit event."""
+    if _current is not None and not _current.active:
+        _current.started(args)
+    return _start_process(args, *others, **named)
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
     observation = _current
     # asking for the frame is an event too
-    if observation is not None and not observation.active and event in FILE_EVENTS:
+    if observation is None or observation.active:
+        return
+    if event in {"subprocess.Popen", "os.system"}:
+        observation.started(*((args[1], args[2]) if event == "subprocess.Popen" else args))
+    elif event in FILE_EVENTS:
         note_event(observation, event, args, sys._getframe(1))  # noqa: SLF001 - who lists is told by the stack alone
 
 
-def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[str]]:
+def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[Any]]:
     class WatchedEnviron(os._Environ):  # type: ignore[type-arg]  # noqa: SLF001 - the class of `os.environ` has no public name
         """`os.environ` that notes which variables the notebook's own code looks up."""
 
-        def __getitem__(self, key: str) -> str:
-            if _current is not None and not _current.active and _called_from(namespace):
-                _current.environment_read(key)
-            return str(super().__getitem__(key))
+        def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - of `os.environb` it is bytes
+            _note_lookup(namespace, key)
+            return super().__getitem__(key)
 
         def __contains__(self, key: object) -> bool:
-            if _current is not None and isinstance(key, str) and _called_from(namespace):
-                _current.environment_read(key)
+            _note_lookup(namespace, key)
             return super().__contains__(key)
 
-        def __setitem__(self, key: str, value: str) -> None:
-            _note_variable(namespace, key)
+        def __iter__(self) -> Iterator[Any]:
+            _note_lookup(namespace, EVERY_VARIABLE)
+            return super().__iter__()
+
+        def __len__(self) -> int:
+            _note_lookup(namespace, EVERY_VARIABLE)
+            return super().__len__()
+
+        def __setitem__(self, key: Any, value: Any) -> None:  # noqa: ANN401
+            _note_variable(namespace, os.fsdecode(key))
             super().__setitem__(key, value)
 
-        def __delitem__(self, key: str) -> None:
-            _note_variable(namespace, key)
+        def __delitem__(self, key: Any) -> None:  # noqa: ANN401
+            _note_variable(namespace, os.fsdecode(key))
             super().__delitem__(key)
 
     return WatchedEnviron
+
+
+def _note_lookup(namespace: dict[str, Any], key: object) -> None:
+    if _current is not None and not _current.active and isinstance(key, (str, bytes)) and _called_from(namespace, skip=3):
+        _current.environment_read(os.fsdecode(key))
 
 
 def _note_variable(namespace: dict[str, Any], key: str) -> None:
@@ -335,7 +457,7 @@ def _called_from(namespace: dict[str, Any], depth: int = 4, skip: int = 2) -> bo
             return False
         if frame.f_globals is namespace or (_current is not None and _current.is_own(frame)):
             return True
-        if frame.f_globals.get("__name__") not in {"os", "collections.abc", "_collections_abc"}:
+        if frame.f_globals.get("__name__") not in _PASSING:
             return False
         frame = frame.f_back
     return False

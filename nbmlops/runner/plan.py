@@ -378,7 +378,7 @@ class Planner:
 
     def _identity(self, artifact: Artifact, stage: Stage) -> str:
         before = stage.cells[-1] if stage.cells else 0
-        return identity(artifact, self.pipeline, before=before, surroundings=self.surroundings)
+        return identity(artifact, self.pipeline, before=before, surroundings=self.surroundings, parameters=self.trial.parameters)
 
     def _components(self, stage: Stage, inputs: Mapping[str, str], effects: Effects, files: Mapping[str, str | None]) -> Components:
         return components(
@@ -461,6 +461,7 @@ def _structure(effects: Effects) -> tuple[object, ...]:
     """Return the part of effects that changes how stages are linked, or what is said of them."""
     return (
         effects.random,
+        effects.unseen,
         effects.reads,
         effects.writes,
         effects.mutated,

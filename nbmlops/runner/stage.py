@@ -113,6 +113,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         ),
         left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
     )
+    run.observation.attribution.used = None if task.stage.startswith("@") else frozenset(task.used)
     with ExitStack() as stack:
         stack.enter_context(run.left.following())
         drain = stack.enter_context(captured_descriptors(recorder))
@@ -237,6 +238,7 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     run.failed_cell = step.cell
     source = step.source
     run.observation.in_setup = not own
+    run.observation.attribution.begin(None if own else run.shell.transform_cell(source))  # type: ignore[no-untyped-call]
     if not own:
         with observing(run.observation, run.namespace):
             return run_cell(run.shell, source, name, keep_history=run.task.stage.startswith("@"))
@@ -300,6 +302,8 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     outputs = {name: replace(item, refers=(*item.refers, *(f"state:{code}" for code in run.held.get(name, ())))) for name, item in outputs.items()}
     states = random_states()
     draws = tuple(sorted(name for name, state in states.items() if name in drawn and drawn[name] != state))
+    if run.namespace.observed & set(task.setup_names):  # what it uses of setup was not foreseen: all of it counts, until it runs again
+        run.observation.attribution.used = None
     files = run.observation.files_read()
     written = keep_files(run.observation.outputs(), folder=Path(task.folder), project_root=Path(task.project_root), store=run.store)
     effects = Effects(
@@ -315,6 +319,8 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         files_removed=run.observation.files_removed(),
         environment=tuple(sorted(run.observation.environment)),
         modules=run.observation.modules(),
+        imports=run.observation.imports(),
+        unseen=tuple(sorted(run.observation.unseen)),
         random=draws,
         left_behind=run.left.entries(),
     )

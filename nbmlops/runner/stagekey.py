@@ -9,7 +9,8 @@ import stat
 import time
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.runner.environment import Distributions, LocalModules, path_digest, python_version
+from nbmlops.runner.environment import Distributions, path_digest, python_version, variable_digest
+from nbmlops.runner.localmodules import LocalModules
 from nbmlops.runner.redaction import MASK, looks_secret
 
 if TYPE_CHECKING:
@@ -44,13 +45,13 @@ class Surroundings:
         self.project_root = project_root
         self._cache = cache
         self._distributions = Distributions(cache / "distributions.json")
-        self._modules = LocalModules(folder, project_root)
+        self._modules = LocalModules(folder, project_root, self._distributions.provides)
         self._files: dict[str, str | None] = {}
         self._stamped: dict[str, tuple[tuple[int, ...], str | None]] = {}
 
     def refresh(self) -> None:
         """Forget what files and local modules held."""
-        self._modules = LocalModules(self.folder, self.project_root)
+        self._modules = LocalModules(self.folder, self.project_root, self._distributions.provides)
         self._files.clear()
 
     def file(self, path: str) -> str | None:
@@ -81,6 +82,14 @@ class Surroundings:
         """Return the fingerprints of local modules and the versions of the others' distributions."""
         local, foreign = self._modules.fingerprints(names, paths)
         return local, self._distributions.versions(foreign)
+
+    def foreign(self, names: Iterable[str]) -> set[str]:
+        """Return the modules, of those and of what they import, that are not the user's own."""
+        return self._modules.fingerprints(names)[1]
+
+    def acting(self, names: Iterable[str]) -> list[str]:
+        """Return those of the modules whose import may change more than their own names."""
+        return self._modules.acting(names)
 
     def secret_key(self) -> bytes:
         """Return the key under which secrets are digested: the team's, else one of this project that never leaves it."""
@@ -178,7 +187,9 @@ def components(
         JSON data; `stage_key` of it is the key, `differences` of two of them say why they differ.
     """
     used = [pipeline.setup[position] for position in stage.setup]
-    modules = {*stage.modules, *(module for statement in used for module in statement.modules)}
+    unused = [item for position, item in enumerate(pipeline.setup) if position not in stage.setup and item.place < stage.cells[-1]]
+    modules = {*stage.modules, *effects.imports, *(module for statement in used for module in statement.modules)}
+    modules.update(surroundings.acting(module for statement in unused for module in statement.modules))
     local, versions = surroundings.modules(modules, effects.modules)
     made = set(effects.files_made) - stage.files_from.keys()
     paths = {*stage.files_read, *effects.files_read, *effects.files_absent} - made
@@ -196,7 +207,7 @@ def components(
         "configuration": [statement.fingerprint for statement in used if statement.configures],
         "inputs": dict(sorted(inputs.items())),
         "files": {path: known[path] if path in known else surroundings.file(path) for path in sorted(paths)},
-        "environment": {name: _variable(name) for name in sorted(variables - secrets)},
+        "environment": {name: variable_digest(name) for name in sorted(variables - secrets)},
         "modules": dict(sorted(local.items())),
         "distributions": {**dict(sorted(versions.items())), **{name: surroundings.version(name) or "" for name in effects.distributions}},
         "python": python_version(),
@@ -204,7 +215,7 @@ def components(
     }
 
 
-def identity(artifact: Artifact, pipeline: Pipeline, *, before: int, surroundings: Surroundings) -> str:
+def identity(artifact: Artifact, pipeline: Pipeline, *, before: int, surroundings: Surroundings, parameters: Mapping[str, Any] | None = None) -> str:
     """Return what an artifact is to its consumers: its bytes, and the code that its value refers to.
 
     Parameters
@@ -214,6 +225,8 @@ def identity(artifact: Artifact, pipeline: Pipeline, *, before: int, surrounding
     before : int
         The consuming cell: of a setup definition that is repeated, the last one before it counts.
     surroundings : Surroundings
+    parameters : mapping of str to object, optional
+        The values that override the defaults.
     """
     if not artifact.refers:
         return artifact.digest
@@ -221,11 +234,16 @@ def identity(artifact: Artifact, pipeline: Pipeline, *, before: int, surrounding
     for reference in artifact.refers:
         kind, _, name = reference.partition(":")
         if kind in {"name", "state"}:
-            code[reference] = _closure(name, pipeline, before)
+            used = _closure(name, pipeline, before)
+            code[reference] = [
+                [item.fingerprint for item in used if not item.literals],
+                _values(used, pipeline, parameters or {}, surroundings.secret_key()),
+                [sorted(part.items()) for part in surroundings.modules({module for item in used for module in item.modules}, ())],
+            ]
         elif kind == "dist":
             code[reference] = surroundings.version(name)
         elif kind == "module":
-            code[reference] = sorted(surroundings.modules([name], ())[0].items())
+            code[reference] = [sorted(part.items()) for part in surroundings.modules([name], ())]
     if not code:
         return artifact.digest
     text = json.dumps([artifact.digest, code], sort_keys=True)
@@ -288,10 +306,10 @@ def _definitions(used: list[SetupStatement]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _closure(name: str, pipeline: Pipeline, before: int) -> list[str]:
-    """Return the fingerprints of a setup definition and of the setup names that its code uses, transitively."""
-    found: dict[str, str] = {}
-    queue = [name]
+def _closure(name: str, pipeline: Pipeline, before: int) -> list[SetupStatement]:
+    """Return the statements that make a setup definition, and those that make the setup names that its code uses, transitively."""
+    found: set[int] = set()
+    queue = [name.partition(".")[0]]
     seen: set[str] = set()
     while queue:
         wanted = queue.pop()
@@ -300,16 +318,10 @@ def _closure(name: str, pipeline: Pipeline, before: int) -> list[str]:
         seen.add(wanted)
         for position, statement in enumerate(pipeline.setup):
             if wanted in statement.names and statement.place < before:
-                found[f"{position:06}"] = statement.fingerprint
+                found.add(position)
                 queue.extend(statement.free)
                 queue.extend(other for use in statement.uses for other in pipeline.setup[use].names)
-    return [found[position] for position in sorted(found)]
-
-
-def _variable(name: str) -> str | None:
-    value = os.environ.get(name)
-    # only a digest: variables hold credentials more often than not
-    return None if value is None else hashlib.blake2b(value.encode(), digest_size=16).hexdigest()
+    return [pipeline.setup[position] for position in sorted(found)]
 
 
 def _changed(kind: str) -> Any:  # noqa: ANN401 - a describe function

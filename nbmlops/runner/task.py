@@ -41,6 +41,8 @@ class StageTask:
         Names read by later cells: of inputs that changed in place, these are kept.
     setup_names, expected : tuple of str
         What setup binds, and which of that the stage is known to read; the rest is withheld and noticed.
+    used : tuple of str
+        Fingerprints of the setup statements that the stage is known to use: what others read does not count.
     by_reference : tuple of str
         Functions and classes of setup cells: artifacts refer to them by name.
     elsewhere : tuple of str
@@ -82,6 +84,7 @@ class StageTask:
     later: tuple[str, ...] = ()
     setup_names: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
     by_reference: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
     binds: tuple[str, ...] = ()

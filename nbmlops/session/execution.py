@@ -15,7 +15,6 @@ from nbmlops.executors.events import Event, RunFinished, RunStarted
 from nbmlops.executors.scheduler import Scheduler
 from nbmlops.executors.tasks import attempts_folder, preload_modules
 from nbmlops.pipeline.model import Diagnostic
-from nbmlops.runner.environment import LocalModules
 from nbmlops.runner.executed import executed_notebook, write_notebook
 from nbmlops.runner.plan import REPORT, Planner
 from nbmlops.runner.redaction import Redactor, secret_values
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbmlops.pipeline.model import Pipeline
+    from nbmlops.runner.stagekey import Surroundings
     from nbmlops.session.batch import Session
 
 __all__ = ["Execution", "notebook_of", "preloads"]
@@ -95,7 +95,7 @@ class Execution:
         return mlflow_environment(self._tracking[0], self.run_id, self._session.settings.project_root)
 
     def _executor(self, name: str, workers: int) -> Executor:
-        preload = preloads(self._planner.pipeline, self._session.folder, self._session.settings.project_root)
+        preload = preloads(self._planner.pipeline, self._session.surroundings)
         kind: Any = EXECUTORS.get(name)
         made: Executor = kind(attempts_folder(self._session.store), workers, preload)
         return made
@@ -188,9 +188,9 @@ class Execution:
         )
 
 
-def preloads(pipeline: Pipeline, folder: Path, project_root: Path) -> tuple[str, ...]:
-    """Return the modules that stage processes are forked with: what the notebook imports and is not the project's own."""
-    foreign = LocalModules(folder, project_root).fingerprints(_modules(pipeline))[1]
+def preloads(pipeline: Pipeline, surroundings: Surroundings) -> tuple[str, ...]:
+    """Return the modules that stage processes are forked with: what the notebook imports and is not the user's own."""
+    foreign = surroundings.foreign(_modules(pipeline))
     steps = tuple(step for stage in pipeline.stages.values() for step in stage.steps) or pipeline.setup_steps
     return preload_modules(steps, foreign)
 

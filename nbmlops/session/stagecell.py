@@ -153,7 +153,13 @@ class StageCell:
                     self.remarks.append(error.message)
                     return None
                 artifact = kept[name]
-            found[name] = identity(artifact, self.planner.pipeline, before=self.stage.cells[-1], surroundings=self.planner.surroundings)
+            found[name] = identity(
+                artifact,
+                self.planner.pipeline,
+                before=self.stage.cells[-1],
+                surroundings=self.planner.surroundings,
+                parameters=self.planner.trial.parameters,
+            )
         return found
 
     def _live_values(self) -> dict[str, Any]:
@@ -330,6 +336,8 @@ class StageCell:
             files_removed=observation.files_removed(),
             environment=tuple(sorted({*observation.environment, *session.setup_environment})),
             modules=tuple(sorted({*observation.modules(), *session.setup_modules})),
+            imports=observation.imports(),
+            unseen=tuple(sorted(observation.unseen)),
             random=draws,
             left_behind=self.left.entries(),
         )

@@ -69,7 +69,7 @@ def verify(session: Session, parameters: Mapping[str, Any], stages: Iterable[str
             fix="put %%mlstage NAME on the first line of a cell",
         )
     asked = only_stages(planner.pipeline, stages) or frozenset(planner.pipeline.stages)
-    preload = preloads(planner.pipeline, session.folder, session.settings.project_root)
+    preload = preloads(planner.pipeline, session.surroundings)
     with scratch_folder(session.store) as scratch:
         rehearsals = Rehearsals(session.settings, session.folder, scratch, preload)
         try:

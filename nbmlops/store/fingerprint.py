@@ -96,11 +96,13 @@ def _is_set(cell: types.CellType) -> bool:
 def _class_state(kind: type) -> dict[str, Any]:
     """Return what can change in a class: its attributes, and its methods, which a stage may replace."""
     found = {}
+    # a Flag notes each combination that was ever made
+    left_out = ("_",) if issubclass(kind, enum.Enum) else ("__", "_abc_")
     for name, item in vars(kind).items():
         function = item if isinstance(item, types.FunctionType) else getattr(item, "__func__", getattr(item, "fget", None))
         if isinstance(function, types.FunctionType):
             found[name] = {"code": function.__code__, **{part: held for part, held in function_state(function).items() if part != "closure"}}
-        elif not name.startswith(("__", "_abc_")) and not callable(item) and not hasattr(item, "__get__"):
+        elif not name.startswith(left_out) and not callable(item) and not hasattr(item, "__get__"):
             found[name] = item
     return found
 

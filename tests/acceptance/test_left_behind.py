@@ -192,7 +192,7 @@ def test_record_made_without_a_change_is_not_taken(project: Project) -> None:
 CACHED = "import functools\n@functools.cache\ndef f(n):\n    return {0}"
 
 
-@pytest.mark.parametrize(("returned", "codes"), [("[n]", {"NB322"}), ("n * 2", set())])
+@pytest.mark.parametrize(("returned", "codes"), [("[n]", {"NB323"}), ("n * 2", set())])
 def test_cached_function_whose_values_can_be_changed(project: Project, returned: str, codes: set[str]) -> None:
     """Two stages that call it do not share what it keeps, which is said where it matters."""
     done = run(project, [CACHED.format(returned), "%%mlstage a\nx = str(f(1))", "%%mlstage b\ny = f(1)"])

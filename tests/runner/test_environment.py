@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from blake3 import blake3
 
-from nbmlops.runner.environment import Distributions, LocalModules, file_digest, local_module_path, python_version
+from nbmlops.runner.environment import EVERY_VARIABLE, Distributions, file_digest, python_version, variable_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
@@ -25,75 +28,19 @@ def test_what_is_no_file_has_no_digest(tmp_path: Path) -> None:
 
 
 def test_digest_of_a_folder_is_that_of_the_names_in_it(tmp_path: Path) -> None:
-    """A stage that lists a folder depends on which files are there; hidden ones do not count."""
+    """A stage that lists a folder depends on which files are there; what tools leave there does not count."""
     (tmp_path / "a").touch()
     before = file_digest(tmp_path)
-    (tmp_path / ".hidden").touch()
+    (tmp_path / ".ipynb_checkpoints").touch()
     (tmp_path / "a").write_text("other")
     assert file_digest(tmp_path) == before
-    (tmp_path / "b").touch()
+    (tmp_path / ".hidden").touch()
     assert file_digest(tmp_path) != before
 
 
 def test_python_counts_by_minor_version() -> None:
     """A bug-fix release of Python keeps the records."""
     assert python_version() == f"{sys.version_info[0]}.{sys.version_info[1]}"
-
-
-@pytest.fixture
-def modules(tmp_path: Path) -> LocalModules:
-    """Make a project with a module, a package and a module that imports relatively."""
-    files = {
-        "one.py": "import two\nimport json",
-        "two.py": "",
-        "pack/__init__.py": "",
-        "pack/inner.py": "from . import sister\nfrom .sub.leaf import f",
-        "pack/sister.py": "",
-        "pack/sub/__init__.py": "",
-        "pack/sub/leaf.py": "from ..sister import g\nimport numpy",
-        "space/plain.py": "",
-    }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return LocalModules(tmp_path, tmp_path)
-
-
-FOLLOWED = [
-    (["two"], {"two.py"}, set()),
-    (["one"], {"one.py", "two.py"}, {"json"}),
-    (["pack"], {"pack/__init__.py"}, set()),
-    (["pack.inner"], {"pack/__init__.py", "pack/inner.py", "pack/sister.py", "pack/sub/__init__.py", "pack/sub/leaf.py"}, {"numpy"}),
-    (["pack.sister.g"], {"pack/__init__.py", "pack/sister.py"}, set()),
-    (["space.plain"], {"space/plain.py"}, set()),
-    (["nowhere.at_all"], set(), {"nowhere.at_all"}),
-]
-
-
-@pytest.mark.parametrize(("names", "local", "foreign"), FOLLOWED)
-def test_imports_are_followed(modules: LocalModules, names: list[str], local: set[str], foreign: set[str]) -> None:
-    """Local files transitively, relative imports and packages included; the rest by name."""
-    found, others = modules.fingerprints(names)
-    assert (set(found), others) == (local, foreign)
-
-
-def test_circular_imports_end(tmp_path: Path) -> None:
-    """Two modules that import each other are two files."""
-    (tmp_path / "a.py").write_text("import b")
-    (tmp_path / "b.py").write_text("import a")
-    assert set(LocalModules(tmp_path, tmp_path).fingerprints(["a"])[0]) == {"a.py", "b.py"}
-
-
-def test_file_seen_imported_is_followed(modules: LocalModules) -> None:
-    """A module found by a computed name is given by its file."""
-    assert set(modules.fingerprints([], ["one.py"])[0]) == {"one.py", "two.py"}
-
-
-def test_module_outside_the_project_is_not_local(tmp_path: Path) -> None:
-    """What is installed counts by version, not by source."""
-    assert local_module_path(json, tmp_path) is None
-    assert local_module_path(pytest, Path("/")) is None
-    assert local_module_path(None, tmp_path) is None
 
 
 def test_versions_of_what_modules_belong_to(tmp_path: Path) -> None:
@@ -116,6 +63,45 @@ def test_answer_is_kept_until_a_folder_changes(tmp_path: Path) -> None:
     data["stamp"] = []
     cache.write_text(json.dumps(data))
     assert Distributions(cache).version("numpy") not in {None, "0.0"}
+
+
+def make_distribution(folder: Path, version: str, *, editable: bool = False) -> None:
+    """Write what an installer leaves of a distribution with one module."""
+    info = folder / f"made_kit-{version}.dist-info"
+    info.mkdir(parents=True)
+    (folder / "made_kit.py").touch()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: made-kit\nVersion: {version}\n")
+    (info / "top_level.txt").write_text("made_kit\n")
+    (info / "direct_url.json").write_text(json.dumps({"url": "file:///x", "dir_info": {"editable": editable}}))
+
+
+def test_upgrade_in_a_folder_of_the_search_path_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder on the search path need not be called site-packages."""
+    monkeypatch.syspath_prepend(str(tmp_path / "libs"))
+    make_distribution(tmp_path / "libs", "1.0")
+    assert Distributions(tmp_path / "d.json").versions(["made_kit"]) == {"made-kit": "1.0"}
+    (tmp_path / "libs" / "made_kit-1.0.dist-info" / "METADATA").unlink()
+    make_distribution(tmp_path / "libs", "2.0")
+    assert Distributions(tmp_path / "d.json").versions(["made_kit"])["made-kit"] == "2.0"
+
+
+@pytest.mark.parametrize("editable", [False, True])
+def test_version_stands_for_the_code_unless_it_can_be_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, editable: bool) -> None:
+    """In editable mode the source changes while the version does not."""
+    monkeypatch.syspath_prepend(str(tmp_path / "libs"))
+    make_distribution(tmp_path / "libs", "1.0", editable=editable)
+    found = Distributions(tmp_path / "d.json")
+    assert (found.provides("made_kit"), found.provides("json"), found.provides("nowhere")) == (not editable, True, False)
+
+
+def test_whole_environment_has_a_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It changes with any variable but those that a shell sets for itself."""
+    before = variable_digest(EVERY_VARIABLE)
+    monkeypatch.setenv("SHLVL", "77")
+    assert variable_digest(EVERY_VARIABLE) == before
+    monkeypatch.setenv("A_NEW_ONE", "1")
+    assert variable_digest(EVERY_VARIABLE) != before
+    assert (variable_digest("A_NEW_ONE") is None, variable_digest("NOT_SET")) == (False, None)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])

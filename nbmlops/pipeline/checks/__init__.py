@@ -37,7 +37,7 @@ CHECKS: tuple[Callable[[Checked], Iterator[Diagnostic]], ...] = (
     linking.unknown_outputs,  # NB206
     linking.unknown_conditions,  # NB207
     linking.process_state,  # NB210
-    linking.left_behind,  # NB210 NB321 NB322
+    linking.left_behind,  # NB210 NB321 NB323
     hiding.dynamic_code,  # NB211
     linking.history,  # NB212
     linking.hidden_by_stars,  # NB216
@@ -53,6 +53,7 @@ CHECKS: tuple[Callable[[Checked], Iterator[Diagnostic]], ...] = (
     randomness.global_draws,  # NB309
     randomness.unseeded_libraries,  # NB310
     reproducibility.object_hashes,  # NB311
+    portability.unseen_processes,  # NB322
     portability.cell_marks,  # NB501
     portability.shell_commands,  # NB502
     portability.installations,  # NB503

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.checks.libraries import ASKING, PROCESSES, WIDGETS
 from nbmlops.pipeline.checks.sites import magic_words, shown
+from nbmlops.pipeline.effects import NO_EFFECTS
 from nbmlops.pipeline.model import Diagnostic
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.checks.checked import Checked, StageCode
     from nbmlops.pipeline.checks.sites import Sites
 
-__all__ = ["cell_marks", "installations", "questions", "shell_commands", "widgets"]
+__all__ = ["cell_marks", "installations", "questions", "shell_commands", "unseen_processes", "widgets"]
 
 # what jupytext takes for the beginning of a cell, in its own words
 _MARK = re.compile(r"^\s*#\s*(?:%%%*\s.*|(?:%%|<codecell>|In\[[0-9 ]*\]:?)\s*)$")
@@ -160,3 +161,20 @@ def _widget(code: StageCode, call: ast.Call) -> str:
     if words is not None:
         return f"%matplotlib {words[1]}" if words[0] == "matplotlib" and words[1].strip() in _LIVE_BACKENDS else ""
     return shown(call.func) if WIDGETS.fullmatch(code.sites.name(call.func)) else ""
+
+
+def unseen_processes(checked: Checked) -> Iterator[Diagnostic]:
+    """Find the stages that were seen to start processes and declare no files (NB322); ``--file`` or ``--writes`` accepts it."""
+    told = {item.stage for item in shell_commands(checked)}
+    for name, stage in checked.pipeline.stages.items():
+        seen = checked.effects.get(name, NO_EFFECTS).unseen
+        unseen = [what for what in seen if name not in told or not what.startswith("the program")]
+        if unseen and not (stage.directive.files or stage.directive.writes):
+            yield Diagnostic(
+                code="NB322",
+                severity="warning",
+                message=f"stage {name!r} starts {' and '.join(unseen)}: of what these read, only the files among their arguments are seen",
+                fix="name the files with --file PATH and --writes PATH, variables with --env NAME",
+                cell=stage.cells[0],
+                stage=name,
+            )

@@ -262,9 +262,11 @@ def _settled(value: type, state: dict[str, Any]) -> dict[str, Any]:
 def load_name(loader: Loader, name: str) -> Any:  # noqa: ANN401
     """Return a definition of the loading namespace."""
     first, *rest = name.split(".")
-    if first not in loader.context.namespace:
-        raise NameError(f"it refers to {first!r}, which no setup cell defines here")
-    found = loader.context.namespace[first]
+    try:
+        # not `in`: a stage's namespace withholds what the stage is not known to read, and answers look-ups all the same
+        found = loader.context.namespace[first]
+    except KeyError:
+        raise NameError(f"it refers to {first!r}, which no setup cell defines here") from None
     for part in rest:
         found = getattr(found, part)
     return found

@@ -15,6 +15,7 @@ import random
 import sys
 import types
 import typing
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import cloudpickle  # noqa: TID253 - this module is imported when something is pickled
@@ -283,8 +284,10 @@ class _Unpickler(pickle.Unpickler):
         return self._loader if type(pid) is int else pid
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
-        if module == "__main__" and name.partition(".")[0] in self._loader.context.namespace:
-            return functools.reduce(getattr, name.split(".")[1:], self._loader.context.namespace[name.partition(".")[0]])
+        if module == "__main__":
+            first, *rest = name.split(".")
+            with suppress(KeyError):
+                return functools.reduce(getattr, rest, self._loader.context.namespace[first])
         return super().find_class(module, name)
 
 

@@ -61,6 +61,9 @@ class References:
             self.add("module", name)
         elif distribution := distribution_of(name):
             self.add("dist", distribution)
+        elif getattr(module, "__file__", None):
+            # nobody's distribution, or one in editable mode: its source may change while its version does not
+            self.add("module", name)
 
     def sorted(self) -> tuple[str, ...]:
         """Return what was noted."""

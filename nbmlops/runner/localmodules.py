@@ -1,0 +1,190 @@
+"""Modules that are the user's own, whose source a key holds: of the project, and of folders on the search path that nobody installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import sysconfig
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbmlops.runner.environment import file_digest
+from nbmlops.runner.importing import ModuleSource, read_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
+
+__all__ = ["LocalModules", "is_local", "is_own_code", "local_module_path", "source_digest"]
+
+_ENDINGS = (*EXTENSION_SUFFIXES, ".py")
+
+
+def local_module_path(module: ModuleType | None) -> Path | None:
+    """Return the file of a module that is the user's own, or None for any other."""
+    name = getattr(module, "__file__", None)
+    return Path(name) if isinstance(name, str) and name.endswith(_ENDINGS) and is_own_code(name) else None
+
+
+def is_own_code(path: str | Path) -> bool:
+    """Tell a file of code that the user may edit from one that came with Python or with a distribution."""
+    full = os.path.realpath(path)
+    return not (full.startswith(_libraries()) or "site-packages" in full or "dist-packages" in full or full.endswith(">"))
+
+
+def is_local(path: Path, project_root: Path) -> bool:
+    """Tell whether a file is code of the project."""
+    return is_own_code(path) and os.path.realpath(path).startswith(os.path.realpath(project_root) + os.sep)
+
+
+def source_digest(path: Path) -> str:
+    """Return the digest of a module's normalised source, as keys hold it."""
+    return _read(path, "").digest
+
+
+@cache
+def _libraries() -> tuple[str, ...]:
+    """Return the folders of installed code, and our own: a project that is nbmlops does not make stages depend on what runs them."""
+    folders = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")}
+    return tuple(os.path.realpath(folder) + os.sep for folder in (*folders, str(Path(__file__).resolve().parents[1])))
+
+
+class LocalModules:
+    """Follow the imports of the user's own modules to their sources.
+
+    Parameters
+    ----------
+    folder : Path
+        The notebook's folder, first on the search path of a stage.
+    project_root : Path
+        Modules below it are the user's even if a distribution has the same name.
+    installed : callable
+        Tells of a module's name whether a distribution's version stands for its code.
+    """
+
+    def __init__(self, folder: Path, project_root: Path, installed: Callable[[str], bool]) -> None:
+        self._folder = folder
+        self._root = os.path.realpath(project_root) + os.sep
+        self._installed = installed
+        paths = [folder, *(Path(entry) for entry in sys.path if entry)]
+        self._search = [path for path in dict.fromkeys(paths) if path == folder or is_own_code(path / "x.py")]
+        self._parsed: dict[Path, ModuleSource] = {}
+
+    def fingerprints(self, modules: Iterable[str], paths: Iterable[str] = ()) -> tuple[dict[str, str], set[str]]:
+        """Return what the user's own modules hold, and which other modules they and the notebook import.
+
+        Parameters
+        ----------
+        modules : iterable of str
+            Dotted names that the notebook imports.
+        paths : iterable of str
+            Files of modules that were seen imported, relative to the notebook's folder.
+
+        Returns
+        -------
+        (dict of str to str, set of str)
+            Fingerprint of each file, by path relative to the notebook's folder, transitively; and every dotted
+            name that is somebody else's.
+        """
+        found: dict[str, str] = {}
+        foreign: set[str] = set()
+        for path, parsed in self._reached(modules, paths, foreign).items():
+            found[os.path.relpath(path, self._folder)] = parsed.digest
+        return found, foreign
+
+    def acting(self, modules: Iterable[str]) -> list[str]:
+        """Return those of the modules whose import may change more than their own names, or imports a module that does."""
+        return sorted(name for name in set(modules) if _act(self._reached([name], (), set()).values()))
+
+    def _reached(self, modules: Iterable[str], paths: Iterable[str], foreign: set[str]) -> dict[Path, ModuleSource]:
+        found: dict[Path, ModuleSource] = {}
+        queue = [Path(os.path.normpath(self._folder / path)) for path in paths]
+        names = list(modules)
+        seen: set[str] = set()
+        while names or queue:
+            if names:
+                name = names.pop()
+                if name in seen:
+                    continue
+                seen.add(name)
+                located = self._locate(name)
+                if not located:
+                    foreign.add(name)
+                queue += located
+                continue
+            path = queue.pop()
+            if path not in found:
+                found[path] = self._parse(path)
+                names += found[path].imports
+        return found
+
+    def _locate(self, name: str) -> list[Path]:
+        """Return the files that importing `name` runs: its packages' and its own."""
+        parts = name.split(".")
+        for folder in self._search:
+            files = _files(folder, parts)
+            if files and (str(files[0]).startswith(self._root) or os.path.realpath(files[0]).startswith(self._root) or not self._installed(name)):
+                return files
+        return [] if self._installed(name) else self._found_elsewhere(parts)
+
+    def _found_elsewhere(self, parts: list[str]) -> list[Path]:
+        """Ask the import system for what is in no folder of the search path, such as a package in editable mode."""
+        try:
+            spec = importlib.util.find_spec(parts[0])
+        except (ImportError, ValueError, AttributeError):
+            return []
+        places = [*(spec.submodule_search_locations or ())] if spec else []
+        if spec is None or not (places or spec.origin) or not is_own_code(places[0] if places else str(spec.origin)):
+            return []
+        if not places:
+            return [Path(str(spec.origin))]
+        return [file for place in places for file in _files(Path(place).parent, [Path(place).name, *parts[1:]])]
+
+    def _parse(self, path: Path) -> ModuleSource:
+        if path not in self._parsed:
+            self._parsed[path] = _read(path, self._package(path))
+        return self._parsed[path]
+
+    def _package(self, path: Path) -> str:
+        """Return the dotted package that relative imports in `path` start from."""
+        for folder in self._search:
+            if path.is_relative_to(folder):
+                parts = path.relative_to(folder).with_suffix("").parts
+                return ".".join(parts[:-1])
+        top = path.parent
+        while (top / "__init__.py").is_file():
+            top = top.parent
+        return ".".join(path.relative_to(top).with_suffix("").parts[:-1])
+
+
+def _read(path: Path, package: str) -> ModuleSource:
+    if path.suffix != ".py":
+        return ModuleSource(digest=f"binary:{file_digest(path)}", acts=False)
+    try:
+        return read_module(path.read_bytes(), package)
+    except (OSError, SyntaxError, ValueError):
+        return ModuleSource(digest=f"unreadable:{file_digest(path)}")
+
+
+def _act(sources: Iterable[ModuleSource]) -> bool:
+    found = list(sources)
+    return any(item.acts for item in found) or (any(item.derives for item in found) and any(item.notes for item in found))
+
+
+def _files(folder: Path, parts: list[str]) -> list[Path]:
+    files: list[Path] = []
+    for depth in range(1, len(parts) + 1):
+        base = folder.joinpath(*parts[:depth])
+        file = next((item for item in (*_named(base / "__init__"), *_named(base)) if item.is_file()), None)
+        if file is not None:
+            files.append(file)
+        elif not base.is_dir():
+            break  # the last part may be an attribute, not a module
+    return files
+
+
+def _named(base: Path) -> list[Path]:
+    return [base.with_name(base.name + ending) for ending in _ENDINGS]
