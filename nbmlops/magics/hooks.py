@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.randomness import random_states
+from nbmlops.session.loaded import note_packages, watch_imports
+from nbmlops.session.process import snapshot
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
@@ -32,10 +34,12 @@ class Hooks:
         self._session: KernelSession | None = None
         self._before: dict[str, Any] = {}
         self._metadata: dict[str, Any] = {}
-        self._pending: list[tuple[str, dict[str, Any], str | None]] = []
+        self._pending: list[tuple[str, dict[str, Any], str | None, int | None]] = []
         # the last one is the cell that loads the extension
-        history = shell.history_manager.input_hist_raw[1:-1] if shell.history_manager else []
-        self._earlier = [source for source in history if source.strip() and not _is_stage(source)]
+        history = shell.history_manager.input_hist_raw[:-1] if shell.history_manager else []
+        self._earlier = [(count, source) for count, source in enumerate(history) if source.strip() and not _is_stage(source)]
+        self._process = snapshot()
+        watch_imports()
         self.cell_id: str | None = None
         self._asked: tuple[str, str | None] = ("", None)
         self._watched: Observation | None = None
@@ -47,9 +51,10 @@ class Hooks:
         if self._session is None:
             from nbmlops.session.kernel import KernelSession  # noqa: PLC0415 - loading the extension stays light
 
-            self._session = KernelSession(self.shell, self._earlier)
-            for source, metadata, cell_id in self._pending:
-                self._session.cell_ran(source, metadata, cell_id, {})
+            self._session = KernelSession(self.shell, self._earlier, self._process)
+            for source, metadata, cell_id, count in self._pending:
+                self._session.cell_ran(source, metadata, cell_id, {}, count=count)
+            self._session.cell_begins(self._process)
             self._pending.clear()
         return self._session
 
@@ -57,6 +62,12 @@ class Hooks:
     def metadata(self) -> dict[str, Any]:
         """The metadata of the cell that runs, where the front end tells it (JupyterLab does, nbclient does not)."""
         return self._metadata
+
+    @property
+    def count(self) -> int | None:
+        """The number in the prompt of the cell that runs; `execution_count` is the next one's in some versions of IPython."""
+        history = self.shell.history_manager
+        return len(history.input_hist_raw) - 1 if history is not None else None
 
     def install(self) -> None:
         """Register the handlers."""
@@ -83,6 +94,8 @@ class Hooks:
         self._metadata = dict(_parent(self.shell).get("metadata") or {})
         self.cell_id = info.cell_id
         self._before = random_states()
+        if self._session is not None:
+            self._session.cell_begins()
         source = str(info.raw_cell)
         if self._session is not None and not _is_stage(source) and not self._tagged_stage():
             self._provide(source)
@@ -94,12 +107,18 @@ class Hooks:
         if self.busy == 0:
             self._watching.close()
         source = str(result.info.raw_cell) if result.info is not None else ""
-        if self.busy or not source.strip() or not result.success or _is_stage(source) or self._tagged_stage():
+        if self.busy or not source.strip():
             return
-        if self._session is None and source.strip() == "%load_ext nbmlops":
-            self._pending.append((source, self._metadata, self.cell_id))
+        note_packages()
+        if _is_stage(source) or self._tagged_stage():
+            if self._session is not None:
+                self._session.cell_ended(f"[{self.count}]")
+        elif self._session is None and source.strip() == "%load_ext nbmlops":
+            self._pending.append((source, self._metadata, self.cell_id, self.count))
+        elif result.success:
+            self.session.cell_ran(source, self._metadata, self.cell_id, self._before, watched, count=self.count)
         else:
-            self.session.cell_ran(source, self._metadata, self.cell_id, self._before, watched)
+            self.session.cell_failed(source, self.cell_id, count=self.count)
 
     def _watch(self, session: KernelSession, source: str) -> None:
         """Note what the cell reads, for the case that it is setup."""

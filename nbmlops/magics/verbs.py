@@ -54,14 +54,16 @@ class StageMagics(Magics):
         hooks = self._hooks
         hooks.busy += 1
         try:
-            outcome = hooks.session.run_stage(line, cell, hooks.metadata, hooks.cell_id, tagged=from_tag)
+            outcome = hooks.session.run_stage(line, cell, hooks.metadata, hooks.cell_id, tagged=from_tag, count=hooks.count)
         finally:
             hooks.busy -= 1
         if outcome.error is not None:
+            if outcome.warning:
+                self._print(f"! {outcome.warning}")
             raise _shown(outcome.error, outcome.traceback) from None
         from nbmlops.views.text import stage_line  # noqa: PLC0415 - loading the extension stays light
 
-        self._print(stage_line(outcome.result, remarks=outcome.remarks))
+        self._print(stage_line(outcome.result, remarks=outcome.remarks, warning=outcome.warning))
         if outcome.result.status == "refused":
             from nbmlops.errors import GateRefused  # noqa: PLC0415
 
@@ -222,12 +224,15 @@ class StageMagics(Magics):
         Example: ``%mlcheck``
         """
         from nbmlops.arguments import add_check  # noqa: PLC0415
+        from nbmlops.views.html import diagnostics_html  # noqa: PLC0415
         from nbmlops.views.text import diagnostics_text  # noqa: PLC0415
 
         options = self._parse("mlcheck", line, add_check, notebook=True)
         session = self._hooks.session
         diagnostics = self._open(options).check() if self._has_file(options) else session.known().diagnostics
-        self._print(diagnostics_text((*diagnostics, *session.hidden_state()), options.notebook or "this kernel"))
+        found = (*diagnostics, *session.hidden_state())
+        name = options.notebook or "this kernel"
+        self._show(diagnostics_text(found, name), diagnostics_html(found, name))
 
     @line_magic
     def mlpipeline(self, line: str) -> None:

@@ -307,6 +307,8 @@ class Planner:
             record = self.store.record(key)
             if record is not None:
                 lines = differences(dict(record.components), parts, self.pipeline.parameters)
+                if not lines and not record.reproducible and record.remarks:
+                    return (f"its result is not reproducible, {record.remarks[0]}",)
                 if lines and (nearest is None or len(lines) < len(nearest)):
                     nearest = lines
         return tuple(nearest) if nearest else ("first run",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NotStorable
@@ -10,9 +11,10 @@ from nbmlops.store.fingerprint import alias_sets, mutable_ids
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from nbmlops.store.records import Artifact
     from nbmlops.store.serializers import Context
 
-__all__ = ["holders", "refuse_changed", "sharing"]
+__all__ = ["holders", "noting_holders", "refuse_changed", "sharing"]
 
 
 def sharing(values: Mapping[str, Any], kept: Iterable[str], context: Context) -> tuple[tuple[str, ...], ...]:
@@ -56,6 +58,11 @@ def holders(definitions: Mapping[str, Any], values: Mapping[str, Any], context: 
         ids = mutable_ids(value, context)
         found[name] = tuple(definition for definition in held if definition != name and not ids.isdisjoint(held[definition]))
     return {name: names for name, names in found.items() if names}
+
+
+def noting_holders(artifact: Artifact, definitions: Iterable[str]) -> Artifact:
+    """Return an artifact that tells which definitions of setup cells hold its state too."""
+    return replace(artifact, refers=(*artifact.refers, *(f"state:{name}" for name in definitions)))
 
 
 def refuse_changed(stage: str, changed: Iterable[str], held: Mapping[str, tuple[str, ...]]) -> None:

@@ -23,7 +23,7 @@ from nbmlops.runner.randomness import random_states
 from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.rehearsal import rehearse
 from nbmlops.runner.seeding import seed_random, seed_when_imported, untouched_since
-from nbmlops.runner.sharing import holders, refuse_changed, sharing
+from nbmlops.runner.sharing import holders, noting_holders, refuse_changed, sharing
 from nbmlops.runner.shell import StageShell, make_shell, run_cell
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.settings import load_settings
@@ -299,7 +299,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         stage=task.stage,
         cell=task.steps[-1].cell,
     )
-    outputs = {name: replace(item, refers=(*item.refers, *(f"state:{code}" for code in run.held.get(name, ())))) for name, item in outputs.items()}
+    outputs = {name: noting_holders(artifact, run.held.get(name, ())) for name, artifact in outputs.items()}
     states = random_states()
     draws = tuple(sorted(name for name, state in states.items() if name in drawn and drawn[name] != state))
     if run.namespace.observed & set(task.setup_names):  # what it uses of setup was not foreseen: all of it counts, until it runs again

@@ -14,21 +14,26 @@ from nbmlops.notebook.code import parse_code
 from nbmlops.notebook.directive import split_magic
 from nbmlops.notebook.document import read_document
 from nbmlops.notebook.roles import Role
-from nbmlops.pipeline.build import build, read_source
-from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
-from nbmlops.pipeline.setup import statements
+from nbmlops.pipeline.build import Source, build, read_source
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.observe import Observation
 from nbmlops.runner.plan import Planner, Trial, only_stages
 from nbmlops.runner.randomness import random_states, save_random
-from nbmlops.runner.stagekey import Surroundings
 from nbmlops.session.cells import SeenCell, SeenCells
+from nbmlops.session.hidden import hidden_state
+from nbmlops.session.history import History
 from nbmlops.session.livestate import LiveState
-from nbmlops.session.provenance import Provenance, is_code
+from nbmlops.session.loaded import LoadedModules
+from nbmlops.session.loading import equals_with_caches, load_run
+from nbmlops.session.making import note_setup
+from nbmlops.session.patches import CodeWatch
+from nbmlops.session.process import ProcessState, snapshot
+from nbmlops.session.provenance import Origin, Provenance, is_code
 from nbmlops.session.stagecell import CellOutcome, StageCell
+from nbmlops.session.staleness import KernelSurroundings
 from nbmlops.settings import Settings, load_settings
-from nbmlops.store.fingerprint import value_fingerprint
-from nbmlops.store.serializers import Context, decode
+from nbmlops.store.fingerprint import state_fingerprint, value_fingerprint
+from nbmlops.store.serializers import Context
 from nbmlops.store.store import Store
 
 if TYPE_CHECKING:
@@ -36,7 +41,12 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
+    from nbmlops.store.records import Artifact
+
 __all__ = ["KernelSession"]
+
+_SETUP = frozenset({Role.SETUP, Role.PARAMETERS, Role.INJECTED})
 
 
 class KernelSession:
@@ -45,28 +55,38 @@ class KernelSession:
     Parameters
     ----------
     shell : InteractiveShell
-    earlier : sequence of str
-        Cells that ran before the extension was loaded.
+    earlier : sequence of (int, str)
+        Cells that ran before the extension was loaded: the number in the prompt, and the source.
+    process : dict of str to str or None
+        The state of the process when the extension was loaded.
     """
 
-    def __init__(self, shell: InteractiveShell, earlier: Sequence[str] = ()) -> None:
+    def __init__(self, shell: InteractiveShell, earlier: Sequence[tuple[int, str]] = (), process: dict[str, str] | None = None) -> None:
         self.shell = shell
         self.run_id = uuid.uuid4().hex[:16]
         self.cells = SeenCells(_notebook_path())
         self.provenance = Provenance()
-        self.remarks: dict[str, tuple[str, ...]] = {}
+        self.history = History()
+        self.patches = CodeWatch()
+        self.live = LiveState()
+        self.process = ProcessState(process if process is not None else snapshot())
         self._settings: Settings | None = None
         self._store: Store | None = None
-        self.live = LiveState()
-        self.seeded: dict[str, Any] = {}
+        self._loaded: LoadedModules | None = None
+        self._source: tuple[object, Source] | None = None
+        self._pipeline: Pipeline | None = None
         self._classes: dict[str, Any] = {}
+        self._files: dict[str, tuple[tuple[int, ...], str | None]] = {}
+        self.code_names: set[str] = set()
+        self._before: tuple[dict[str, str], Any] | None = None
+        self.seeded: dict[str, Any] = {}
         self.metrics: dict[str, Any] = {}
+        self.configured: set[str] = set()
         self.setup_files: dict[str, str | None] = {}
         self.setup_environment: set[str] = set()
         self.setup_modules: set[str] = set()
-        self._code_names: set[str] = set()
-        for source in earlier:
-            self.cell_ran(source, {}, None, {})
+        for count, source in earlier:
+            self.cell_ran(source, {}, None, {}, count=count)
 
     @property
     def folder(self) -> Path:
@@ -87,6 +107,13 @@ class KernelSession:
             self._store = Store(self.settings.store, settings=self.settings)
         return self._store
 
+    @property
+    def loaded(self) -> LoadedModules:
+        """What modules this process runs."""
+        if self._loaded is None:
+            self._loaded = LoadedModules(self.folder)
+        return self._loaded
+
     def use(self, path: Path) -> None:
         """Say which file the kernel's notebook is.
 
@@ -97,14 +124,66 @@ class KernelSession:
         """
         if not path.is_file():
             raise UsageError(f"there is no notebook {path}", code="NB101", fix="give the path of the .ipynb")
-        self.cells.path = path
-        self._settings = self._store = None
+        self.cells.path = path.resolve()
+        self._settings = self._store = self._loaded = None
+
+    def source(self) -> Source:
+        """Return the notebook as it stands, read."""
+        document = self.cells.notebook().document
+        content = tuple((cell.id, cell.source, cell.tags, repr(cell.options)) for cell in document.cells)
+        if self._source is None or self._source[0] != (document.path, content):
+            self._source, self._pipeline = ((document.path, content), read_source(document)), None
+        return self._source[1]
+
+    def pipeline(self) -> Pipeline:
+        """Return the notebook's pipeline, as reading alone tells it."""
+        source = self.source()
+        if self._pipeline is None:
+            self._pipeline = build(source)
+        return self._pipeline
 
     def planner(self) -> Planner:
-        """Return a planner over the cells that have run here."""
-        document = self.cells.document()
-        surroundings = Surroundings(self.folder, self.settings.project_root, self.store.local_path("cache"))
-        return Planner(read_source(document), Trial(seed=self.settings.seed), self.store, surroundings)
+        """Return a planner over the notebook as it stands."""
+        surroundings = KernelSurroundings(self.folder, self.settings.project_root, self.store.local_path("cache"), self._files)
+        return Planner(self.source(), Trial(seed=self.settings.seed), self.store, surroundings)
+
+    # -- all cells
+
+    def cell_begins(self, process: dict[str, str] | None = None) -> None:
+        """Take note of the state of things before a cell; of the process's, where that is known from before the session began."""
+        self._before = (process if process is not None else snapshot(), self.patches.everything())
+
+    @property
+    def at_start(self) -> tuple[dict[str, str], dict[int, tuple[Any, tuple[str, ...]]]]:
+        """The state of the process, and what was patched, when the cell that runs began."""
+        return self._before if self._before is not None else (snapshot(), self.patches.everything())
+
+    def cell_ended(self, label: str, *, setup: str | None = None, statements: frozenset[str] = frozenset()) -> None:
+        """Take note of what a cell has done to the process, and to code.
+
+        Parameters
+        ----------
+        label : str
+            How users find the cell.
+        setup : str or None
+            The id of a setup cell that ran to its end: what it does is as it should be.
+        statements : frozenset of str
+            The fingerprints of its statements.
+        """
+        before, self._before = self._before, None
+        self.follow_reloads()
+        if before is not None:
+            self.process.changed(before[0], label, setup=setup, statements=statements)
+            self.patches.attribute(before[1], label, setup=setup is not None)
+        self.patches.see(value for name, value in self.shell.user_ns.items() if is_code(value) and not name.startswith("_"))
+        self.patches.see(self.loaded.local_modules())
+
+    def follow_reloads(self) -> None:
+        """Take note of modules that were reloaded, also by ``%autoreload``, which does it as a cell begins."""
+        self.loaded.sync_autoreload(self.shell)
+        reloaded = self.loaded.reloaded()
+        self.patches.renew_from(reloaded)
+        self.live.forget({os.path.relpath(str(module.__file__), self.folder) for module in reloaded})
 
     # -- other cells
 
@@ -114,8 +193,21 @@ class KernelSession:
         watching.in_setup = True
         return watching
 
+    def cell_failed(self, source: str, cell_id: str | None, *, count: int | None = None) -> None:
+        """Take note of a cell that is no stage and has raised: what it did before is nobody's."""
+        self.history.add(self.cells.outside(source, cell_id, count=count), tracked=False)
+        self.live.note(f"[{count}]", self.live.end())
+        self.cell_ended(f"[{count}]")
+
     def cell_ran(
-        self, source: str, metadata: dict[str, Any], cell_id: str | None, before: Mapping[str, Any], seen_to: Observation | None = None
+        self,
+        source: str,
+        metadata: dict[str, Any],
+        cell_id: str | None,
+        before: Mapping[str, Any],
+        seen_to: Observation | None = None,
+        *,
+        count: int | None = None,
     ) -> None:
         """Take note of a cell that is no stage and has run to its end.
 
@@ -128,30 +220,33 @@ class KernelSession:
             The global random states before it ran.
         seen_to : Observation or None
             What it was seen to read.
+        count : int or None
+            The number in its prompt.
         """
-        seen = self.cells.add(source, metadata, cell_id)
+        seen = self.cells.add(source, metadata, cell_id, count=count)
         changed = self.live.end()
+        roled = None
         with suppress(NotebookError, SyntaxError):
-            document = self.cells.document()
-            source_of = read_source(document)
-            roled = next((item for item in source_of.cells if item.cell.id == seen.id or item.cell.source == source), None)
-            if roled is None or roled.role not in {Role.SETUP, Role.PARAMETERS, Role.INJECTED}:
-                self.live.note("a cell that is no stage", changed)
-                return
-            made = tuple(statements(roled))
-            self._code_names.update(name for statement in made if statement.defines_code for name in statement.flow.binds)
-            names = {name for statement in made for name in (*statement.flow.binds, *statement.flow.mutates)}
-            namespace = self.shell.user_ns
-            prints = {name: self.fingerprint(namespace[name]) for name in names if name in namespace and not is_code(namespace[name])}
-            self.provenance.made_by_setup(seen.id, names, namespace, prints)
-            if seen_to is not None:
-                self.setup_files.update(seen_to.files_read())
-                self.setup_environment |= seen_to.environment
-                self.setup_modules.update(seen_to.modules())
-            now, states = random_states(), save_random()
-            # setup that seeds decides what every stage draws; a cell that imports numpy and seeds it has no state before
-            drawn = {name for name, state in now.items() if name in before and before[name] != state}
-            self.seeded.update({name: states[name] for name in (states if "seed(" in source else drawn)})
+            index = self.cells.notebook().index_of(seen.id)
+            roled = self.source().cells[index] if index is not None else None
+        if roled is None or roled.role not in _SETUP:
+            self.history.add(seen, tracked=False)
+            self.live.note(seen.label, changed)
+            self.cell_ended(seen.label)
+            return
+        self.history.add(seen, tracked=True)
+        prints = frozenset(statement.fingerprint for statement in self.pipeline().setup if statement.cell == roled.cell.index)
+        self.cell_ended(seen.label, setup=seen.id, statements=prints)
+        self.configured |= prints
+        note_setup(self, seen, roled)
+        if seen_to is not None:
+            self.setup_files.update(seen_to.files_read())
+            self.setup_environment |= seen_to.environment
+            self.setup_modules.update(seen_to.modules())
+        now, states = random_states(), save_random()
+        # setup that seeds decides what every stage draws; a cell that imports numpy and seeds it has no state before
+        drawn = {name for name, state in now.items() if name in before and before[name] != state}
+        self.seeded.update({name: states[name] for name in (states if "seed(" in source else drawn)})
 
     def missing_for(self, source: str) -> dict[str, str]:
         """Return the names that a cell reads, that a reused stage binds, and that were not loaded; with the stage."""
@@ -165,7 +260,15 @@ class KernelSession:
     # -- stage cells
 
     def run_stage(
-        self, line: str, body: str, metadata: dict[str, Any], cell_id: str | None, *, tagged: bool = False, force: bool = False
+        self,
+        line: str,
+        body: str,
+        metadata: dict[str, Any],
+        cell_id: str | None,
+        *,
+        tagged: bool = False,
+        force: bool = False,
+        count: int | None = None,
     ) -> CellOutcome:
         """Reuse or run a stage cell.
 
@@ -180,6 +283,8 @@ class KernelSession:
             Whether the cell is a stage by its tag, and has no magic line.
         force : bool
             Run even if a record serves it.
+        count : int or None
+            The number in its prompt.
 
         Raises
         ------
@@ -187,23 +292,26 @@ class KernelSession:
             If the cell or what it hangs on has an error; nothing has run.
         """
         source = body if tagged else f"%%mlstage {line}\n{body}"
-        seen = self.cells.add(source, metadata, cell_id)
+        seen = self.cells.add(source, metadata, cell_id, count=count)
         planner = self.planner()
         name = line.split(maxsplit=1)[0] if line.split() else ""
-        cell = next((item.cell.index for item in planner.source.cells if item.cell.source == source), None)
+        cell = self.cells.notebook().index_of(seen.id)
         problem = next((item for item in planner.pipeline.errors if item.cell == cell and item.code not in {"NB201", "NB207"}), None)
         if problem is not None:
             raise NotebookError(problem.message, code=problem.code, fix=problem.fix)
         if name not in planner.pipeline.stages:
             raise NotebookError(f"{name!r} is no stage", code="NB105", fix="write %%mlstage NAME")
-        return StageCell(self, planner, planner.pipeline.stages[name], seen.id, body, tagged=tagged).run(force=force)
+        outcome = StageCell(self, planner, planner.pipeline.stages[name], seen, body, tagged=tagged).run(force=force)
+        self.history.add(seen, tracked=outcome.error is None)
+        return outcome
 
     def run_again(self, stage: str) -> CellOutcome:
         """Run a stage cell of this kernel once more, for outputs that were not kept."""
         cell = next(item for item in self.cells if self.stage_of(item) == stage)
         magic = split_magic(cell.source)
         line, body = magic or (stage, cell.source)
-        return self.run_stage(line, body.lstrip("\n") if magic else body, cell.metadata, cell.id, tagged=magic is None, force=True)
+        body = body.lstrip("\n") if magic else body
+        return self.run_stage(line, body, cell.metadata, cell.id, tagged=magic is None, force=True, count=cell.count)
 
     def stage_of(self, cell: SeenCell) -> str | None:
         """Return the stage that a cell of this kernel belongs to."""
@@ -225,91 +333,104 @@ class KernelSession:
         return plan.stages[stage].reasons or ("fresh",)
 
     def load(self, stage: str, run_id: str | None) -> str:
-        """Bind what a stage of a run handed on; of one that failed, what it was given. Return what was done, in words.
-
-        Raises
-        ------
-        UsageError
-            If there is no such run or stage.
-        """
-        notebook = self.planner().notebook
-        runs = [self.store.run(run_id)] if run_id else list(self.store.runs(notebook) or self.store.runs())
-        run = next((item for item in runs if item is not None and any(entry["name"] == stage for entry in item.stages)), None)
-        if run is None:
-            raise UsageError(f"no run {run_id or ''} has a stage {stage!r}".replace("  ", " "), code="NB402", fix="see nbmlops store ls")
-        entries = {item["name"]: item for item in run.stages}
-        entry = entries[stage]
-        context = self.context()
-        if entry["status"] in {"ran", "reused"}:
-            names = self._load_outputs(entry, None, context)
-            return f"loaded {', '.join(names) or 'nothing'} of stage {stage} from run {run.run_id[:8]}"
-        wanted = self.known().stages[stage].inputs if stage in self.known().stages else {}
-        names = [name for provider in dict.fromkeys(wanted.values()) for name in self._load_outputs(entries[provider], set(wanted), context)]
-        shown = "\n".join((entry.get("error") or {}).get("traceback", ()))
-        return f"loaded {', '.join(names) or 'nothing'}, the inputs of stage {stage}, which {entry['status']} in run {run.run_id[:8]}\n{shown}"
+        """Bind what a stage of a run handed on, as `load_run` does."""
+        return load_run(self, stage, run_id)
 
     def hidden_state(self) -> tuple[Diagnostic, ...]:
         """Return what makes this kernel differ from a run from top to bottom."""
-        found = [
-            Diagnostic(
-                code="NB403", severity="warning", stage=stage, message=f"not reproducible: {remark}", fix="run the cells above it again, in order"
-            )
-            for stage, remarks in self.remarks.items()
-            for remark in remarks
-        ]
-        found += [
-            Diagnostic(
-                code="NB404",
-                severity="warning",
-                stage=self.stage_of(cell),
-                message=f"the cell {cell.source.strip().splitlines()[0][:60]!r} was edited after it ran",
-                fix="run it again",
-            )
-            for cell in self.cells.edited()
-        ]
-        return tuple(found)
+        return hidden_state(self)
 
-    def _load_outputs(self, entry: Mapping[str, Any], only: set[str] | None, context: Context) -> list[str]:
-        record = self.store.record(entry["key"]) if entry.get("key") else None
-        if record is None:
-            raise UsageError(f"stage {entry['name']!r} of that run is no longer in the store", code="NB402", fix="run it again")
-        loaded: dict[str, Any] = {}
-        for name, artifact in record.outputs.items():
-            if only is None or name in only:
-                if artifact.digest not in loaded or not artifact.members:
-                    loaded[artifact.digest] = decode(artifact.format, self.store.objects.view(artifact.digest), context)
-                self.shell.user_ns[name] = loaded[artifact.digest][name] if artifact.members else loaded[artifact.digest]
-        names = [name for name in record.outputs if only is None or name in only]
-        prints = {name: value_fingerprint(self.shell.user_ns[name], context) for name in names}
-        self.provenance.made_by_stage(record.stage, "", {name: record.outputs[name] for name in names}, self.shell.user_ns, prints)
-        return names
+    def note_outputs(
+        self,
+        stage: str,
+        cell: SeenCell,
+        outputs: Mapping[str, Artifact],
+        *,
+        others: Sequence[str] = (),
+        known: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Take note of what a stage has just made or loaded.
+
+        Parameters
+        ----------
+        stage : str
+        cell : SeenCell
+        outputs : mapping of str to Artifact
+        others : sequence of str
+            Names that the store does not keep.
+        known : mapping of str to (str or None)
+            Fingerprints that need not be computed.
+        """
+        namespace, context, code = self.shell.user_ns, self.context(), self.code()
+        prints = known or {}
+        for name in (*outputs, *others):
+            if name not in namespace:
+                continue
+            value, artifact = namespace[name], outputs.get(name)
+            print_ = prints[name] if name in prints else value_fingerprint(value, context) if artifact is not None else None
+            origin = Origin(stage=stage, cell=cell.id, order=cell.order, value=value, fingerprint=print_, artifact=artifact, code=code)
+            self.provenance.made(name, origin)
 
     def later_reads(self, stage: Stage) -> set[str]:
-        """Return the names that later cells read: those that have run, and those of the file that have not."""
-        found = {*stage.later, *stage.wants}
-        for source in self.cells.later_sources():
-            magic = split_magic(source)
-            with suppress(SyntaxError, ValueError):
-                found.update(analyse(parse_code(magic[1] if magic else source)).reads)
-        return found
+        """Return the names that later cells read: those of the file that have not run count too."""
+        return {*stage.later, *stage.wants}
+
+    # -- values
 
     def left_behind(self, source: str) -> LeftBehind:
         """Return what watches the process and the project's modules while a cell runs."""
         return LeftBehind(self.folder, self.settings.project_root, self.context(), [source])
 
-    def context(self) -> Context:
-        """Return what serializers need to know of the kernel's namespace."""
+    def context(self, code: Mapping[str, Any] | None = None) -> Context:
+        """Return what serializers need to know of the kernel's namespace.
+
+        Parameters
+        ----------
+        code : mapping of str to object or None
+            The notebook's functions and classes of another time, instead of those of now.
+        """
+        namespace = self.shell.user_ns
+        if code and any(namespace.get(name) is not value for name, value in code.items()):
+            namespace = {**namespace, **code}
         return Context(
-            namespace=self.shell.user_ns,
-            by_reference=frozenset(self._code_names),
+            namespace=namespace,
+            by_reference=frozenset(self.code_names),
             local_roots=(self.settings.project_root,),
             trusted=self.store.trusted,
             classes=self._classes,
         )
 
-    def fingerprint(self, value: Any) -> str | None:  # noqa: ANN401 - any value
-        """Return the digest that a value would have in the store; None if it cannot be stored."""
-        return value_fingerprint(value, self.context())
+    def code(self) -> dict[str, Any]:
+        """Return the notebook's own functions and classes, as they are now."""
+        return {name: self.shell.user_ns[name] for name in self.code_names if name in self.shell.user_ns}
+
+    def state(self, value: Any) -> str | None:  # noqa: ANN401 - any code
+        """Return the digest of what can change in a function or class."""
+        return state_fingerprint(value, self.context())
+
+    def unchanged(self, name: str, origin: Origin) -> bool:
+        """Tell whether a live value is still what its origin says."""
+        value = self.shell.user_ns[name]
+        if is_code(value) and origin.stage is None:
+            return value is origin.value and self.state(value) == origin.fingerprint
+        if origin.fingerprint is None:
+            return value is origin.value
+        return value_fingerprint(value, self.context(origin.code)) == origin.fingerprint or equals_with_caches(self, name, origin)
+
+    def same_code(self, origin: Origin) -> bool:
+        """Tell whether the functions and classes that a stage's value refers to are those of now."""
+        refers = origin.artifact.refers if origin.artifact is not None else ()
+        names = {reference.partition(":")[2] for reference in refers if reference.startswith("name:")}
+        return all(origin.code.get(name) is self.shell.user_ns.get(name) for name in names)
+
+    def setup_statements(self, planner: Planner) -> dict[str, frozenset[str]]:
+        """Return the fingerprints of the statements of each setup cell of the notebook, by the cell's id."""
+        found: dict[str, frozenset[str]] = {}
+        for statement in planner.pipeline.setup:
+            seen = self.cells.notebook().seen[statement.cell]
+            if seen is not None:
+                found[seen.id] = found.get(seen.id, frozenset()) | {statement.fingerprint}
+        return found
 
 
 def read_and_build(path: Path) -> Pipeline:
@@ -323,5 +444,5 @@ def _notebook_path() -> Path | None:
     if named.endswith((".ipynb", ".py")):
         path = Path(named)
         candidates = [path, Path.cwd() / path.name]
-        return next((candidate for candidate in candidates if candidate.is_file()), None)
+        return next((candidate.resolve() for candidate in candidates if candidate.is_file()), None)
     return None

@@ -1,11 +1,11 @@
-"""What cells of a live kernel changed outside its variables: batch makes that anew for every stage, a kernel keeps it."""
+"""What cells of a live kernel changed in modules of the project: batch imports them anew for every stage, a kernel keeps them."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from nbmlops.pipeline.leftbehind import DECIDING, named
+from nbmlops.pipeline.leftbehind import named
 from nbmlops.runner.seeing import modules_of
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ Entries = tuple[tuple[str, ...], ...]
 
 
 class LiveState:
-    """Remembers who changed the process and the project's modules, for as long as the kernel lives."""
+    """Remembers who changed what the project's modules hold, until they are reloaded."""
 
     def __init__(self) -> None:
-        self._changed: dict[tuple[str, str], str] = {}
+        self._changed: dict[str, str] = {}
         self._watching: tuple[ExitStack, LeftBehind] | None = None
 
     def begin(self, made: Callable[[], LeftBehind], observation: Observation) -> None:
@@ -47,15 +47,16 @@ class LiveState:
 
     def note(self, who: str, entries: Iterable[tuple[str, ...]]) -> None:
         """Remember what a stage, or a cell that is neither stage nor setup, has changed."""
-        self._changed.update({(kind, subject): who for kind, subject, *_ in entries if kind in DECIDING - {"definition"}})
+        self._changed.update({subject: who for kind, subject, *_ in entries if kind == "module"})
 
-    def remarks(self, stage: Stage, planner: Planner, effects: Effects) -> list[str]:
-        """Say what a stage may see here that it does not see in a process of its own."""
+    def forget(self, paths: Iterable[str]) -> None:
+        """Take note of modules that were imported anew."""
+        gone = set(paths)
+        self._changed = {subject: who for subject, who in self._changed.items() if subject.partition(" ")[0] not in gone}
+
+    def seen_by(self, stage: Stage, planner: Planner, effects: Effects) -> dict[str, str]:
+        """Return what a stage may see here that it does not see in a process of its own, with who has changed it."""
         if not self._changed:
-            return []
+            return {}
         modules = modules_of(planner, stage, effects, {})
-        return [
-            f"{named(kind, subject)} was changed by {who}, which only this kernel knows"
-            for (kind, subject), who in self._changed.items()
-            if kind != "module" or subject.partition(" ")[0] in modules
-        ]
+        return {named("module", subject): who for subject, who in self._changed.items() if subject.partition(" ")[0] in modules}

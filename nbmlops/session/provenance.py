@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from nbmlops.store.records import Artifact
 
-__all__ = ["Origin", "Provenance"]
+__all__ = ["Origin", "Provenance", "is_code"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,19 +24,28 @@ class Origin:
         The stage, or None for a setup cell.
     cell : str
         The cell's id.
+    order : int
+        When, in executions of cells.
     value : object
         The value itself: whether it was rebound is told by identity.
     fingerprint : str or None
-        Digest of the value as it was made; None where it cannot be stored, or is code.
+        Digest of the value as it was made; None where it cannot be stored. Of a setup cell's code, of the state that it holds.
     artifact : Artifact or None
         Of a stage's output: what the store keeps.
+    statements : tuple of str
+        Of setup: the fingerprints of the statements that made the value, one after the other.
+    code : mapping of str to object
+        The notebook's own functions and classes as they were then: instances are compared by these.
     """
 
     stage: str | None
     cell: str
+    order: int
     value: Any = field(repr=False)
     fingerprint: str | None
     artifact: Artifact | None = None
+    statements: tuple[str, ...] = ()
+    code: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Provenance:
@@ -45,37 +54,44 @@ class Provenance:
     def __init__(self) -> None:
         self._origins: dict[str, Origin] = {}
         self._by_stage: dict[tuple[str, str], Origin] = {}
+        self.changed_at: dict[str, int] = {}
         self.unloaded: dict[str, str] = {}
 
-    def __getitem__(self, name: str) -> Origin:
-        """Return the origin of a name; KeyError if no tracked cell made it."""
-        return self._origins[name]
-
-    def __contains__(self, name: object) -> bool:
-        """Tell whether a tracked cell made the name."""
-        return name in self._origins
+    def get(self, name: str) -> Origin | None:
+        """Return the origin of a name's last version; None if no tracked cell made it."""
+        return self._origins.get(name)
 
     def of_stage(self, stage: str, name: str) -> Origin | None:
         """Return what a stage made of a name, also where a later stage has handed the same object on."""
         return self._by_stage.get((stage, name))
 
-    def made_by_stage(
-        self, stage: str, cell: str, artifacts: Mapping[str, Artifact], namespace: Mapping[str, Any], prints: Mapping[str, str | None]
-    ) -> None:
-        """Take note of what a stage has just made or loaded."""
-        for name, artifact in artifacts.items():
-            if name in namespace:
-                self._origins[name] = self._by_stage[stage, name] = Origin(
-                    stage=stage, cell=cell, value=namespace[name], fingerprint=prints.get(name), artifact=artifact
-                )
-                self.unloaded.pop(name, None)
+    def made(self, name: str, origin: Origin) -> None:
+        """Take note of what a cell has just made or loaded."""
+        before = self._origins.get(name)
+        if before is None or before.fingerprint != origin.fingerprint or before.statements != origin.statements or isinstance(origin.value, type):
+            self.changed_at[name] = origin.order
+        self._origins[name] = origin
+        if origin.stage is not None:
+            self._by_stage[origin.stage, name] = origin
+        self.unloaded.pop(name, None)
 
-    def made_by_setup(self, cell: str, names: Iterable[str], namespace: Mapping[str, Any], prints: Mapping[str, str | None]) -> None:
-        """Take note of what a setup cell has just made."""
-        for name in names:
-            if name in namespace:
-                self._origins[name] = Origin(stage=None, cell=cell, value=namespace[name], fingerprint=prints.get(name))
-                self.unloaded.pop(name, None)
+    def brought_back(self, name: str, origin: Origin, value: Any, code: Mapping[str, Any], fingerprint: str | None) -> None:  # noqa: ANN401
+        """Take note that a stage's value was loaded again: another object, and of the classes of now."""
+        again = replace(origin, value=value, code=code, fingerprint=fingerprint)
+        self._origins[name] = self._by_stage[origin.stage or "", name] = again
+
+    def half_made(self, name: str, origin: Origin) -> None:
+        """Take note of what a stage that failed has left of a name: known, and nothing to build on."""
+        self._origins[name] = origin
+
+    def gone(self, name: str) -> None:
+        """Take note that a stage has deleted a name."""
+        self._origins.pop(name, None)
+
+    def forget_stage(self, stage: str) -> None:
+        """Forget what a stage has made before it runs again."""
+        for key in [key for key in self._by_stage if key[0] == stage]:
+            del self._by_stage[key]
 
     def not_loaded(self, stage: str, names: Iterable[str]) -> None:
         """Take note of names that a reused stage binds and that its record does not hold."""

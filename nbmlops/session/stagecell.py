@@ -6,12 +6,11 @@ import json
 import os
 import time
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, NotStorable
-from nbmlops.pipeline.effects import NO_EFFECTS, Effects
+from nbmlops.pipeline.effects import NO_EFFECTS
 from nbmlops.pipeline.leftbehind import DECIDING
 from nbmlops.runner.handover import keep_values, metrics_of
 from nbmlops.runner.observe import Observation, observing
@@ -22,13 +21,17 @@ from nbmlops.runner.results import StageResult
 from nbmlops.runner.seeding import seed_random, seed_when_imported
 from nbmlops.runner.serve import judged, serve
 from nbmlops.runner.stage import derive_seed
-from nbmlops.runner.stagekey import identity, stage_key, type_exact
+from nbmlops.runner.stagekey import identity, stage_key
 from nbmlops.runner.task import StageError
 from nbmlops.session.capture import recording, replay
-from nbmlops.session.provenance import is_code
+from nbmlops.session.finding import Finding, merged, said, way_back
+from nbmlops.session.hidden import Examination
+from nbmlops.session.history import StageRun
+from nbmlops.session.keeping import keep, observed_effects
+from nbmlops.session.loading import load_values
+from nbmlops.session.provenance import Origin
 from nbmlops.store.fingerprint import alias_sets, state_fingerprint, value_fingerprint
-from nbmlops.store.records import Artifact, StageRecord
-from nbmlops.store.serializers import decode
+from nbmlops.store.records import StageRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +40,11 @@ if TYPE_CHECKING:
 
     from nbmlops.pipeline.model import Stage
     from nbmlops.runner.plan import Planner
+    from nbmlops.runner.stagekey import Components
+    from nbmlops.session.cells import SeenCell
+    from nbmlops.session.keeping import Kept
     from nbmlops.session.kernel import KernelSession
+    from nbmlops.store.records import Artifact
 
 __all__ = ["CellOutcome", "StageCell"]
 
@@ -50,7 +57,9 @@ class CellOutcome:
     ----------
     result : StageResult
     remarks : tuple of str
-        Why the result is not reproducible, and what was not kept.
+        What was brought back for it, and what was not kept.
+    warning : str
+        Why the result is not reproducible, and the way back, in one line.
     error : BaseException or None
         What the cell raised.
     traceback : list of str
@@ -59,24 +68,41 @@ class CellOutcome:
 
     result: StageResult
     remarks: tuple[str, ...] = ()
+    warning: str = ""
     error: BaseException | None = None
     traceback: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """How the cell's body ran."""
+
+    error: BaseException | None
+    outputs: list[dict[str, Any]]
+    observation: Observation
+    watched: list[str]
+    changed: list[str]
+    draws: tuple[str, ...]
+    seconds: float
+    started_s: float
 
 
 class StageCell:
     """One stage cell on its way through the kernel."""
 
-    def __init__(self, session: KernelSession, planner: Planner, stage: Stage, cell_id: str, body: str, *, tagged: bool) -> None:
+    def __init__(self, session: KernelSession, planner: Planner, stage: Stage, seen: SeenCell, body: str, *, tagged: bool) -> None:
         self.session = session
         self.planner = planner
         self.stage = stage
-        self.cell_id = cell_id
+        self.seen = seen
         self.body = body
         self.tagged = tagged
         self.namespace = session.shell.user_ns
         self.context = session.context()
-        self.remarks: list[str] = []
-        self.inputs: dict[str, Artifact] = {}
+        self.notebook = session.cells.notebook()
+        self.cell = self.notebook.index_of(seen.id) or 0
+        self.examined = Examination(session, planner, stage, continues=self.cell != stage.cells[0])
+        self.findings = list(self.examined.findings)
         self.left = session.left_behind(body)
 
     def run(self, *, force: bool) -> CellOutcome:
@@ -84,20 +110,21 @@ class StageCell:
         skipped = self.planner.skips(self.stage, self._plain_values())
         if skipped is not None:
             return CellOutcome(result=StageResult(name=self.stage.name, status="skipped", reason=skipped))
-        self._trust_inputs()
         identities = self._identities()
-        overrides = self._live_values()
-        self.planner.trial = replace(self.planner.trial, parameters=overrides)
+        self.planner.trial = replace(self.planner.trial, parameters=self.examined.setup.changed)
         if len(self.stage.cells) > 1:
             # this cell is a part of the stage: a record is that of the whole, and would be served to the part
-            return self._execute(None, "a cell of a stage of several cells, which only batch keeps")
-        if identities is not None and not force and self.stage.directive.cache and not self.remarks:
+            return self._execute(identities, "a cell of a stage of several cells, which only batch keeps")
+        parts = self.planner.parts(self.stage, identities or {}, self.planner.effects.get(self.stage.name, NO_EFFECTS), {})
+        self.findings += self.examined.around(parts)
+        live = any(finding.live for finding in self.findings)
+        if identities is not None and not force and self.stage.directive.cache and not live:
             planned = self.planner.look_up(self.stage, identities)
             if planned.record is not None and self._serves(planned.record):
-                return self._reuse(planned.record)
+                return self._reuse(planned.record, planned.parts)
             reason = planned.reason if planned.record is None else "its record does not hold all that later cells read"
         else:
-            reason = "forced" if force else ("" if self.remarks else "--no-cache")
+            reason = "forced" if force else ("" if live else "--no-cache")
         return self._execute(identities, reason)
 
     def _plain_values(self) -> dict[str, Any]:
@@ -105,52 +132,20 @@ class StageCell:
         live = {name: value for name, value in self.namespace.items() if isinstance(value, (bool, int, float, str)) and not name.startswith("_")}
         return {**self.session.metrics, **live} if self.stage.directive.condition else {}
 
-    def _trust_inputs(self) -> None:
-        """Compare each input with what its stage made; what nobody vouches for is no ground for reuse."""
-        provenance = self.session.provenance
-        known = self.planner.effects.get(self.stage.name, NO_EFFECTS)
-        self.remarks += self.session.live.remarks(self.stage, self.planner, known)
-        self.remarks += [f"{name!r} was made by a cell that is no stage and no setup" for name in self.stage.unprovided if name in self.namespace]
-        self.remarks += [f"it reads {name!r}, which --in leaves out" for name in self._left_out()]
-        for name, stage in self.stage.inputs.items():
-            if name not in self.namespace:
-                continue
-            origin = provenance.of_stage(stage, name)
-            if origin is None or origin.artifact is None:
-                maker = provenance[name].stage if name in provenance else None
-                who = f"stage {maker}" if maker else "a cell that is no stage"
-                self.remarks.append(f"{name!r} was made by {who}, not by stage {stage}")
-            elif self.session.fingerprint(self.namespace[name]) != origin.fingerprint:
-                self.remarks.append(f"{name!r} was changed after stage {stage} made it")
-            else:
-                self.inputs[name] = origin.artifact
-                upstream = self.session.remarks.get(stage)
-                if upstream:
-                    self.remarks.append(f"stage {stage} is not reproducible: {upstream[0]}")
-
-    def _left_out(self) -> list[str]:
-        """Return the live names that the cell reads though its ``--in`` does not name them: batch has none of them."""
-        if self.stage.directive.ins is None:
-            return []
-        reads = {name for piece in self.planner.source.pieces if piece.stage == self.stage.name for name in piece.flow.reads}
-        provided = {read.name for read in self.stage.reads} | set(self.stage.directive.ins)
-        made = {name for stage in self.planner.pipeline.stages.values() if stage.name != self.stage.name for name in stage.binds}
-        return sorted((reads & made & set(self.namespace)) - provided)
-
     def _identities(self) -> dict[str, str] | None:
         """Return the identity of each input; values that no stage vouches for are stored for it."""
         found: dict[str, str] = {}
         for name in self.stage.inputs:
-            if name not in self.namespace:
-                return None
-            artifact = self.inputs.get(name)
+            artifact = self.examined.inputs.vouched.get(name)
             if artifact is None:
+                if name not in self.namespace:
+                    return None
                 try:
                     kept = keep_values(
                         self.namespace, [name], (), store=self.session.store, context=self.context, stage=self.stage.name, cell=self.stage.cells[0]
                     )
                 except NotStorable as error:
-                    self.remarks.append(error.message)
+                    self.findings.append(Finding(code="NB612", message=error.message, first=error.fix or "", name=name))
                     return None
                 artifact = kept[name]
             found[name] = identity(
@@ -162,35 +157,6 @@ class StageCell:
             )
         return found
 
-    def _live_values(self) -> dict[str, Any]:
-        """Compare setup's names with what their cells made; return the parameters whose live value is another one."""
-        changed: dict[str, Any] = {}
-        cells = self.session.cells.ids()
-        for position in self.stage.setup:
-            statement = self.planner.pipeline.setup[position]
-            for name in statement.names:
-                if name not in self.namespace or not self._is_last(name, position):
-                    continue
-                live = self.namespace[name]
-                if name in statement.literals:
-                    if type_exact(statement.literals[name]) != type_exact(live):
-                        self.remarks.append(f"{name!r} is {live!r}, not the {statement.literals[name]!r} of its cell")
-                        changed[name] = live
-                elif name in self.session.provenance:
-                    self._compare(name, live, cells[statement.cell])
-        return changed
-
-    def _compare(self, name: str, live: Any, cell: str) -> None:  # noqa: ANN401 - any value
-        """Compare a setup name with what the cell made that the notebook's order gives."""
-        origin = self.session.provenance[name]
-        if origin.cell != cell:
-            self.remarks.append(f"{name!r} was made by another cell than the one above the stage")
-        elif not (live is origin.value if is_code(live) else self.session.fingerprint(live) == origin.fingerprint):
-            self.remarks.append(f"{name!r} was changed after its setup cell made it")
-
-    def _is_last(self, name: str, position: int) -> bool:
-        return not any(name in self.planner.pipeline.setup[other].names for other in self.stage.setup if other > position)
-
     def _serves(self, record: StageRecord) -> bool:
         """Tell whether a record holds all that later cells are known to read, and may be used."""
         needed = self.session.later_reads(self.stage) & {*self.stage.binds, *record.effects.mutated}
@@ -198,7 +164,7 @@ class StageCell:
         changes = any(kind in DECIDING for kind, *_ in record.effects.left_behind)
         return record.reproducible and not changes and needed <= set(record.outputs)
 
-    def _reuse(self, record: StageRecord) -> CellOutcome:
+    def _reuse(self, record: StageRecord, parts: Components) -> CellOutcome:
         try:
             self._load(record)
         except (KeyError, NbmlopsError):
@@ -206,29 +172,41 @@ class StageCell:
         shown = self._outputs(record)
         replay(self.session.shell, [output for cell in shown for output in cell])
         absent = sorted(set(self.stage.binds) - set(record.outputs))
-        for name in absent:
+        for name in (*absent, *self._deleted()):
             self.namespace.pop(name, None)
-        self.session.provenance.not_loaded(self.stage.name, absent)
-        self.session.remarks.pop(self.stage.name, None)
+            self.session.provenance.gone(name)
+        self.session.provenance.not_loaded(self.stage.name, set(absent) - set(self._deleted()))
+        self.session.history.stages[self.stage.name] = StageRun(cell=self.seen, parts=parts, effects=record.effects, outputs=record.outputs)
         reason = f"reused from run {record.run_id[:8]}"
         requirements = self.stage.directive.require
         result = serve(record, self.stage.name, reason, requirements, store=self.session.store, surroundings=self.planner.surroundings)
         return CellOutcome(result=result)
 
-    def _load(self, record: StageRecord) -> None:
-        """Bind a record's outputs; names that were aliases are aliases again."""
-        loaded: dict[str, Any] = {}
-        values: dict[str, Any] = {}
-        for name, artifact in record.outputs.items():
-            if artifact.digest not in loaded or not artifact.members:
-                loaded[artifact.digest] = decode(artifact.format, self.session.store.objects.view(artifact.digest), self.context)
-            values[name] = loaded[artifact.digest][name] if artifact.members else loaded[artifact.digest]
-        self.namespace.update(values)
-        self._note(record.outputs)
+    def _deleted(self) -> tuple[str, ...]:
+        """Return the names that the stage deletes."""
+        pieces = [piece for piece in self.planner.source.pieces if piece.stage == self.stage.name]
+        return tuple(sorted({name for piece in pieces for name in piece.flow.deleted}))
 
-    def _note(self, outputs: Mapping[str, Artifact]) -> None:
-        prints = {name: value_fingerprint(self.namespace[name], self.context) for name in outputs if name in self.namespace}
-        self.session.provenance.made_by_stage(self.stage.name, self.cell_id, outputs, self.namespace, prints)
+    def _load(self, record: StageRecord) -> None:
+        """Bind a record's outputs; names that were aliases are aliases again. What is live already stays the object that it is."""
+        there = {name for name, artifact in record.outputs.items() if self._is_there(name, artifact)}
+        groups = {tuple(artifact.members) or (name,) for name, artifact in record.outputs.items()}
+        shared = set(alias_sets({name: self.namespace[name] for name in sorted(there)}, self.context))
+        for group in groups:
+            apart = len(group) == 1 and not any(group[0] in names for names in shared)
+            if not (set(group) <= there and (apart or tuple(sorted(group)) in shared)):
+                there -= set(group)
+        self.namespace.update(load_values(self.session, {name: item for name, item in record.outputs.items() if name not in there}, self.context))
+        self.session.provenance.forget_stage(self.stage.name)
+        known = {name: origin.fingerprint for name in there if (origin := self.session.provenance.get(name)) is not None}
+        self.session.note_outputs(self.stage.name, self.seen, record.outputs, known=known)
+
+    def _is_there(self, name: str, artifact: Artifact) -> bool:
+        """Tell whether a name holds what the store would give."""
+        origin = self.session.provenance.get(name)
+        if name not in self.namespace or origin is None or origin.artifact is None or origin.artifact.digest != artifact.digest:
+            return False
+        return self.session.same_code(origin) and value_fingerprint(self.namespace[name], self.context) == origin.fingerprint
 
     def _outputs(self, record: StageRecord) -> list[list[dict[str, Any]]]:
         if record.cell_outputs is None:
@@ -239,13 +217,53 @@ class StageCell:
             return []
         return shown
 
+    def _bring_back(self) -> dict[str, Any]:
+        """Bind the versions of names that the notebook gives the stage; return what they held that is not to be lost by it."""
+        provenance, providers = self.session.provenance, self.stage.inputs
+        versions = load_values(self.session, self.examined.inputs.restore, self.context)
+        former = {name: self.namespace[name] for name in self.examined.setup.rebind}
+        for name in versions:
+            last = provenance.get(name)
+            if name in self.namespace and last is not None and last.stage != providers.get(name):
+                former[name] = self.namespace[name]
+        self.namespace.update(versions | self.examined.setup.rebind)
+        for name in versions.keys() - former.keys():
+            origin = provenance.of_stage(providers[name], name)
+            if origin is not None:
+                value = versions[name]
+                provenance.brought_back(name, origin, value, self.session.code(), value_fingerprint(value, self.context))
+        return former
+
+    def _put_back(self, former: Mapping[str, Any], changed: set[str]) -> None:
+        """Let names be again what cells below the stage have made of them, where the stage has not made anything else of them."""
+        kept = set(former) - changed
+        outputs = {name: self.namespace[name] for name in changed if name in self.namespace}
+        for names in alias_sets({**outputs, **{name: self.namespace[name] for name in kept if name in self.namespace}}, self.context):
+            if set(names) & changed:
+                kept -= set(names)
+        self.namespace.update({name: former[name] for name in kept})
+
     def _execute(self, identities: dict[str, str] | None, reason: str) -> CellOutcome:
+        try:
+            former = self._bring_back()
+        except (KeyError, NbmlopsError):
+            former = {}
+            names = ", ".join(map(repr, self.examined.inputs.restore))
+            self.findings.append(Finding(code="NB602", message=f"{names} cannot be read from the store", again=frozenset(self._makers())))
+        attempt = self._attempt()
+        if attempt.error is not None:
+            self._put_back(former, {*self.stage.binds, *attempt.changed})
+            self._half_made(attempt.changed)
+            return self._failed(attempt.error, attempt.outputs, reason, attempt.seconds)
+        return self._keep(attempt, identities, reason, former)
+
+    def _attempt(self) -> _Attempt:
+        """Run the cell's body, and watch what it does."""
         session, stage = self.session, self.stage
         values = {item.name: self.namespace.get(item.name) for item in self.planner.pipeline.parameters.values()}
-        recorder = OutputRecorder(
-            Redactor(secret_values(values, os.environ, stage.directive.secrets)), limit_bytes=session.settings.output_limit_bytes
-        )
-        recorder.begin(stage.cells[-1])
+        redactor = Redactor(secret_values(values, os.environ, stage.directive.secrets))
+        recorder = OutputRecorder(redactor, limit_bytes=session.settings.output_limit_bytes)
+        recorder.begin(self.cell)
         observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),), stage.files_written)
         names = {*stage.inputs, *(name for position in stage.setup for name in self.planner.pipeline.setup[position].names)}
         watched = sorted(name for name in names if name in self.namespace)
@@ -253,11 +271,10 @@ class StageCell:
         held = save_random()
         seed = self._seed()
         drawn = random_states()
-        left = self.left
         started_s, begun = time.time(), time.perf_counter()
         with (
-            left.following(),
-            left.around(0, observation),
+            self.left.following(),
+            self.left.around(0, observation),
             recording(session.shell, recorder, self.body),
             observing(observation, self.namespace),
             seed_when_imported(seed) as coming,
@@ -267,17 +284,128 @@ class StageCell:
         seconds = time.perf_counter() - begun
         draws = tuple(sorted(name for name, state in random_states().items() if name in drawn and drawn[name] != state))
         restore_random(held)
-        outputs = recorder.take()
-        error = ran.error_before_exec or ran.error_in_exec
-        if error is not None:
-            return self._failed(error, outputs, reason, seconds)
-        mutated = [name for name in watched if name in self.namespace and state_fingerprint(self.namespace[name], self.context) != before[name]]
-        for name in mutated:
+        return _Attempt(
+            error=ran.error_before_exec or ran.error_in_exec,
+            outputs=recorder.take(),
+            observation=observation,
+            watched=watched,
+            changed=[name for name in watched if name in self.namespace and state_fingerprint(self.namespace[name], self.context) != before[name]],
+            draws=draws,
+            seconds=seconds,
+            started_s=started_s,
+        )
+
+    def _keep(self, attempt: _Attempt, identities: dict[str, str] | None, reason: str, former: Mapping[str, Any]) -> CellOutcome:
+        """Store what the stage has made, and its record."""
+        session, stage = self.session, self.stage
+        kept = keep(session, stage, attempt.observation, attempt.changed, attempt.watched, self.context)
+        self._put_back(former, {*stage.binds, *attempt.changed, *kept.outputs})
+        for name in attempt.changed:
             if name in self.context.by_reference:
-                self.remarks.append(f"it changes what {name!r} holds, which batch makes anew for each stage")
-                left.add("definition", name)
-        session.live.note(f"stage {stage.name}", left.entries())
-        return self._keep(identities, observation, outputs, mutated=mutated, draws=draws, reason=reason, seconds=seconds, started_s=started_s)
+                self.left.add("definition", name)
+        session.live.note(f"stage {stage.name}", self.left.entries())
+        effects = observed_effects(session, stage, attempt.observation, kept, mutated=attempt.changed, draws=attempt.draws, left=self.left)
+        parts = self.planner.parts(stage, identities or {}, effects, kept.files)
+        self._look_again(attempt.changed, kept.held, parts)
+        digest = session.store.objects.put([json.dumps([attempt.outputs]).encode()]) if attempt.outputs else None
+        record = StageRecord(
+            key=stage_key(parts),
+            stage=stage.name,
+            notebook=self.planner.notebook,
+            components=parts,
+            code=stage.code,
+            outputs=kept.outputs,
+            cell_outputs=digest,
+            metrics=metrics_of(self.namespace, stage.directive.metrics),
+            effects=effects,
+            seconds=attempt.seconds,
+            started_s=attempt.started_s,
+            reproducible=not self.findings,
+            remarks=(*said(self.findings, self.notebook, self.cell), *kept.lost),
+            files_written=kept.written,
+            attempt=uuid.uuid4().hex,
+            run_id=session.run_id,
+        )
+        whole = len(stage.cells) == 1 and identities is not None
+        if whole and (record.reproducible or session.store.record(record.key) is None):
+            session.store.put_record(record)
+        self._note(record, kept)
+        result = replace(StageResult.of_record(record, "ran", reason), key=record.key if whole else None)
+        return CellOutcome(result=judged(result, stage.directive.require), remarks=(*self._brought(), *kept.lost), warning=self._warning())
+
+    def _makers(self) -> set[int]:
+        providers = {self.stage.inputs[name] for name in self.examined.inputs.restore if name in self.stage.inputs}
+        return {cell for name in providers for cell in self.planner.pipeline.stages[name].cells}
+
+    def _look_again(self, changed: list[str], held: Mapping[str, str], parts: Components) -> None:
+        """Find what only running the stage can show."""
+        for name, definition in held.items():
+            message = f"it changes {name!r}, whose state {definition!r} of a setup cell holds too, which batch makes anew for each stage"
+            self.findings.append(Finding(code="NB616", message=message, first=f"give {definition!r} what it needs as an argument", name=name))
+        for name in changed:
+            if name in self.context.by_reference:
+                message = f"it changes what {name!r} holds, which batch makes anew for each stage"
+                self.findings.append(Finding(code="NB614", message=message, first="keep that in a variable of the stage", name=name))
+        hidden = self._unseen()
+        if hidden:
+            message = f"{hidden} may read and bind names that a kernel cannot watch"
+            self.findings.append(
+                Finding(code="NB411", message=message, first="run it in batch, which watches it, or write it as plain code", live=False)
+            )
+        self.findings = list(merged([*self.findings, *self.examined.around(parts)]))
+
+    def _unseen(self) -> str:
+        """Return what in the cell may have read names that nobody saw."""
+        pieces = [piece for piece in self.planner.source.pieces if piece.stage == self.stage.name]
+        words = [word for piece in pieces for word, _ in piece.flow.dynamic] + [
+            f"from {name} import *" for piece in pieces for name in piece.flow.star_imports
+        ]
+        return ", ".join(dict.fromkeys(words))
+
+    def _note(self, record: StageRecord, kept: Kept) -> None:
+        """Let the session know what the stage has made, and with what."""
+        session, stage = self.session, self.stage
+        if self.cell == stage.cells[0]:
+            session.provenance.forget_stage(stage.name)
+        others = [name for name in stage.binds if name in self.namespace and name not in kept.outputs]
+        session.note_outputs(stage.name, self.seen, kept.outputs, others=others)
+        for name in self._deleted():
+            session.provenance.gone(name)
+        session.metrics.update(record.metrics)
+        earlier = session.history.stages.get(stage.name)
+        order = () if self.cell == stage.cells[0] or earlier is None else earlier.order
+        several = len(stage.cells) > 1
+        outputs = {**(earlier.outputs if earlier is not None and order else {}), **kept.outputs}
+        before = earlier.findings if earlier is not None and order else ()
+        session.history.stages[stage.name] = StageRun(
+            cell=self.seen, parts=dict(record.components), effects=record.effects, outputs=outputs,
+            findings=merged([*before, *self.findings]), order=(*order, stage.cells.index(self.cell)) if several else (),
+        )  # fmt: skip
+
+    def _brought(self) -> tuple[str, ...]:
+        """Say which names the stage did not see as they were."""
+        found = [f"{name} as stage {self.stage.inputs[name]} made it" for name in sorted(self.examined.inputs.restore) if name in self.stage.inputs]
+        found += [f"{name} = {value!r} as above it" for name, value in self.examined.setup.rebind.items()]
+        return (f"with {', '.join(found)}",) if found else ()
+
+    def _warning(self) -> str:
+        """Return the line that says why the result is not reproducible."""
+        if not self.findings:
+            return ""
+        first, more = self.findings[0], len(self.findings) - 1
+        told = f"not reproducible, {first.code}: {first.told}" + (f" (and {more} more, see %mlcheck)" if more else "")
+        return f"{told}; {way_back(self.findings, self.notebook, own=self.cell)}"
+
+    def _half_made(self, changed: list[str]) -> None:
+        """Take note of what a stage that failed has changed: it is not what its stage made, and known not to be."""
+        session = self.session
+        for name in changed:
+            print_ = value_fingerprint(self.namespace[name], self.context)
+            origin = Origin(
+                stage=self.stage.name, cell=self.seen.id, order=self.seen.order, value=self.namespace[name], fingerprint=print_, code=session.code()
+            )  # fmt: skip
+            session.provenance.half_made(name, origin)
+        session.history.stages[self.stage.name] = StageRun(cell=self.seen, failed=True)
 
     def _run_body(self) -> ExecutionResult:
         """Run the cell's body so that tracebacks name the cell and the lines that the user sees."""
@@ -300,129 +428,11 @@ class StageCell:
         restore_random(self.session.seeded)
         return seed
 
-    def _keep(
-        self,
-        identities: dict[str, str] | None,
-        observation: Observation,
-        outputs: list[dict[str, Any]],
-        *,
-        mutated: list[str],
-        draws: tuple[str, ...],
-        reason: str,
-        seconds: float,
-        started_s: float,
-    ) -> CellOutcome:
-        session, stage = self.session, self.stage
-        needed = session.later_reads(stage) & {*stage.binds, *mutated} | {*(stage.directive.outs or ()), *stage.directive.metrics}
-        bound = [name for name in stage.binds if name in self.namespace]
-        shared = {name: self.namespace[name] for name in sorted({*bound, *mutated, *stage.inputs}) if name in self.namespace}
-        aliases = tuple(names for names in alias_sets(shared, self.context) if set(names) & {*bound, *mutated})
-        kept, lost = self._store_values([*bound, *mutated, *(name for names in aliases for name in names)], aliases, needed)
-        files = {**session.setup_files, **observation.files_read()}
-        written = {
-            path: session.store.objects.put([(session.folder / path).read_bytes()])
-            for path in observation.outputs()
-            if (session.folder / path).is_file()
-        }
-        effects = Effects(
-            mutated=tuple(sorted(mutated)),
-            aliases=tuple(names for names in aliases if set(names) <= set(kept)),
-            files_read=tuple(sorted(path for path, digest in files.items() if digest is not None and path not in stage.files_read)),
-            files_absent=tuple(
-                sorted(path for path, digest in files.items() if digest is None and path not in stage.files_read and path not in written)
-            ),
-            files_written=tuple(sorted(set(written) - set(stage.files_written))),
-            files_made=tuple(path for path in stage.files_read if path in written and path in observation.new),
-            files_removed=observation.files_removed(),
-            environment=tuple(sorted({*observation.environment, *session.setup_environment})),
-            modules=tuple(sorted({*observation.modules(), *session.setup_modules})),
-            imports=observation.imports(),
-            unseen=tuple(sorted(observation.unseen)),
-            random=draws,
-            left_behind=self.left.entries(),
-        )
-        remarks = [*self.remarks, *lost]
-        metrics = metrics_of(self.namespace, stage.directive.metrics)
-        digest = session.store.objects.put([json.dumps([outputs]).encode()]) if outputs else None
-        result = StageResult(
-            name=stage.name, status="ran", seconds=seconds, reason=reason, outputs=kept, metrics=metrics, cell_outputs=digest, run_id=session.run_id
-        )
-        if identities is not None:
-            parts = self.planner.parts(stage, identities, effects, files)
-            record = StageRecord(
-                key=stage_key(parts),
-                stage=stage.name,
-                notebook=self.planner.notebook,
-                components=parts,
-                code=stage.code,
-                outputs=kept,
-                cell_outputs=digest,
-                metrics=metrics,
-                effects=effects,
-                seconds=seconds,
-                started_s=started_s,
-                reproducible=not self.remarks and not self._unseen(),
-                remarks=tuple(remarks),
-                files_written=written,
-                attempt=uuid.uuid4().hex,
-                run_id=session.run_id,
-            )
-            if record.reproducible or session.store.record(record.key) is None:
-                session.store.put_record(record)
-            result = replace(result, key=record.key)
-        self._note(kept)
-        session.metrics.update(metrics)
-        if self.remarks:
-            session.remarks[stage.name] = tuple(self.remarks)
-        else:
-            session.remarks.pop(stage.name, None)
-        shown = tuple(f"not reproducible: {remark}" for remark in self.remarks) + tuple(lost)
-        return CellOutcome(result=judged(result, self.stage.directive.require), remarks=shown)
-
-    def _unseen(self) -> bool:
-        """Tell whether the cell may have read names that nobody saw: the kernel's namespace cannot be watched."""
-        pieces = [piece for piece in self.planner.source.pieces if piece.stage == self.stage.name]
-        return any(piece.flow.dynamic or piece.flow.star_imports for piece in pieces)
-
-    def _store_values(self, names: list[str], aliases: tuple[tuple[str, ...], ...], needed: set[str]) -> tuple[dict[str, Artifact], list[str]]:
-        """Store every bound name that can be stored; say which of those that later cells read cannot."""
-        kept: dict[str, Artifact] = {}
-        lost: list[str] = []
-        for name in dict.fromkeys(names):
-            if name in kept or (is_module(self.namespace[name]) and name not in needed):
-                continue
-            members = next((group for group in aliases if name in group), ())
-            if name not in needed and _too_large(self.namespace[name], self.session.settings.kernel_limit_bytes):
-                continue
-            try:
-                kept.update(
-                    keep_values(
-                        self.namespace, [name], (members,) if members else (), store=self.session.store, context=self.context, stage=self.stage.name,
-                        cell=self.stage.cells[0],
-                    )
-                )  # fmt: skip
-            except NotStorable as error:
-                if name in needed:
-                    lost.append(error.message)
-        return kept, lost
-
     def _failed(self, error: BaseException, outputs: list[dict[str, Any]], reason: str, seconds: float) -> CellOutcome:
         shown = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
         traceback = tuple(shown["traceback"]) if shown else ()
         failure = StageError(type=type(error).__name__, message=str(error), cell=self.stage.cells[-1], traceback=traceback)
         result = StageResult(name=self.stage.name, status="failed", seconds=seconds, reason=reason, error=failure, run_id=self.session.run_id)
-        return CellOutcome(result=result, error=error, traceback=traceback)
-
-
-def is_module(value: object) -> bool:
-    """Tell modules, which are not worth an artifact unless a later cell reads them."""
-    return type(value).__name__ == "module"
-
-
-def _too_large(value: Any, limit: int) -> bool:  # noqa: ANN401 - any value
-    size = getattr(value, "nbytes", None)
-    if size is None and hasattr(value, "memory_usage"):
-        with suppress(Exception):
-            usage = value.memory_usage()
-            size = int(usage.sum()) if hasattr(usage, "sum") else int(usage)
-    return isinstance(size, int) and size > limit
+        missing = [finding for finding in self.findings if isinstance(error, NameError) and finding.name == error.name]
+        warning = f"{missing[0].code}: {missing[0].told}; {way_back(missing, self.notebook, own=self.cell)}" if missing else ""
+        return CellOutcome(result=result, error=error, traceback=traceback, warning=warning)

@@ -233,9 +233,15 @@ def _pandas(item: Any) -> tuple[int | None, Iterable[Any]]:  # noqa: ANN401
     if any(kind.__name__.endswith(_PANDAS_IMMUTABLE) for kind in type(item).__mro__):
         return None, ()
     if any(kind.__name__ == "NDFrame" for kind in type(item).__mro__):
-        return id(item), ()
+        return id(item), [*_held_objects(item), *item.attrs.values()]
     # what keeps a frame sees its changes: a GroupBy, a window, a Styler, `df.loc`
     return id(item), _values(item)
+
+
+def _held_objects(frame: Any) -> list[Any]:  # noqa: ANN401
+    """Return what columns of objects hold: lists in a column are shared with whoever else has them."""
+    blocks = [block.values for block in frame._mgr.blocks]  # noqa: SLF001 - a column by its name would be a new object
+    return [value for block in blocks if getattr(block.dtype, "kind", "") == "O" and hasattr(block, "flat") for value in block.flat]
 
 
 def _is_process_state(item: object) -> bool:

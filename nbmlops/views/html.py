@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from nbmlops.views.amounts import human_value
 from nbmlops.views.escape import cut, escape
 from nbmlops.views.svg import describe_graph, graph_svg
-from nbmlops.views.tables import Table, graph_table, run_table, said_state
+from nbmlops.views.tables import Table, diagnostics_table, graph_table, run_table, said_state
 from nbmlops.views.text import diagnostic_line, error_lines, headline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nbmlops.pipeline.model import Pipeline
+    from nbmlops.pipeline.model import Diagnostic, Pipeline
     from nbmlops.runner.results import RunResult
 
-__all__ = ["card", "graph_html", "html_list", "html_table", "run_html"]
+__all__ = ["card", "diagnostics_html", "graph_html", "html_list", "html_table", "run_html"]
 
 
 def graph_html(
@@ -61,6 +61,21 @@ def run_html(result: RunResult, pipeline: Pipeline | None = None) -> str:
     said = f"<p>metrics: {escape(', '.join(metrics))}</p>" if metrics else ""
     notes = [*error_lines(result), *(diagnostic_line(item) for item in result.diagnostics if item.severity != "info")]
     return card(f"<p>{escape(headline(result))}</p>{picture}{html_table(run_table(result))}{html_list(notes)}{said}")
+
+
+def diagnostics_html(diagnostics: Iterable[Diagnostic], notebook: str) -> str:
+    """Return a table of diagnostics.
+
+    Parameters
+    ----------
+    diagnostics : iterable of Diagnostic
+    notebook : str
+        Its name for people.
+    """
+    found = list(diagnostics)
+    if not found:
+        return card(f"<p>{escape(cut(notebook, 200))}: nothing to report</p>")
+    return card(f"<p>{escape(cut(notebook, 200))}</p>{html_table(diagnostics_table(found))}")
 
 
 def card(body: str) -> str:

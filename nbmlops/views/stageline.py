@@ -19,17 +19,20 @@ __all__ = ["error_text", "gate_texts", "stage_line"]
 
 _ID = 8
 _MESSAGE = 200
+_WARNING = 500
 _AFTER = frozenset({"failed", "refused", "timed-out", "cancelled"})
 
 
-def stage_line(result: StageResult, remarks: tuple[str, ...] = ()) -> str:
-    """Return what became of a stage in one line.
+def stage_line(result: StageResult, remarks: tuple[str, ...] = (), warning: str = "") -> str:
+    """Return what became of a stage in one line, and below it what makes it less than it looks.
 
     Parameters
     ----------
     result : StageResult
     remarks : tuple of str
-        What else the reader must know, such as that the result is not reproducible.
+        What else the reader must know, such as what could not be stored.
+    warning : str
+        Why the result is not reproducible, and the way back.
 
     Examples
     --------
@@ -38,6 +41,8 @@ def stage_line(result: StageResult, remarks: tuple[str, ...] = ()) -> str:
         train  ran 4.2 s  → model (1.3 MB)  · parameter C 0.5 → 1.0
         train  reused from run 8f3a0c11 (saved 4.2 s)
         train  failed after 4.2 s · ValueError: no rows (cell 7)
+        train  ran 4.2 s  → model (1.3 MB)
+          ! not reproducible, NB403: 'X' was changed after stage load [3] made it in [5]; run [3] again, then this cell
     """
     head = f"{cut(result.name, 64)}  {_happened(result)}"
     separator = " · "
@@ -45,7 +50,8 @@ def stage_line(result: StageResult, remarks: tuple[str, ...] = ()) -> str:
         head += f"  → {outputs_of(result.outputs)}"
         separator = "  · "
     parts = [*_causes(result), *(cut(remark, _MESSAGE) for remark in remarks)]
-    return separator.join([head, *filter(None, parts)])
+    line = separator.join([head, *filter(None, parts)])
+    return f"{line}\n  ! {cut(warning, _WARNING)}" if warning else line
 
 
 def error_text(error: StageError) -> str:

@@ -12,15 +12,28 @@ from nbmlops.views.states import look_of, words_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from nbmlops.pipeline.model import Pipeline, Read
+    from nbmlops.pipeline.model import Diagnostic, Pipeline, Read
     from nbmlops.runner.results import RunResult, StageResult
     from nbmlops.store.records import Artifact
 
-__all__ = ["REPORT_ROW", "Table", "aligned", "by_kind", "graph_table", "outputs_of", "reason_of", "run_table", "said_state", "text_table"]
+__all__ = [
+    "REPORT_ROW",
+    "Table",
+    "aligned",
+    "by_kind",
+    "diagnostics_table",
+    "graph_table",
+    "outputs_of",
+    "reason_of",
+    "run_table",
+    "said_state",
+    "text_table",
+]
 
 REPORT_ROW = "report cells"
 _NAME, _REASON = 40, 100
 _OUTPUTS = 4
+_SENTENCE = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +68,16 @@ def _run_row(name: str, stage: StageResult) -> tuple[str, ...]:
     took = human_seconds(stage.seconds) if stage.seconds else ""
     outputs = outputs_of(stage.outputs) if name != REPORT_ROW else ""
     return cut(name, _NAME), stage.status, f"({took})" if took and stage.status == "reused" else took, reason_of(stage.reason), outputs
+
+
+def diagnostics_table(diagnostics: Iterable[Diagnostic]) -> Table:
+    """Return a row for each diagnostic: what it is, where, and what to do."""
+    rows = tuple(
+        (item.code, item.severity, "" if item.cell is None else str(item.cell), cut(item.stage or "", _NAME), cut(item.message, _SENTENCE),
+         cut(item.fix or "", _SENTENCE))
+        for item in diagnostics
+    )  # fmt: skip
+    return Table(header=("code", "severity", "cell", "stage", "what", "what to do"), rows=rows, numbers=frozenset({2}))
 
 
 def graph_table(pipeline: Pipeline, states: Mapping[str, str], reasons: Mapping[str, str]) -> Table:

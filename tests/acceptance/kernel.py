@@ -61,7 +61,7 @@ class Kernel:
     def run(self, source: str, metadata: Mapping[str, Any] | None = None, cell_id: str = "") -> Executed:
         """Execute one cell and return what it gave; metadata goes with the request as JupyterLab sends it."""
         content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False, "stop_on_error": True}
-        sent = {"trusted": True, **(metadata or {}), "deletedCells": [], "recordTiming": False, "cellId": cell_id}
+        sent = {"trusted": True, "deletedCells": [], "recordTiming": False, **(metadata or {}), "cellId": cell_id}
         message = self._client.session.msg("execute_request", content, metadata=sent)
         self._client.shell_channel.send(message)
         return self._gather(message["header"]["msg_id"])

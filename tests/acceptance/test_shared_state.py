@@ -77,6 +77,16 @@ CASES: dict[str, tuple[list[Cell | str], str]] = {
         "5",
     ),
     "default argument handed on and not changed": ([DEFAULT, "%%mlstage a\nx = cfg", "%%mlstage b\nr = f() + x['k']", "print(r)"], "2"),
+    "list in a column of a frame": (
+        [
+            "import pandas as pd",
+            "%%mlstage a\ntags = ['x']\ndf = pd.DataFrame({'n': [1], 't': [tags]})",
+            "%%mlstage b\ntags.append('y')",
+            "%%mlstage c\nr = df.t[0]",
+            "print(r)",
+        ],
+        "['x', 'y']",
+    ),
     "names found by listing the namespace": (
         ["c = 3", "%%mlstage a\nq = 5", "%%mlstage b\nv = sorted(k for k in globals() if k in ('c', 'q'))", "print(v)"],
         "['c', 'q']",

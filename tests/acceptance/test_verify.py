@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance.kernel import Kernel
 from tests.acceptance.project import Cell, Outcome, Project, cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 IMPORTS = "import datetime as dt\nimport locale\nimport os\nimport time\nimport uuid\nfrom pathlib import Path\n\nimport numpy as np"
 

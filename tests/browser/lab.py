@@ -131,6 +131,12 @@ class NotebookPage:
         self.menu("Run", "runmenu:run-all")
         expect(self._prompts(r"\[\*\]|\[ \]")).to_have_count(0, timeout=TIMEOUT_S * 1000)
 
+    def run_from(self, cell: Locator) -> None:
+        """Run a cell and all below it, and wait until none is left to run."""
+        cell.locator(".cm-content").click()
+        self.menu("Run", "notebook:run-all-below")
+        expect(self._prompts(r"\[\*\]")).to_have_count(0, timeout=TIMEOUT_S * 1000)
+
     def restart(self) -> None:
         """Restart the kernel and clear what the cells show."""
         self.menu("Kernel", "kernelmenu:restart-and-clear")

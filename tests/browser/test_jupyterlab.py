@@ -90,6 +90,25 @@ def test_stage_that_raises_shows_its_own_traceback_once(
     assert "nbmlops" not in text
 
 
+def test_stage_edited_and_not_run_again_is_told_below_its_reader(server: LabServer, notebook: NotebookPage, project: Project) -> None:
+    """Once the edit is saved, the next stage names the cell and the way back, `%mlcheck` shows a table, and following it clears both."""
+    path = project.write([*STAGES[:4], "%%mlstage total\ntotal = sum(model)", "%mlcheck"])
+    notebook.open(server.url(path))
+    notebook.run_all()
+    notebook.type_into(notebook.cell("%%mlstage train"), "\nmodel.append(100)")
+    notebook.save(path)
+    notebook.type_into(notebook.cell("%%mlstage total"), " + 0")
+    notebook.run_from(notebook.cell("%%mlstage total"))
+    line = notebook.output("%%mlstage total")
+    expect(line).to_contain_text(
+        "! not reproducible, NB404: stage train [4] was edited after it ran: the stage's code changed; run [4] again, then this cell"
+    )
+    expect(notebook.output("%mlcheck").locator("tbody tr")).to_have_text([re.compile("NB404.*train.*stage train.*run \\[4\\]")])
+    notebook.run_all()
+    expect(line).not_to_contain_text("not reproducible")
+    expect(notebook.output("%mlcheck")).to_contain_text("nothing to report")
+
+
 def test_tab_completes_options_and_stages(server: LabServer, notebook: NotebookPage, project: Project) -> None:
     """Tab offers the options of `%%mlstage` and nothing else, and the notebook's stages where one is wanted."""
     notebook.open(server.url(project.write([*STAGES[:-1], "%%mlstage last\n1"])))

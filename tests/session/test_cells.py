@@ -46,21 +46,73 @@ def test_the_file_s_order_wins(tmp_path: Path) -> None:
     assert sources(cells) == ["a = 1", "b = 2"]
 
 
-def test_cells_of_the_file_that_have_not_run_are_later_ones(tmp_path: Path) -> None:
-    """What they read is worth keeping."""
+def test_cells_of_the_file_that_have_not_run_stand_in_the_notebook(tmp_path: Path) -> None:
+    """They are known not to have run."""
     cells = SeenCells(notebook(tmp_path / "n.ipynb", ("one", "a = 1"), ("two", "b = a")))
     cells.add("a = 1", cell_id="one")
-    assert cells.later_sources() == ["b = a"]
+    assert sources(cells) == ["a = 1", "b = a"]
+    assert [seen is None for seen in cells.notebook().seen] == [False, True]
 
 
 def test_a_cell_edited_after_it_ran_is_told(tmp_path: Path) -> None:
-    """The file holds another source than what was run."""
+    """The file was saved with another source than what was run: the notebook is what was saved."""
     path = notebook(tmp_path / "n.ipynb", ("one", "a = 1"))
     cells = SeenCells(path)
     cells.add("a = 1", cell_id="one")
     assert cells.edited() == []
-    notebook(path, ("one", "a = 2"))
+    notebook(path, ("one", "a = 22"))
     assert [cell.id for cell in cells.edited()] == ["one"]
+    assert sources(cells) == ["a = 22"]
+
+
+def test_what_ran_is_newer_than_a_file_that_was_not_saved_since(tmp_path: Path) -> None:
+    """An edit that ran and is not saved is the notebook; it is no edit after the run."""
+    cells = SeenCells(notebook(tmp_path / "n.ipynb", ("one", "a = 1")))
+    cells.add("a = 2", cell_id="one")
+    assert cells.edited() == []
+    assert sources(cells) == ["a = 2"]
+
+
+def test_a_new_cell_that_is_not_saved_stands_where_it_fits(tmp_path: Path) -> None:
+    """It ran before the cell below it and after the one above, wherever those stand."""
+    cells = SeenCells(notebook(tmp_path / "n.ipynb", ("one", "a = 1"), ("two", "b = 2"), ("three", "c = 3")))
+    for number, name in enumerate(("one", "two", "three")):
+        cells.add(f"{'abc'[number]} = {number + 1}", cell_id=name)
+    cells.add("new = 0", cell_id="new")
+    assert sources(cells) == ["a = 1", "b = 2", "c = 3", "new = 0"]
+    cells.add("b = 2", cell_id="two")
+    assert sources(cells) == ["a = 1", "new = 0", "b = 2", "c = 3"]
+
+
+def test_a_cell_that_a_save_leaves_out_is_gone(tmp_path: Path) -> None:
+    """So is one that the front end says was deleted."""
+    path = notebook(tmp_path / "n.ipynb", ("one", "a = 1"), ("two", "b = 2"), ("three", "c = 3"))
+    cells = SeenCells(path)
+    cells.add("a = 1", cell_id="one")
+    cells.add("b = 2", cell_id="two")
+    notebook(path, ("two", "b = 2"), ("three", "c = 3"))
+    assert [cell.id for cell in cells.notebook().gone] == ["one"]
+    cells.add("c = 3", {"deletedCells": ["two"]}, "three")
+    assert [cell.id for cell in cells.notebook().gone] == ["one", "two"]
+
+
+def test_a_cell_of_a_console_is_not_in_the_notebook(tmp_path: Path) -> None:
+    """The notebook's own cells come with ids."""
+    cells = SeenCells(notebook(tmp_path / "n.ipynb", ("one", "a = 1")))
+    cells.add("a = 1", cell_id="one")
+    cells.add("a = 5")
+    assert sources(cells) == ["a = 1"]
+    assert [cell.source for cell in cells.notebook().gone] == ["a = 5"]
+
+
+def test_without_ids_a_cell_that_binds_the_same_names_is_the_same_edited() -> None:
+    """What is typed again in a terminal stands for what it replaces; what reads its own names does not."""
+    cells = SeenCells()
+    cells.add("k = 1")
+    cells.add("print(k)")
+    cells.add("k = 2")
+    cells.add("k = k + 1")
+    assert sources(cells) == ["k = 2", "print(k)", "k = k + 1"]
 
 
 def test_a_file_that_is_being_saved_is_no_error(tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 # ruff: noqa: TID253 - these tests are about arrays and tables
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,9 @@ from nbmlops.settings import Settings
 from nbmlops.store.records import Artifact
 from nbmlops.store.serializers import Context, encode
 from nbmlops.store.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAN, INF = float("nan"), float("inf")
 FRAME = pd.DataFrame({"a": [1.0, 2.0, NAN], "n": [1, 2, 3]})

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nbmlops.errors import UsageError
 from nbmlops.session import replica as module
 from nbmlops.session.replica import Replica
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nbmlops.notebook.roles import Role
@@ -17,12 +18,14 @@ __all__ = ["duplicate_stages", "no_stages", "repaired_ids", "similar_names", "un
 
 def unreadable_cells(checked: Checked) -> Iterator[Diagnostic]:
     """Find directives that cannot be meant (NB105) and code that does not parse (NB109)."""
+    missing = {item.name for piece, unit in zip(checked.pieces, checked.links, strict=True) if piece.stage for item in unit.undefined}
     for roled in checked.cells:
         if roled.error is not None:
+            shows = roled.role is Role.REPORT and missing.isdisjoint(re.findall(r"\w+", roled.cell.source))
             yield Diagnostic(
                 code=roled.error.code,
                 # stages run without their report cells; these show the traceback, as in the notebook
-                severity="warning" if roled.role is Role.REPORT else "error",
+                severity="warning" if shows else "error",
                 message=roled.error.message,
                 fix=roled.error.fix or "mend the cell",
                 cell=roled.cell.index,

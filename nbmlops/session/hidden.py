@@ -1,0 +1,148 @@
+"""Hidden state of a live kernel: everything that makes a stage differ from a run from top to bottom (DESIGN 5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nbmlops.pipeline.effects import NO_EFFECTS
+from nbmlops.session.finding import Finding, listed, merged
+from nbmlops.session.inputs import Inputs, check_inputs
+from nbmlops.session.setup import SetupCheck
+from nbmlops.session.staleness import Staleness
+
+if TYPE_CHECKING:
+    from nbmlops.pipeline.model import Diagnostic, Stage
+    from nbmlops.runner.plan import Planner
+    from nbmlops.runner.stagekey import Components
+    from nbmlops.session.kernel import KernelSession
+
+__all__ = ["Examination", "hidden_state"]
+
+_AROUND = frozenset({"NB407", "NB409"})
+
+
+class Examination:
+    """What can be said of a stage before it runs here.
+
+    Parameters
+    ----------
+    session : KernelSession
+    planner : Planner
+        Over the notebook as it stands, without values of the kernel.
+    stage : Stage
+    stale : Staleness or None
+        What is known already of the stages above.
+    continues : bool
+        As of `check_inputs`.
+    """
+
+    def __init__(self, session: KernelSession, planner: Planner, stage: Stage, stale: Staleness | None = None, *, continues: bool = False) -> None:
+        self.session = session
+        self.planner = planner
+        self.stage = stage
+        self.notebook = session.cells.notebook()
+        stale = stale or Staleness(planner, session.history, self.notebook)
+        self.inputs: Inputs = check_inputs(session, stage, stale, self.notebook, continues=continues)
+        self.setup = SetupCheck(session, planner, self.notebook, stage)
+        self.setup.run()
+        self.findings = merged([*self.inputs.findings, *self.setup.findings, *self._left_out(), *self._module_state()])
+
+    def around(self, parts: Components) -> tuple[Finding, ...]:
+        """Return what is wrong around the stage: modules, packages, the process.
+
+        Parameters
+        ----------
+        parts : dict
+            The components of its key.
+        """
+        self.session.follow_reloads()
+        return merged([*self._modules(parts), *self._packages(parts), *self._process(parts), *self._patches()])
+
+    def _left_out(self) -> list[Finding]:
+        """Return the live names that the cell reads though its ``--in`` does not name them: batch has none of them."""
+        if self.stage.directive.ins is None:
+            return []
+        reads = {name for piece in self.planner.source.pieces if piece.stage == self.stage.name for name in piece.flow.reads}
+        provided = {read.name for read in self.stage.reads} | set(self.stage.directive.ins)
+        made = {name for stage in self.planner.pipeline.stages.values() if stage.name != self.stage.name for name in stage.binds}
+        return [
+            Finding(code="NB412", message=f"it reads {name!r}, which --in leaves out", first=f"add {name} to --in", name=name)
+            for name in sorted((reads & made & set(self.session.shell.user_ns)) - provided)
+        ]
+
+    def _module_state(self) -> list[Finding]:
+        known = self.planner.effects.get(self.stage.name, NO_EFFECTS)
+        first = "restart the kernel, or reload the module"
+        return [
+            Finding(code="NB614", message=f"{what} was changed by {who}, which only this kernel knows", first=first, name=what)
+            for what, who in self.session.live.seen_by(self.stage, self.planner, known).items()
+        ]
+
+    def _modules(self, parts: Components) -> list[Finding]:
+        first = "restart the kernel, or reload it with importlib.reload or %autoreload 2"
+        return [
+            Finding(code="NB407", message=f"{path} was changed after this kernel imported it", first=first, name=path, live=False)
+            for path in self.session.loaded.stale(parts.get("modules", {}))
+        ]
+
+    def _packages(self, parts: Components) -> list[Finding]:
+        found = self.session.loaded.upgraded(parts.get("distributions", {}))
+        return [
+            Finding(code="NB407", message=f"{name}: {what}", first="restart the kernel", name=name, live=False)
+            for name, what in sorted(found.items())
+        ]
+
+    def _process(self, parts: Components) -> list[Finding]:
+        here = self.session.setup_statements(self.planner)
+        found = self.session.process.differences(self.session.at_start[0], parts.get("environment", {}), here)
+        first = "put it back, do it in a setup cell, or restart the kernel"
+        return [
+            Finding(code="NB408", message=f"the {name} was changed{f' in {label}' if label else ''}, not by a setup cell", first=first, name=name)
+            for name, label in found.items()
+        ]
+
+    def _patches(self) -> list[Finding]:
+        names = {name for position in self.stage.setup for name in self.planner.pipeline.setup[position].names}
+        own = {id(self.session.shell.user_ns.get(name)) for name in names}
+        found = []
+        for item, attributes in self.session.at_start[1].values():
+            if getattr(item, "__module__", getattr(item, "__name__", "")) != "__main__":
+                first = "restart the kernel"
+            elif id(item) in own:
+                first = f"run the cell that defines {item.__name__} again"
+            else:
+                continue
+            for attribute in attributes:
+                label = self.session.patches.culprit(item, attribute)
+                message = f"{item.__name__}.{attribute} was replaced{f' in {label}' if label else ''}"
+                found.append(Finding(code="NB409", message=message, first=first, name=attribute, live=False))
+        return found
+
+
+def hidden_state(session: KernelSession) -> tuple[Diagnostic, ...]:
+    """Return what makes this kernel differ from a run from top to bottom: of the stages that have run in it, and of edited cells."""
+    notebook, planner = session.cells.notebook(), session.planner()
+    stale = Staleness(planner, session.history, notebook)
+    found: list[tuple[str, Finding]] = []
+    for name, stage in planner.pipeline.stages.items():
+        run = session.history.stages.get(name)
+        if run is None:
+            continue
+        examined = Examination(session, planner, stage, stale)
+        around = examined.around(planner.parts(stage, {}, run.effects, {}))
+        own = [replace(finding, again=finding.again | set(stage.cells)) for finding in run.findings] or stale.of(name)
+        # what the next run puts right by itself is no news
+        coming = [finding for finding in (*examined.findings, *around) if finding.live or finding.code in _AROUND]
+        found += [(name, finding) for finding in merged([*own, *coming])]
+    told = {index for _, finding in found if finding.code == "NB404" for index in finding.again}
+    found += [("", _edit(session, index)) for index in sorted(notebook.edited - told)]
+    cells = {name: stage.cells[-1] if session.cells.path else None for name, stage in planner.pipeline.stages.items()}
+    return tuple(listed(found, notebook, cells))
+
+
+def _edit(session: KernelSession, index: int) -> Finding:
+    """Say that a cell was edited after it ran, on which nothing hangs yet."""
+    notebook = session.cells.notebook()
+    first_line = next(iter(notebook.document.cells[index].source.strip().splitlines()), "")
+    return Finding(code="NB404", message=f"the cell {notebook.label(index)} ({first_line[:40]}) was edited after it ran", again=frozenset({index}))

@@ -1,0 +1,119 @@
+"""Whether what a stage made in this kernel is still what the notebook says: its key then, and its key now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbmlops.runner.stagekey import Surroundings, differences, identity
+from nbmlops.session.finding import Finding
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbmlops.pipeline.model import Pipeline, Stage
+    from nbmlops.runner.plan import Planner
+    from nbmlops.runner.stagekey import Components
+    from nbmlops.session.cells import Notebook
+    from nbmlops.session.history import History, StageRun
+
+__all__ = ["KernelSurroundings", "Staleness"]
+
+_LOADED = ("modules", "distributions")
+
+
+class KernelSurroundings(Surroundings):
+    """Surroundings that hash a file again only when it looks changed: a kernel asks before every stage.
+
+    Parameters
+    ----------
+    folder, project_root, cache
+        As of `Surroundings`.
+    known : dict
+        What earlier ones found, by path; kept by the caller.
+    """
+
+    def __init__(self, folder: Path, project_root: Path, cache: Path, known: dict[str, tuple[tuple[int, ...], str | None]]) -> None:
+        super().__init__(folder, project_root, cache)
+        self._stamped = known
+
+
+class Staleness:
+    """Compares the stages that have run in this kernel with the notebook as it stands.
+
+    Parameters
+    ----------
+    planner : Planner
+        Over the notebook as it stands, without values of the kernel.
+    history : History
+    notebook : Notebook
+    """
+
+    def __init__(self, planner: Planner, history: History, notebook: Notebook) -> None:
+        self._planner = planner
+        self._history = history
+        self._notebook = notebook
+        self._found: dict[str, tuple[Finding, ...]] = {}
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The notebook's pipeline, as it stands."""
+        return self._planner.pipeline
+
+    def of(self, name: str) -> tuple[Finding, ...]:
+        """Return why the values of a stage are not those of a run from top to bottom; nothing where they are."""
+        if name not in self._found:
+            self._found[name] = ()  # a cycle is an error of the notebook's own
+            self._found[name] = self._look(name)
+        return self._found[name]
+
+    def _look(self, name: str) -> tuple[Finding, ...]:
+        run, stage = self._history.stages.get(name), self._planner.pipeline.stages.get(name)
+        if run is None or stage is None:
+            return ()
+        label = run.cell.label
+        if run.failed:
+            return (Finding(code="NB410", message=f"stage {name} {label} did not run to its end", again=frozenset(stage.cells)),)
+        # what nobody saw is no sign of a wrong value: a reader's key holds what the value is
+        found = [finding.behind(name, label, stage.cells) for finding in run.findings if finding.code != "NB411"]
+        for upstream in dict.fromkeys(stage.inputs.values()):
+            found += [finding.behind(upstream, self._label(upstream), stage.cells) for finding in self.of(upstream)]
+        if len(stage.cells) > 1 and run.order != tuple(range(len(stage.cells))):
+            message = f"the cells of stage {name} did not run once each, in their order"
+            found.append(Finding(code="NB406", message=message, again=frozenset(stage.cells)))
+        return tuple(found) or self._changed(stage, run)
+
+    def _label(self, stage: str) -> str:
+        run = self._history.stages.get(stage)
+        return run.cell.label if run is not None else "[ ]"
+
+    def _changed(self, stage: Stage, run: StageRun) -> tuple[Finding, ...]:
+        """Compare the stage's key as it ran with what it would be now."""
+        now = self._parts(stage, run)
+        if now is None or not run.parts:
+            return ()
+        lines = differences(run.parts, now, self._planner.pipeline.parameters)
+        if not lines:
+            return ()
+        used = {self._planner.pipeline.setup[position].cell for position in stage.setup}
+        edited = self._notebook.edited & {*stage.cells, *used}
+        not_run = {index for index in used if self._notebook.seen[index] is None}
+        only_loaded = all(run.parts.get(part) == now.get(part) for part in run.parts if part not in _LOADED)
+        code = "NB404" if edited else "NB407" if only_loaded else "NB406"
+        what = "; ".join(lines)
+        label = f"stage {stage.name} {run.cell.label}"
+        message = f"{label} was edited after it ran: {what}" if set(stage.cells) & edited else f"{label} ran before this change: {what}"
+        return (Finding(code=code, message=message, again=frozenset({*stage.cells, *edited, *not_run})),)
+
+    def _parts(self, stage: Stage, run: StageRun) -> Components | None:
+        identities = dict(run.parts.get("inputs", {}))
+        for name, provider in stage.inputs.items():
+            made = self._history.stages.get(provider)
+            artifact = made.outputs.get(name) if made is not None else None
+            if artifact is None:
+                continue
+            identities[name] = identity(artifact, self._planner.pipeline, before=stage.cells[-1], surroundings=self._planner.surroundings)
+        later = {path for other in self._planner.pipeline.stages.values() if other.cells[0] > stage.cells[0] for path in other.files_written}
+        mine = {*stage.files_written, *run.effects.files_written}
+        before = run.parts.get("files", {})
+        known = {path: before[path] for path in before if path in later | mine}
+        return self._planner.parts(stage, identities, run.effects, known)
