@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from nbmlops.errors import NbmlopsError, NotebookError, NotStorable, UpstreamMissing
+from nbmlops.errors import NbmlopsError, NotebookError, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of
 from nbmlops.runner.leftbehind import LeftBehind
@@ -148,7 +148,12 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
             if step.kind == "parameters":
                 run.namespace.update(task.parameters)
             if error is not None:
-                return _failed(run, _describe(error, step.cell, outputs), started_s, mutated=_changed_by_failure(run))
+                return _failed(
+                    run,
+                    _describe(error, step.cell, outputs),
+                    started_s,
+                    mutated=tuple(name for name in _changed(run) if name not in task.by_reference),
+                )
     return _finish(run, drawn, started_s)
 
 
@@ -205,19 +210,11 @@ def _watched(run: _Run) -> list[str]:
 def _changed(run: _Run) -> list[str]:
     """Return the watched names whose value is no longer what it was.
 
-    Raises
-    ------
-    NotStorable
-        If one is a function or class of a setup cell that a later cell reads: every stage makes it anew, so what changed in it would be lost.
+    What changed in a function or class of a setup cell is left behind: every stage makes it anew.
     """
     changed = [name for name, before in run.before.items() if name in run.namespace and state_fingerprint(run.namespace[name], run.context) != before]
-    for name in changed:
-        if name in run.task.by_reference and name in run.task.later:
-            raise NotStorable(
-                f"stage {run.task.stage!r} changes what {name!r} holds (an attribute, a default argument or a closure), and a later cell reads it",
-                code="NB614",
-                fix=f"keep that state in a variable that the stage binds, or define {name!r} in a stage",
-            )
+    for name in set(changed).intersection(run.task.by_reference):
+        run.left.add("definition", name)
     return sorted(changed)
 
 
@@ -390,12 +387,6 @@ def derive_seed(seed: int, draw: str) -> int:
 
 def _keep_outputs(run: _Run) -> str | None:
     return run.store.objects.put([json.dumps(run.outputs).encode()]) if any(run.outputs) else None
-
-
-def _changed_by_failure(run: _Run) -> tuple[str, ...]:
-    """Return the inputs that a stage had changed in place before it failed: who reads them later cannot do without it."""
-    changed = (name for name, before in run.before.items() if name in run.namespace and state_fingerprint(run.namespace[name], run.context) != before)
-    return tuple(sorted(set(changed).difference(run.task.by_reference)))
 
 
 def _failed(run: _Run, error: StageError, started_s: float, mutated: tuple[str, ...] = ()) -> StageOutcome:
