@@ -28,6 +28,12 @@ _HARMLESS = ("_thread", "threading", "logging", "_weakref", "weakref", "_weakref
 _OPAQUE = "opaque"
 
 
+@functools.cache
+def _belongs(file: str, project_root: Path) -> bool:
+    """Tell whether a module's file is code of the project; a kernel asks for a thousand of them around each cell."""
+    return file.endswith(".py") and is_local(Path(file), project_root)
+
+
 class ModuleStates:
     """Follows what the project's modules hold while a stage runs.
 
@@ -43,7 +49,6 @@ class ModuleStates:
         self._folder = folder
         self._root = project_root
         self._context = context
-        self._local: dict[str, bool] = {}
         self._seen: dict[str, dict[str, str]] = {}
         self._found: dict[ModuleChange, None] = {}
         self._depth = 0
@@ -104,9 +109,7 @@ class ModuleStates:
         return found
 
     def _is_local(self, file: str) -> bool:
-        if file not in self._local:
-            self._local[file] = file.endswith(".py") and is_local(Path(file), self._root)
-        return self._local[file]
+        return _belongs(file, self._root)
 
     def _state(self, module: types.ModuleType) -> dict[str, str]:
         found: dict[str, str] = {}

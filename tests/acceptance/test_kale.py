@@ -376,7 +376,7 @@ def test_value_changed_by_hand_is_told(project: Project, kernel: Kernel) -> None
     assert all(item.ok for item in kernel.run_cells(in_lab()))
     kernel.run("sales.append(1)")
     again = kernel.run("mean = statistics.mean(sales)\nprint(mean)", {"tags": ["step:average", "prev:load", "label:team:blue"]}, "cell-9")
-    assert "not reproducible: 'sales' was changed after stage load made it" in again.text
+    assert "not reproducible, NB403: 'sales' was changed after stage load" in again.text
 
 
 def test_wrong_tag_is_told_in_the_kernel(project: Project, kernel: Kernel) -> None:

@@ -20,8 +20,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.neighbors import KDTree
 
 from nbmlops.errors import NotStorable, StoreError
+from nbmlops.store.fingerprint import value_fingerprint
 from nbmlops.store.serializers import Context, Serializer, decode, encode
 from nbmlops.store.serializers.pickles import PickleSerializer
 from tests.store.serializer_conformance import SerializerConformance, join
@@ -595,3 +597,11 @@ def test_garbage_with_columns_does_not_crash_python() -> None:
     """A PickleBuffer of a memoryview in a cycle would (python/cpython#77894)."""
     done = subprocess.run([sys.executable, "-c", CRASH], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_model_that_has_predicted_is_the_model_that_was_fitted() -> None:
+    """Search trees count their queries, which is no part of their value."""
+    tree = KDTree([[0.0], [1.0], [2.0]])
+    before = value_fingerprint(tree, Context(namespace={}))
+    tree.query([[0.5]])
+    assert value_fingerprint(tree, Context(namespace={})) == before

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["reducer_of", "without_hidden"]
 
 _STATE = 2  # its place in what __reduce_ex__ returns
+# of sklearn's search trees: state that counts queries, and where
+_TREE_MODULES = frozenset({"sklearn.neighbors._kd_tree", "sklearn.neighbors._ball_tree"})
+_TREE_COUNTERS = slice(7, 11)
 _SPARSE_CACHES = frozenset({"_has_canonical_format", "_has_sorted_indices"})
 
 
@@ -24,9 +27,19 @@ def reducer_of(kind: type) -> Callable[[Any], Any] | None:
         return _sparse
     if package == "numpy" and name == "MaskedArray":
         return _masked
+    if kind.__module__ in _TREE_MODULES:
+        return _search_tree
     if package == "sklearn":
         return _bunch if name == "Bunch" else _model
     return None
+
+
+def _search_tree(value: Any) -> Any:  # noqa: ANN401 - a KDTree or BallTree
+    """Leave out how often a search tree was asked: a model that has predicted is still the model that was fitted."""
+    make, parts, state = value.__reduce__()[:3]
+    if isinstance(state, tuple) and len(state) >= _TREE_COUNTERS.stop and all(isinstance(item, int) for item in state[_TREE_COUNTERS]):
+        state = (*state[: _TREE_COUNTERS.start], *(0 for _ in state[_TREE_COUNTERS]), *state[_TREE_COUNTERS.stop :])
+    return make, parts, state
 
 
 def _sparse(value: Any) -> Any:  # noqa: ANN401 - a scipy.sparse matrix or array

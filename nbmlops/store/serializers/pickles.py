@@ -47,9 +47,6 @@ _SINGLETONS: tuple[tuple[Any, str, str], ...] = (
     (dataclasses._HAS_DEFAULT_FACTORY, "dataclasses", "_HAS_DEFAULT_FACTORY"),  # type: ignore[attr-defined]  # noqa: SLF001
     (random._inst, "random", "_inst"),  # noqa: SLF001
 )
-# of sklearn's search trees: state that counts queries, and where
-_TREE_MODULES = frozenset({"sklearn.neighbors._kd_tree", "sklearn.neighbors._ball_tree"})
-_TREE_COUNTERS = slice(7, 11)
 _VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 
 
@@ -220,8 +217,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return _arrow_column
         if package == "pandas":
             return self._pandas
-        if kind.__module__ in _TREE_MODULES:
-            return _search_tree
         return self._other
 
     def _numpy(self, kind: type) -> Callable[[Any], Any] | None:
@@ -284,14 +279,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return pickler.stream.getvalue()
         finally:
             pickler.release()
-
-
-def _search_tree(value: Any) -> Any:  # noqa: ANN401 - a KDTree or BallTree
-    """Leave out how often a search tree was asked: a model that has predicted is still the model that was fitted."""
-    make, parts, state = value.__reduce__()[:3]
-    if isinstance(state, tuple) and len(state) >= _TREE_COUNTERS.stop and all(isinstance(item, int) for item in state[_TREE_COUNTERS]):
-        state = (*state[: _TREE_COUNTERS.start], *(0 for _ in state[_TREE_COUNTERS]), *state[_TREE_COUNTERS.stop :])
-    return make, parts, state
 
 
 class _Unpickler(pickle.Unpickler):
