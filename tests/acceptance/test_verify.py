@@ -26,7 +26,12 @@ CAUSES: tuple[tuple[str, str, list[str], list[str]], ...] = (
     ("today", "d = dt.date.today().isoformat()", ["d"], ["depends on the date"]),
     ("folder", "p = str(Path('data.csv').absolute())", ["p"], ["depends on the folder", "absolute path"]),
     ("zone", "z = dt.datetime.fromtimestamp(0).isoformat()", ["z"], ["depends on the time zone"]),
-    ("words", "w = locale.setlocale(locale.LC_ALL, '')", ["w"], ["depends on the locale"]),
+    (
+        "words",
+        "before = locale.setlocale(locale.LC_ALL)\nw = locale.setlocale(locale.LC_ALL, '')\nlocale.setlocale(locale.LC_ALL, before)",
+        ["w"],
+        ["depends on the locale"],
+    ),
     ("threads", "k = os.environ['OMP_NUM_THREADS']\nf = 0.1 + 1e-17 * int(k) * 10", ["f", "k"], ["number of threads"]),
     (
         "two",
