@@ -139,7 +139,7 @@ REFUSED: dict[str, tuple[list[Cell | str], str, str]] = {
         "a",
         "NB616",
     ),
-    "default argument": ([DEFAULT, "%%mlstage a\ncfg['k'] = 5", "%%mlstage b\nr = f()"], "a", "NB614"),
+    "default argument": ([DEFAULT, "%%mlstage a\ncfg['k'] = 5", "%%mlstage b\nr = f()"], "a", "NB616"),
     "default argument, through a value": ([DEFAULT, "%%mlstage a\nx = cfg", "%%mlstage b\nx['k'] = 5", "%%mlstage c\nr = f()"], "b", "NB616"),
     "class attribute, through a value": (
         [CONFIG, "%%mlstage a\nf = Config.columns", "%%mlstage b\ng = f", "%%mlstage c\ng.append('c')", "%%mlstage d\nr = len(Config.columns)"],
