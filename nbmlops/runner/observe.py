@@ -221,6 +221,9 @@ class Observation:
             path = Path(os.fsdecode(folder or "."), word)
             if path.is_file():
                 self.opened(str(path), "rb", 0)
+                name_here = self._interesting(str(path))
+                if name_here in self._read:
+                    self._digests.setdefault(name_here, file_digest(path))  # the program may change it
         for variable in variables:
             self.environment_read(variable)
 
