@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
@@ -42,7 +43,7 @@ def make_task(
         notebook=planner.source.document.shown,
         folder=str(planner.surroundings.folder),
         stage=stage.name,
-        steps=stage.steps,
+        steps=tuple(replace(step, elsewhere=_made_above(step, pipeline)) if step.kind == "setup" else step for step in stage.steps),
         parameters=planner.trial.parameters,
         inputs=_inputs(stage, plan, records),
         wants=stage.wants,
@@ -66,6 +67,14 @@ def make_task(
         memory_bytes=stage.directive.memory_bytes,
         output_limit_bytes=settings.output_limit_bytes,
     )
+
+
+def _made_above(step: Step, pipeline: Pipeline) -> tuple[str, ...]:
+    """Return the names whose value, at the place of a setup cell, is one that a stage has made."""
+    makers = [(cell, name, True) for stage in pipeline.stages.values() for cell in stage.cells for name in stage.binds]
+    makers += [(item.place, name, False) for item in pipeline.setup for name in item.names]
+    last = {name: by_stage for place, name, by_stage in sorted(makers) if place < step.place}
+    return tuple(sorted(name for name, by_stage in last.items() if by_stage))
 
 
 def _by_reference(pipeline: Pipeline) -> set[str]:

@@ -199,6 +199,8 @@ class Step:
     guards : tuple of str
         What the cell must leave as it is. Of a report cell: the artifacts that it reads and that a stage after it reads too. Of a cell of
         a stage: what a cell above it that is no part of the stage reads of the stage's earlier cells.
+    elsewhere : tuple of str
+        Of a setup cell that is to run: the names that stages above it have made, whose values it has not.
     early : bool
         As of a `SetupStatement`.
     """
@@ -207,6 +209,7 @@ class Step:
     cell: int
     source: str
     guards: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
     early: bool = False
 
     @property

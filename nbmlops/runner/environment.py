@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from importlib.metadata import Distribution
     from pathlib import Path
 
 __all__ = [
@@ -37,6 +39,8 @@ FOLDER = b"folder"
 _CHUNK = 1 << 20
 _TABLE_FORM = 2
 _INSTALLED = (".dist-info", ".egg-info", ".egg-link")
+# of each line of a RECORD, the first part of a path below a folder, with its slash, or a module
+_TOP = re.compile(r"^\"?([^/,\n]+(?:/|\.(?:py|so)(?=[,\"])))", re.MULTILINE)
 # made by tools beside the user's data: a listing that leaves these out is the same tomorrow
 _TOOLS = (
     ".nbmlops",
@@ -174,17 +178,41 @@ def _path_stamp() -> list[str]:
 
 
 def _read_distributions() -> dict[str, dict[str, str]]:
-    from importlib.metadata import distributions, packages_distributions  # noqa: PLC0415 - 30 ms, and only when the cache is stale
+    """Read the installed distributions' own files: `importlib.metadata` parses each four times over, as mail (0.4 s with 200 of them)."""
+    from importlib.metadata import distributions  # noqa: PLC0415 - 30 ms, and only when the cache is stale
 
-    found = [item for item in distributions() if item.metadata["Name"]]
+    modules: dict[str, set[str]] = {}
     versions: dict[str, str] = {}
-    for item in found:
-        versions.setdefault(str(item.metadata["Name"]), item.version)  # the first on the search path is the one that is imported
-    modules = {
-        top: " ".join(sorted({name for name in names if name in versions})) for top, names in packages_distributions().items() if top.isidentifier()
-    }
-    editable = {str(item.metadata["Name"]): "" for item in found if _is_editable(item.read_text("direct_url.json"))}
-    return {"modules": modules, "versions": versions, "editable": editable}
+    editable: dict[str, str] = {}
+    for item in distributions():
+        name, version = _name_and_version(item.read_text("METADATA") or item.read_text("PKG-INFO") or "")
+        if not name:
+            continue  # an installation that broke off leaves a folder without it
+        versions.setdefault(name, version)  # the first on the search path is the one that is imported
+        for top in _top_levels(item):
+            modules.setdefault(top, set()).add(name)
+        if _is_editable(item.read_text("direct_url.json")):
+            editable[name] = ""
+    return {"modules": {top: " ".join(sorted(names)) for top, names in modules.items()}, "versions": versions, "editable": editable}
+
+
+def _name_and_version(metadata: str) -> tuple[str, str]:
+    found = dict.fromkeys(("name", "version"), "")
+    for line in metadata.split("\n\n", 1)[0].splitlines():
+        field, _, text = line.partition(":")
+        if field.lower() in found:
+            found[field.lower()] = text.strip()
+    return found["name"], found["version"]
+
+
+def _top_levels(item: Distribution) -> set[str]:
+    """Return the modules and packages that a distribution puts on the search path: as it says, else by its files."""
+    names = set((item.read_text("top_level.txt") or "").split())
+    if not names:
+        files = item.read_text("RECORD")
+        paths = _TOP.findall(files) if files else ["/".join(path.parts[:2]) for path in item.files or ()]
+        names = {path.partition("/")[0] if "/" in path else path.partition(".")[0] for path in paths}
+    return {name for name in names if name.isidentifier()} - {"__pycache__"}
 
 
 def _is_editable(direct_url: str | None) -> bool:

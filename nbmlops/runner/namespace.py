@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.pipeline.effects import ALL_NAMES
@@ -100,6 +100,27 @@ class Namespace(dict[str, Any]):
         for name in names:
             if name in self:
                 self.withheld[name] = self.pop(name)
+
+    @contextmanager
+    def lacking(self, names: Iterable[str]) -> Iterator[set[str]]:
+        """Note lookups of names whose value here is missing, or an older one; what the code binds of them is its own.
+
+        Yields
+        ------
+        set of str
+            What was looked up; `ALL_NAMES` too where the code listed the namespace.
+        """
+        before = self.observed
+        found = self.observed = set()
+        self.withhold(names)
+        try:
+            with self.watch(names) if names else nullcontext():
+                yield found
+        finally:
+            self.observed = before
+            for name, value in self.withheld.items():
+                self.setdefault(name, value)
+            self.withheld.clear()
 
     @contextmanager
     def watch(self, elsewhere: Iterable[str]) -> Iterator[None]:

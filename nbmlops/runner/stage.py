@@ -237,8 +237,9 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     run.observation.in_setup = not own
     run.observation.attribution.begin(None if own else run.shell.transform_cell(source))  # type: ignore[no-untyped-call]
     if not own:
-        with observing(run.observation, run.namespace):
-            return run_cell(run.shell, source, name, keep_history=run.task.stage.startswith("@"))
+        with observing(run.observation, run.namespace), run.namespace.lacking(step.elsewhere) as missed:
+            error = run_cell(run.shell, source, name, keep_history=run.task.stage.startswith("@"))
+        return _setup_reads_artifacts(step, missed) or error
     if source.startswith("\n") and not source.lstrip().startswith("%%") and "\n" in source.strip():
         # IPython strips blank lines at the top: only a comment keeps the magic line's place. It is indented as the code is, which
         # may be so as a whole; and a cell of one line may be a magic without its sign (`ls *.csv`) only if it stays one line
@@ -254,6 +255,19 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
         error = run_cell(run.shell, source, name, keep_history=True)
     run.seconds += time.perf_counter() - begun
     return error or _trespass(run, step, guarded)
+
+
+def _setup_reads_artifacts(step: Step, missed: set[str]) -> NbmlopsError | None:
+    """Return an error if a setup cell has looked for what a stage above it makes (in a string, where reading did not see it)."""
+    if not missed:
+        return None
+    names = sorted(missed.intersection(step.elsewhere))
+    return NotebookError(
+        f"setup cell {step.cell} reads {', '.join(map(repr, names))}, which a stage above it makes; setup runs without what stages make",
+        code="NB204",
+        cell=step.cell,
+        fix="make the cell a stage, or move what it needs into one",
+    )
 
 
 def _own_cells(task: StageTask) -> list[int]:

@@ -116,7 +116,7 @@ class StageTask:
     def from_json(cls, data: dict[str, Any]) -> StageTask:
         """Rebuild a task from `to_json`."""
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-        values["steps"] = tuple(Step(**{**step, "guards": tuple(step.get("guards", ()))}) for step in data["steps"])
+        values["steps"] = tuple(Step(**{**step, "guards": tuple(step["guards"]), "elsewhere": tuple(step["elsewhere"])}) for step in data["steps"])
         values["inputs"] = tuple((position, Artifact.from_json(artifact)) for position, artifact in data["inputs"])
         values["rehearsal"] = Rehearsal(**data["rehearsal"]) if data.get("rehearsal") else None
         return cls(**values)

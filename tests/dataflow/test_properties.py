@@ -28,9 +28,7 @@ World = programs.World
 
 _LIMITS = settings(
     max_examples=int(os.environ.get("NBMLOPS_TEST_EXAMPLES", "200")),
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    derandomize="NBMLOPS_TEST_EXAMPLES" not in os.environ,
 )
 
 

@@ -35,7 +35,7 @@ def _place(store: Store, root: Path, content: bytes) -> tuple[str, Path]:
     return digest, root / store.objects.path(digest)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(max_size=64), max_size=5))
 def test_buffers_come_back_as_one(store: Store, buffers: list[bytes]) -> None:
     """What is put in pieces is named by, and read back as, the bytes one after the other."""

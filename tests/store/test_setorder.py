@@ -39,7 +39,7 @@ def kept(value: Any) -> Any:
 
 @pytest.mark.parametrize("history", HISTORIES)
 @given(a=ITEMS, b=ITEMS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_places_lead_to_the_same_order(history: str, a: list[int], b: list[int]) -> None:
     """However a set was filled, what is rebuilt from its places is iterated alike."""
     value = eval(history, {"a": a, "b": b})

@@ -8,6 +8,7 @@ order in which they were iterated is told apart from the bytes, as their form.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import struct
@@ -155,6 +156,7 @@ class Canonical:
         self._immutables: dict[Any, Any] = {}
         self._keys_left = _KEY_BUDGET
         self._sets: dict[int, tuple[Any, OrderedSet]] = {}
+        self._sets_made = itertools.count()
         self._frozensets: dict[Any, OrderedSet] = {}
         self._nans: dict[int, Nan] = {}
         self._dtypes: dict[str, Any] = {}
@@ -206,7 +208,7 @@ class Canonical:
         return found[1]
 
     def _ordered(self, value: set[Any] | frozenset[Any]) -> OrderedSet:
-        made = OrderedSet(type(value), sorted(value, key=self._order), len(self._sets))
+        made = OrderedSet(type(value), sorted(value, key=self._order), next(self._sets_made))
         self.forms.note(made.index, value, made.items)
         return made
 
