@@ -44,7 +44,7 @@ demo: $(INSTALLED)
 	@echo "                        then open the address that it prints, by default http://127.0.0.1:5000"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

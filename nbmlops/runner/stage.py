@@ -434,7 +434,7 @@ def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]]) ->
     status = (error.code or 0) if isinstance(error, SystemExit) else None
     return StageError(
         type=type(error).__name__,
-        message=last["evalue"] if last else _line_of(error),
+        message=last["evalue"] if last and not isinstance(error, NbmlopsError) else _line_of(error),
         code=error.code if isinstance(error, NbmlopsError) else None,
         cell=cell,
         traceback=tuple(last["traceback"]) if last else (),
