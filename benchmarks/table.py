@@ -53,7 +53,7 @@ def race_rows(measured: str, peer: str, result: Race, *, most: float) -> list[Ro
                 ours=f"{ours_s * 1000:.0f} ms",
                 theirs=f"{peer} {theirs_s * 1000:.0f} ms",
                 ratio=f"{ratio:.3f}",
-                target=f"at most {most:g}",
+                target=f"at most {most:.3g}",
                 met=ratio <= most,
             )
         )

@@ -131,8 +131,7 @@ class LocalExecutor:
         )
         theirs.close()
         self._channel = ours
-        if self._preload:
-            self._send({"preload": self._preload})
+        self._send({"preload": self._preload})
 
     def _outcome(self, task: StageTask) -> StageOutcome:
         """Read a result; only that file counts."""

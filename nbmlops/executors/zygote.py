@@ -10,6 +10,7 @@ no process that leads a session.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -22,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nbmlops.runner.localmodules import note_loaded_modules
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.outputs import OutputRecorder
 from nbmlops.runner.randomness import loaded_numpy_random
@@ -30,6 +32,7 @@ from nbmlops.runner.shell import StageShell, make_shell
 from nbmlops.runner.stage import execute
 from nbmlops.runner.supervisor import end_with_parent, supervise
 from nbmlops.runner.task import StageOutcome, StageTask
+from nbmlops.store.serializers import SERIALIZERS
 
 __all__ = ["MESSAGE_BYTES", "NOT_BEFORE_FORK", "main"]
 
@@ -64,6 +67,7 @@ def main() -> int:
 def _obey(message: dict[str, Any], running: dict[int, str], channel: socket.socket, shell: StageShell, own: tuple[int, int]) -> None:
     if "preload" in message:
         _preload(message["preload"])
+        _get_ready(shell)
     elif "start" in message:
         pid = os.fork()
         if pid:
@@ -109,6 +113,21 @@ def _preload(names: list[str]) -> None:
                 importlib.import_module(name)
     with suppress(BaseException):
         loaded_numpy_random()  # every stage would load it, to seed it
+
+
+def _get_ready(shell: StageShell) -> None:
+    """Do what each stage would do first, so that it is done once: nothing that computes or starts a thread."""
+    for name in SERIALIZERS.names():
+        SERIALIZERS.get(name)
+    if "pandas" in sys.modules:
+        with suppress(ImportError):
+            importlib.import_module("pyarrow.pandas_compat")  # a frame's serializer asks for it
+    shell.transform_cell("ready = True\n")  # type: ignore[no-untyped-call] # IPython compiles its patterns
+    shell.logger  # noqa: B018 - made when it is first asked for
+    note_loaded_modules()
+    # what was loaded before the fork is nobody's garbage: a collection would touch, and so copy, all of its pages
+    gc.collect()
+    gc.freeze()
 
 
 def _receive(channel: socket.socket) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.imports import around_imports
-from nbmlops.runner.localmodules import is_local, source_digest
+from nbmlops.runner.localmodules import is_loaded_from, source_digest
 from nbmlops.store.fingerprint import function_state, value_fingerprint
 
 if TYPE_CHECKING:
@@ -28,10 +28,7 @@ _HARMLESS = ("_thread", "threading", "logging", "_weakref", "weakref", "_weakref
 _OPAQUE = "opaque"
 
 
-@functools.cache
-def _belongs(file: str, project_root: Path) -> bool:
-    """Tell whether a module's file is code of the project; a kernel asks for a thousand of them around each cell."""
-    return file.endswith(".py") and is_local(Path(file), project_root)
+_belongs = functools.cache(is_loaded_from)
 
 
 class ModuleStates:

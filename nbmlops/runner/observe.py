@@ -6,6 +6,7 @@ An audit hook cannot be removed from a process, so there is one, and it is idle 
 from __future__ import annotations
 
 import _posixsubprocess
+import functools
 import glob
 import importlib.util
 import os
@@ -59,6 +60,11 @@ _PASSING = frozenset({"_collections_abc", "collections.abc", "configparser", "co
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo", "/usr/lib/", "/lib/")
 
 
+@functools.cache
+def _folders(*names: str) -> tuple[str, ...]:
+    return tuple({sysconfig.get_path(name) + os.sep for name in names})
+
+
 class Observation:
     """What one execution was seen to do.
 
@@ -80,8 +86,8 @@ class Observation:
         self._root = project_root
         self._private = (*(str(Path(item).resolve()) + os.sep for item in private), *_SYSTEM)
         self._temporary = str(Path(tempfile.gettempdir()).resolve()) + os.sep
-        self._libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
-        self._packages = tuple({sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib")})
+        self._libraries = _folders("stdlib", "platstdlib")
+        self._packages = _folders("purelib", "platlib")
         self._digests: dict[str, str | None] = {}
         self._read: dict[str, None] = {}
         self._written: dict[str, None] = {}
