@@ -147,4 +147,5 @@ def write_notebook(path: Path, cells: Sequence[tuple[str, str]]) -> None:
         }
         for number, (tag, source) in enumerate(cells)
     ]
-    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": made}), encoding="utf-8")
+    about = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}, "language_info": {"name": "python"}}
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": about, "cells": made}), encoding="utf-8")

@@ -66,7 +66,9 @@ def papermill(peers: Peers, folder: Path) -> Iterator[Papermill]:
 
 def own_jupyter(folder: Path) -> dict[str, str]:
     """Return the variables that keep the user's kernels, start-up files and settings out of it."""
-    return {name: str(folder / "jupyter" / name.lower()) for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
+    place = folder / "jupyter"
+    place.mkdir(exist_ok=True)
+    return {name: str(place / name.lower()) for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
 
 
 def printed(notebook: Path) -> str:
