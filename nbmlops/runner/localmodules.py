@@ -102,6 +102,7 @@ class LocalModules:
         paths = [folder, *(Path(entry) for entry in sys.path if entry)]
         self._search = [path for path in dict.fromkeys(paths) if path == folder or is_own_code(path / "x.py")]
         self._parsed: dict[Path, ModuleSource] = {}
+        self._located: dict[str, list[Path]] = {}
 
     def fingerprints(self, modules: Iterable[str], paths: Iterable[str] = ()) -> tuple[dict[str, str], set[str]]:
         """Return what the user's own modules hold, and which other modules they and the notebook import.
@@ -140,7 +141,9 @@ class LocalModules:
                 if name in seen:
                     continue
                 seen.add(name)
-                located = self._locate(name)
+                located = self._located.get(name)
+                if located is None:
+                    located = self._located[name] = self._locate(name)
                 if not located:
                     foreign.add(name)
                 queue += located

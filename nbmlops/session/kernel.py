@@ -104,7 +104,8 @@ class KernelSession:
     def store(self) -> Store:
         """The store that batch runs use too."""
         if self._store is None:
-            self._store = Store(self.settings.store, settings=self.settings)
+            # a cell does not wait for the disk: a power failure costs at most the reuse of what has just run
+            self._store = Store(self.settings.store, settings=self.settings, synced=False)
         return self._store
 
     @property
