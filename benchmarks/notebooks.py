@@ -71,8 +71,9 @@ _MODEL_STAGES = (
     ("label", "label = (features['ab'] + features['late'] > 0).astype('int64')\nprint(int(label.sum()))"),
     (
         "train",
-        "x_train, x_test, y_train, y_test = train_test_split(features, label, random_state=0)\n"
-        "model = RandomForestClassifier(50, max_depth=8, random_state=0).fit(x_train, y_train)",
+        """\
+x_train, x_test, y_train, y_test = train_test_split(features, label, random_state=0)
+model = RandomForestClassifier(50, max_depth=8, random_state=0).fit(x_train, y_train)""",
     ),
     ("score", "score = roc_auc_score(y_test, model.predict_proba(x_test)[:, 1])\nprint(f'{score:.6f}')"),
 )

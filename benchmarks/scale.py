@@ -79,8 +79,6 @@ def _write_flows(folder: Path) -> dict[str, str]:
 
 def _run_metaflow(python: str, folder: Path, variables: dict[str, str]) -> Cost:
     """Return what a step costs."""
-    long, short = (
-        command([python, f"flow{count}.py", "--quiet", "--no-pylint", "run"], folder, **variables) for count in (_STEPS, _LEAST_STEPS)
-    )
+    long, short = (command([python, f"flow{count}.py", "--quiet", "--no-pylint", "run"], folder, **variables) for count in (_STEPS, _LEAST_STEPS))
     steps = _STEPS - _LEAST_STEPS
     return Cost((long.cpu_s - short.cpu_s) / steps, (long.wall_s - short.wall_s) / steps)

@@ -49,6 +49,12 @@ class LocalExecutor:
         self._server: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._running: dict[str, StageTask] = {}
+        self._has_own_code = False
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another run may use it: its server is alive, runs nothing, and has loaded no code that the user may edit."""
+        return self._server is not None and self._server.poll() is None and not self._running and not self._has_own_code
 
     @property
     def workers(self) -> int:
@@ -86,7 +92,9 @@ class LocalExecutor:
                 data = b""
             if not data:
                 return [*outcomes, *self._lost()]
-            task = self._running.pop(json.loads(data)["ended"], None)
+            told = json.loads(data)
+            self._has_own_code = self._has_own_code or "own_code" in told
+            task = self._running.pop(told.get("ended", ""), None)
             if task is not None:
                 outcomes.append(self._outcome(task))
         return outcomes
@@ -107,6 +115,7 @@ class LocalExecutor:
                 self._server.kill()
                 self._server.wait()
         self._channel = self._server = None
+        self._has_own_code = False
         for attempt in self._running:
             shutil.rmtree(self._attempt(attempt), ignore_errors=True)
         self._running.clear()

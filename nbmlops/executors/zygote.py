@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nbmlops.runner.localmodules import note_loaded_modules
+from nbmlops.runner.localmodules import has_own_modules
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.outputs import OutputRecorder
 from nbmlops.runner.randomness import loaded_numpy_random
@@ -67,7 +67,8 @@ def main() -> int:
 def _obey(message: dict[str, Any], running: dict[int, str], channel: socket.socket, shell: StageShell, own: tuple[int, int]) -> None:
     if "preload" in message:
         _preload(message["preload"])
-        _get_ready(shell)
+        if _get_ready(shell):
+            channel.send(json.dumps({"own_code": True}).encode())
     elif "start" in message:
         pid = os.fork()
         if pid:
@@ -115,8 +116,14 @@ def _preload(names: list[str]) -> None:
         loaded_numpy_random()  # every stage would load it, to seed it
 
 
-def _get_ready(shell: StageShell) -> None:
-    """Do what each stage would do first, so that it is done once: nothing that computes or starts a thread."""
+def _get_ready(shell: StageShell) -> bool:
+    """Do what each stage would do first, so that it is done once: nothing that computes or starts a thread.
+
+    Returns
+    -------
+    bool
+        Whether a library has imported code that the user may edit: then a later run must not be forked from here.
+    """
     for name in SERIALIZERS.names():
         SERIALIZERS.get(name)
     if "pandas" in sys.modules:
@@ -124,10 +131,11 @@ def _get_ready(shell: StageShell) -> None:
             importlib.import_module("pyarrow.pandas_compat")  # a frame's serializer asks for it
     shell.transform_cell("ready = True\n")  # type: ignore[no-untyped-call] # IPython compiles its patterns
     shell.logger  # noqa: B018 - made when it is first asked for
-    note_loaded_modules()
+    own = has_own_modules()
     # what was loaded before the fork is nobody's garbage: a collection would touch, and so copy, all of its pages
     gc.collect()
     gc.freeze()
+    return own
 
 
 def _receive(channel: socket.socket) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ __all__ = [
     "Distributions",
     "file_digest",
     "folder_digest",
+    "installed_stamp",
     "path_digest",
     "python_version",
     "variable_digest",
@@ -155,7 +156,7 @@ class Distributions:
 
     def _load(self) -> dict[str, dict[str, str]]:
         if self._table is None:
-            stamp = _path_stamp()
+            stamp = installed_stamp()
             try:
                 cached = json.loads(self._cache.read_text())
             except (OSError, ValueError):
@@ -168,7 +169,7 @@ class Distributions:
         return self._table
 
 
-def _path_stamp() -> list[str]:
+def installed_stamp() -> list[str]:
     """Return what changes when a distribution on the search path is installed, upgraded or removed."""
     found: list[str] = [str(_TABLE_FORM)]
     for entry in sys.path:

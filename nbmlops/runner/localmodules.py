@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import ModuleType
 
-__all__ = ["LocalModules", "is_loaded_from", "is_local", "is_own_code", "local_module_path", "note_loaded_modules", "source_digest"]
+__all__ = ["LocalModules", "has_own_modules", "is_loaded_from", "is_local", "is_own_code", "local_module_path", "source_digest"]
 
 _ENDINGS = (*EXTENSION_SUFFIXES, ".py")
 
@@ -48,12 +48,13 @@ def is_loaded_from(file: str, project_root: Path) -> bool:
     return file.endswith(".py") and _is_own_module(file) and is_local(Path(file), project_root)
 
 
-def note_loaded_modules() -> None:
-    """Find out of every loaded module whether it is the user's own: a server does it before it forks, and no stage has to ask the disk."""
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and file.endswith(".py"):
-            _is_own_module(file)
+def has_own_modules() -> bool:
+    """Tell whether a module is loaded that is the user's own.
+
+    A server asks before it forks: what is found out of each module then is known to every stage, without asking the disk again.
+    """
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    return any([_is_own_module(file) for file in files if isinstance(file, str) and file.endswith(".py")])  # noqa: C419 - of each one
 
 
 def source_digest(path: Path) -> str:

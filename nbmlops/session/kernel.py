@@ -27,6 +27,7 @@ from nbmlops.session.loaded import LoadedModules
 from nbmlops.session.loading import equals_with_caches, load_run
 from nbmlops.session.making import note_setup
 from nbmlops.session.patches import CodeWatch
+from nbmlops.session.pool import WarmWorkers
 from nbmlops.session.process import ProcessState, snapshot
 from nbmlops.session.provenance import Origin, Provenance, is_code
 from nbmlops.session.stagecell import CellOutcome, StageCell
@@ -69,6 +70,7 @@ class KernelSession:
         self.history = History()
         self.patches = CodeWatch()
         self.live = LiveState()
+        self.workers = WarmWorkers()
         self.process = ProcessState(process if process is not None else snapshot())
         self._settings: Settings | None = None
         self._store: Store | None = None
