@@ -29,6 +29,7 @@ from nbmlops.runner.outputs import OutputRecorder
 from nbmlops.runner.randomness import loaded_numpy_random
 from nbmlops.runner.redaction import Redactor
 from nbmlops.runner.shell import StageShell, make_shell
+from nbmlops.runner.sincefork import mark_loaded
 from nbmlops.runner.stage import execute
 from nbmlops.runner.supervisor import end_with_parent, supervise
 from nbmlops.runner.task import StageOutcome, StageTask
@@ -132,6 +133,8 @@ def _get_ready(shell: StageShell) -> bool:
     shell.transform_cell("ready = True\n")  # type: ignore[no-untyped-call] # IPython compiles its patterns
     shell.logger  # noqa: B018 - made when it is first asked for
     own = has_own_modules()
+    if not own:
+        mark_loaded()
     # what was loaded before the fork is nobody's garbage: a collection would touch, and so copy, all of its pages
     gc.collect()
     gc.freeze()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.imports import around_imports
 from nbmlops.runner.localmodules import is_loaded_from, source_digest
+from nbmlops.runner.sincefork import names_since
 from nbmlops.store.fingerprint import function_state, value_fingerprint
 
 if TYPE_CHECKING:
@@ -99,9 +100,10 @@ class ModuleStates:
 
     def _states(self) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
-        for module in list(sys.modules.values()):
+        for name in names_since():
+            module = sys.modules.get(name)
             file = getattr(module, "__file__", None)
-            if isinstance(file, str) and self._is_local(file):
+            if module is not None and isinstance(file, str) and self._is_local(file):
                 found[os.path.relpath(file, self._folder)] = self._state(module)
         return found
 

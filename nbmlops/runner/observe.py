@@ -24,6 +24,7 @@ from nbmlops.runner.localmodules import is_own_code, local_module_path
 from nbmlops.runner.lookups import noticing_lookups
 from nbmlops.runner.processes import Journal, program_name, program_words
 from nbmlops.runner.readers import wrap_loaded_readers, wrap_when_loaded
+from nbmlops.runner.sincefork import names_since
 from nbmlops.runner.undo import Undo
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Observation:
         self._made: dict[str, None] = {}
         self._opened_as: dict[str, tuple[int, ...] | None] = {}
         self._removed: dict[str, str] = {}
-        self._modules_before = set(sys.modules)
+        self._modules_before = set(names_since())
         self._looked_up: set[str] = set()
         self._code: set[str] = set()
         self._looked_for: set[str] = set()
@@ -301,7 +302,7 @@ class Observation:
 
     def modules(self) -> tuple[str, ...]:
         """Return the files of the user's own modules that were imported meanwhile, relative to the notebook's folder."""
-        paths = {str(path) for name in set(sys.modules) - self._modules_before if (path := local_module_path(sys.modules.get(name)))}
+        paths = {str(path) for name in set(names_since()) - self._modules_before if (path := local_module_path(sys.modules.get(name)))}
         found = {os.path.normpath(self._folder / path) for path in paths} | self._code
         return tuple(sorted(os.path.relpath(path, self._folder) for path in found if self.attribution.counts("module", path)))
 
