@@ -20,6 +20,7 @@ from nbmlops.pipeline.model import Step
 from tests.runner.bench import Bench, cell
 
 if TYPE_CHECKING:
+    from nbmlops.executors.progress import Moment
     from nbmlops.runner.task import StageOutcome, StageTask
 
 PARALLEL = ("import time", "%%mlstage a\nx = [1]", "%%mlstage b\ntime.sleep(0.6)\nx.append(2)", "%%mlstage c\nz = len(x)", "print(z)")
@@ -226,16 +227,31 @@ def test_each_stage_is_told_once(bench: Bench) -> None:
     assert found["b"].error["message"] == "no"
 
 
+def test_watcher_is_told_of_every_start_and_end(bench: Bench) -> None:
+    """With what runs at that moment, what waits, and how many are done."""
+    moments: list[Moment] = []
+    assert bench.executor is not None
+    scheduler = Scheduler(bench.planner("%%mlstage a\nx = 1", "%%mlstage b\ny = x"), bench.executor, bench.store, bench.settings, "r" * 16)
+    scheduler.watcher = moments.append
+    scheduler.run(report=False)
+    assert [(item.stage, item.result and item.result.status, item.running, item.waiting, item.done) for item in moments] == [
+        ("a", None, ("a",), ("b",), 0),
+        ("a", "ran", (), ("b",), 1),
+        ("b", None, ("b",), (), 1),
+        ("b", "ran", (), (), 2),
+    ]
+
+
 def test_interrupt_is_told_of_every_stage(bench: Bench, tmp_path: Path) -> None:
     """What was running is cancelled, what is done keeps its record, what had not begun is not run."""
 
-    def interrupt(stage: str, _reason: str) -> None:
-        if stage == "b":
+    def interrupt(moment: Moment) -> None:
+        if moment.stage == "b" and moment.result is None:
             raise KeyboardInterrupt
 
     executor = LocalExecutor(tmp_path / "own", workers=1)
     cells = ("%%mlstage a\nx = 1", "%%mlstage b\ny = x", "%%mlstage c\nz = y")
-    scheduler = Scheduler(bench.planner(*cells), executor, bench.store, bench.settings, run_id="r" * 16, progress=interrupt)
+    scheduler = Scheduler(bench.planner(*cells), executor, bench.store, bench.settings, run_id="r" * 16, watcher=interrupt)
     with pytest.raises(KeyboardInterrupt):
         scheduler.run()
     executor.close()

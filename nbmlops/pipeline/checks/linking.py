@@ -217,7 +217,7 @@ def unknown_conditions(checked: Checked) -> Iterator[Diagnostic]:
     """Find ``--if`` with a name that is no parameter, where no stage before can log it as a metric (NB207)."""
     known = {name for name, item in checked.pipeline.parameters.items() if item.literal} | set(checked.parameters)
     metrics = False
-    for stage in checked.pipeline.topological():
+    for stage in checked.pipeline.topological:
         condition = stage.directive.condition
         # what the keys of a dict of metrics are, only the run can tell
         if condition is not None and not metrics:
@@ -240,7 +240,7 @@ def _choices(names: Iterable[str], otherwise: str) -> str:
 
 def cycles(checked: Checked) -> Iterator[Diagnostic]:
     """Find stages that wait for each other (NB202)."""
-    placed = {stage.name for stage in checked.pipeline.topological()}
+    placed = {stage.name for stage in checked.pipeline.topological}
     left = [stage for stage in checked.pipeline.stages.values() if stage.name not in placed]
     circle = [stage for stage in left if any(stage.name in other.upstream for other in left)]
     if circle:
