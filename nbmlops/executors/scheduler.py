@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, stage_finished
+from nbmlops.executors.firstruns import FirstRuns
 from nbmlops.executors.progress import Moment
 from nbmlops.executors.retraction import Retraction
 from nbmlops.executors.tasks import attempts_folder, make_task
@@ -94,9 +95,11 @@ class Scheduler:
     _reporting: bool = False
     _validity: Validity = field(default_factory=Validity)
     _retraction: Retraction = field(init=False)
+    _first_runs: FirstRuns = field(init=False)
 
     def __post_init__(self) -> None:
         self._retraction = Retraction(attempts_folder(self.store))
+        self._first_runs = FirstRuns(self.planner)
 
     def run(self, *, report: bool = True) -> Plan:
         """Run until nothing more can run; the results stand in `results`.
@@ -202,7 +205,9 @@ class Scheduler:
         if item.state != "stale" or name in self._running or name in self._held or name in self.results or self._retraction.is_ending(name):
             return False
         # a refused stage has its record, but is offered to nobody
-        return time.monotonic() >= self._not_before.get(name, 0.0) and all(other in self.finished for other in item.stage.upstream)
+        if time.monotonic() < self._not_before.get(name, 0.0) or any(other not in self.finished for other in item.stage.upstream):
+            return False
+        return not self._first_runs.must_wait(item, self.results)
 
     def _start(self, item: PlannedStage, plan: Plan) -> bool:
         """Start a stage, unless another process is computing it: then its record will come."""

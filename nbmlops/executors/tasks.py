@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from nbmlops.pipeline.model import Stage, Step
+    from nbmlops.pipeline.model import Pipeline, Stage, Step
     from nbmlops.settings import Settings
     from nbmlops.store.records import Artifact, StageRecord
     from nbmlops.store.store import Store
@@ -43,7 +43,7 @@ def make_task(
         notebook=planner.source.document.shown,
         folder=str(planner.surroundings.folder),
         stage=stage.name,
-        steps=tuple(replace(step, elsewhere=pipeline.lacking.get(step.cell, ())) if step.kind == "setup" else step for step in stage.steps),
+        steps=tuple(_told(step, pipeline) for step in stage.steps),
         parameters=planner.trial.parameters,
         inputs=_inputs(stage, plan, records),
         wants=stage.wants,
@@ -67,6 +67,13 @@ def make_task(
         memory_bytes=stage.directive.memory_bytes,
         output_limit_bytes=settings.output_limit_bytes,
     )
+
+
+def _told(step: Step, pipeline: Pipeline) -> Step:
+    """Tell a setup or report cell what it does not get as the notebook's order has it."""
+    if step.kind == "setup":
+        return replace(step, elsewhere=pipeline.lacking.get(step.cell, ()))
+    return replace(step, spoiled=pipeline.written_below(step.cell)) if step.kind == "report" else step
 
 
 def _inputs(stage: Stage, plan: Plan, records: Mapping[str, StageRecord]) -> tuple[tuple[int, Artifact], ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.pipeline.files import shows
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -76,4 +78,7 @@ def _same_surroundings(record: StageRecord, planner: Planner) -> bool:
             return False
     ours = planner.pipeline.written_files
     files: Mapping[str, str | None] = parts.get("files", {})
-    return all(path in ours or path.endswith("/") or surroundings.file(path) == digest for path, digest in files.items())
+    return all(
+        path in ours or path.endswith("/") or surroundings.file(path) == digest or any(shows(path, written) for written in ours)
+        for path, digest in files.items()
+    )

@@ -202,6 +202,8 @@ class Step:
         a stage: what a cell above it that is no part of the stage reads of the stage's earlier cells.
     elsewhere : tuple of str
         Of a setup cell that is to run: the names that stages above it have made, whose values it has not.
+    spoiled : tuple of str
+        Of a report cell that is to run: the files that stages below it have written, which it would find as they are now.
     early : bool
         As of a `SetupStatement`.
     """
@@ -211,6 +213,7 @@ class Step:
     source: str
     guards: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    spoiled: tuple[str, ...] = ()
     early: bool = False
 
     @property
@@ -412,6 +415,10 @@ class Pipeline:
                 position += 1
             found[step.cell] = tuple(sorted(made))
         return found
+
+    def written_below(self, cell: int) -> tuple[str, ...]:
+        """Return the files and folders that stages below a cell write, as far as is known."""
+        return tuple(sorted({path for stage in self.stages.values() if stage.cells[0] > cell for path in stage.files_written}))
 
     @cached_property
     def topological(self) -> tuple[Stage, ...]:

@@ -262,6 +262,11 @@ class Observation:
         found = {name: self._digests.get(name) if name in self._digests else path_digest(self._folder, name) for name in names}
         return {name: digest for name, digest in found.items() if digest is not None or name not in self._made}
 
+    @property
+    def paths_read(self) -> frozenset[str]:
+        """The paths that were read, listed or looked at so far."""
+        return frozenset(self._read)
+
     def files_disturbed(self) -> tuple[str, ...]:
         """Return the files that have changed since they were opened for reading, though the stage was not seen to write them."""
         untouched = [

@@ -135,6 +135,10 @@ class Planner:
             self.pipeline = self._build()
         return relink
 
+    def has_run(self, stage: str) -> bool:
+        """Tell whether a stage with this code has run before, so that it is known what it does."""
+        return bool(self._records(stage))
+
     def plan(self, finished: Mapping[str, StageRecord] | None = None, *, report: bool = True) -> Plan:
         """Plan every stage.
 

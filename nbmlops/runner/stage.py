@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from nbmlops.errors import NbmlopsError, NotebookError, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
+from nbmlops.pipeline.files import shows
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.namespace import Namespace
@@ -246,6 +247,7 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
         indent = source[: len(source) - len(source.lstrip())].rpartition("\n")[2]
         source = f"{indent}# %%mlstage{source}"
     guarded = {item: state_fingerprint(run.namespace[item], run.context) for item in step.guards if item in run.namespace}
+    known = run.observation.paths_read
     begun = time.perf_counter()
     with (
         run.left.around(_own_cells(run.task).index(step.cell), run.observation),
@@ -254,7 +256,7 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     ):
         error = run_cell(run.shell, source, name, keep_history=True)
     run.seconds += time.perf_counter() - begun
-    return error or _trespass(run, step, guarded)
+    return error or _trespass(run, step, guarded) or _came_late(step, run.observation.paths_read - known)
 
 
 def _setup_reads_artifacts(step: Step, missed: set[str]) -> NbmlopsError | None:
@@ -267,6 +269,19 @@ def _setup_reads_artifacts(step: Step, missed: set[str]) -> NbmlopsError | None:
         code="NB204",
         cell=step.cell,
         fix="make the cell a stage, or move what it needs into one",
+    )
+
+
+def _came_late(step: Step, read: frozenset[str]) -> NbmlopsError | None:
+    """Return an error if a report cell has read a file that a stage below it has written meanwhile."""
+    late = next((path for path in step.spoiled for item in read if item == path or shows(item, path)), None)
+    if late is None:
+        return None
+    return NotebookError(
+        f"cell {step.cell} reads {late!r}, which a stage below it writes; the cell is no stage and runs last, so it found what was written later",
+        code="NB218",
+        cell=step.cell,
+        fix="begin the cell with %%mlstage, or let the stage below write another file",
     )
 
 
