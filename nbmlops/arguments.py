@@ -115,6 +115,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--executor", default="local", metavar="NAME", help="where stages run (default: local)")
     parser.add_argument("--fail-fast", action="store_true", help="let the first failure stop independent stages too")
     parser.add_argument("--no-track", action="store_true", help="tell no tracker about this run")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but what went wrong")
     add_json(parser)
 
 

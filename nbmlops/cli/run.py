@@ -9,11 +9,13 @@ from nbmlops.arguments import add_run as add_arguments
 from nbmlops.arguments import given_parameters, open_session, print_json
 from nbmlops.errors import UsageError
 from nbmlops.session.run import Interrupted, Run
-from nbmlops.views.text import run_text
+from nbmlops.views.progress import progress_on
+from nbmlops.views.text import failure_text, run_text
 
 if TYPE_CHECKING:
     import argparse
 
+    from nbmlops.executors.progress import Watcher
     from nbmlops.session.batch import Session
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
@@ -26,17 +28,23 @@ def run(options: argparse.Namespace) -> int:
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers is {options.workers}", code="NB004", fix="give a number from 1")
     session = open_session(options)
+    progress = None if options.quiet else progress_on(sys.stderr, session.usual_seconds)
     try:
-        found = _run(session, options)
+        found = _run(session, options, progress)
     except Interrupted as stop:
         found = stop.run
+    finally:
+        if progress is not None:
+            progress.close()
     if options.json:
         print_json(found.result.to_json())
-    print(run_text(found.result), file=sys.stderr)
+    text = failure_text(found.result) if options.quiet else run_text(found.result)
+    if text:
+        print(text, file=sys.stderr)
     return found.result.exit_code
 
 
-def _run(session: Session, options: argparse.Namespace) -> Run:
+def _run(session: Session, options: argparse.Namespace, watcher: Watcher | None) -> Run:
     return session.run(
         given_parameters(options),
         output=options.output,
@@ -47,10 +55,5 @@ def _run(session: Session, options: argparse.Namespace) -> Run:
         executor=options.executor,
         track=not options.no_track,
         fail_fast=options.fail_fast,
-        progress=_progress,
+        watcher=watcher,
     )
-
-
-def _progress(stage: str, reason: str) -> None:
-    name = "report cells" if stage.startswith("@") else stage
-    print(f"  {name} ... {reason}", file=sys.stderr, flush=True)

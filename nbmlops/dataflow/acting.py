@@ -6,11 +6,15 @@ import ast
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
-__all__ = ["acts", "acts_on_others", "calls_something", "looks_for_subclasses", "root_name"]
+__all__ = ["acting_decorators", "acts", "calls_something", "changes_what_a_call_gives", "looks_for_subclasses", "root_name"]
 
 _BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While)
+# methods by which an object keeps what it is given
+_REGISTERING = frozenset(
+    {"add", "append", "appendleft", "connect", "extend", "insert", "on", "push", "put", "register", "setdefault", "subscribe", "update"},
+)
 _TELLING = frozenset({"critical", "debug", "display", "error", "exception", "info", "print", "warn", "warning"})
 # by these a class is noted when it is made, or found without its name
 _NOTING = frozenset({"__init_subclass__", "__subclasses__", "__set_name__"})
@@ -37,7 +41,7 @@ def acts(node: ast.stmt, imported: Collection[str], *, acting: Collection[str] |
     imported : collection of str
         Names that imports bind.
     acting : collection of str, optional
-        Functions of the same code that do so when they are called; None where every decorator that is not known is taken for one.
+        What `acting_decorators` gives of the same code; None where every decorator that is not known is taken for one.
     """
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
@@ -54,7 +58,7 @@ def acts(node: ast.stmt, imported: Collection[str], *, acting: Collection[str] |
     return isinstance(node, _BLOCKS) and any(acts(item, imported, acting=acting) for item in _inner(node))
 
 
-def acts_on_others(function: ast.FunctionDef | ast.AsyncFunctionDef, imported: Collection[str]) -> bool:
+def _acts_on_imports(function: ast.FunctionDef | ast.AsyncFunctionDef, imported: Collection[str]) -> bool:
     """Tell whether calling a function may set an attribute or an item of what an import gave."""
     for part in ast.walk(function):
         if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load) and root_name(part) in imported:
@@ -62,6 +66,39 @@ def acts_on_others(function: ast.FunctionDef | ast.AsyncFunctionDef, imported: C
         if isinstance(part, ast.Call) and root_name(part.func) == "setattr" and part.args and root_name(part.args[0]) in imported:
             return True
     return False
+
+
+def acting_decorators(definition: ast.stmt, imported: Collection[str]) -> set[str]:
+    r"""Return the ways of decorating with a function or class of the same code that change what is not its own: ``step``, ``step()``.
+
+    Parameters
+    ----------
+    definition : ast.stmt
+    imported : collection of str
+        Names that imports bind.
+
+    Examples
+    --------
+    >>> code = "def step(f):\n    STEPS.append(f)\n    return f"
+    >>> acting_decorators(ast.parse(code).body[0], ()) == {"step", "step()"}
+    True
+    """
+    if isinstance(definition, ast.ClassDef):
+        made = [node for node in definition.body if isinstance(node, ast.FunctionDef) and node.name in {"__init__", "__new__", "__call__"}]
+        return {definition.name, f"{definition.name}()"} if any(acting_decorators(node, imported) for node in made) else set()
+    if not isinstance(definition, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return set()
+    # what a wrapper does waits for a call, and the functions inside a function that is called as a decorator are decorators
+    found = {definition.name, f"{definition.name}()"} if _acts_on_imports(definition, imported) or _changes_others(definition) else set()
+    inner = [node for node in definition.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return found | ({f"{definition.name}()"} if any(_changes_others(node) for node in inner) else set())
+
+
+def changes_what_a_call_gives(node: ast.stmt) -> bool:
+    """Tell whether a statement sets an attribute or item of what a call gives: ``getcontext().prec = 8``."""
+    targets = node.targets if isinstance(node, (ast.Assign, ast.Delete)) else [getattr(node, "target", None)]
+    parts = [part for target in targets if target is not None for part in _outer_parts(target)]
+    return any(isinstance(part, (ast.Attribute, ast.Subscript)) and _through_call(part.value) for part in parts)
 
 
 def calls_something(node: ast.AST) -> bool:
@@ -98,7 +135,49 @@ def _registers(decorator: ast.expr, imported: Collection[str], acting: Collectio
     made = decorator.func if isinstance(decorator, ast.Call) else decorator
     if _last_name(made) in _PLAIN_DECORATORS:
         return False
-    return acting is None or root_name(made) in imported or root_name(made) in acting
+    # what a method of an object of the notebook notes is told by nothing: `@registry.add`
+    if acting is None or root_name(made) in imported or isinstance(made, ast.Attribute):
+        return True
+    return f"{root_name(made)}{'()' if made is not decorator else ''}" in acting
+
+
+def _changes_others(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Tell whether the body of a function, without those inside it, changes what it neither is given nor makes."""
+    parts = list(_own_parts(function.body))
+    arguments = function.args
+    local = {
+        item.arg for item in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg) if item is not None
+    }
+    local |= {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    local -= {name for part in parts if isinstance(part, (ast.Global, ast.Nonlocal)) for name in part.names}
+    for part in parts:
+        match part:
+            case ast.Global() | ast.Nonlocal():
+                return True
+            case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()) if root_name(part) not in local:
+                return True
+            case ast.Expr(value=ast.Call() as value) if not _only_tells(value) and root_name(value.func) not in local:
+                return True
+            case ast.Call(func=ast.Attribute(attr=method) as func) if method in _REGISTERING and root_name(func) not in local:
+                return True
+    return False
+
+
+def _own_parts(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    for node in body:
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            yield node
+            yield from _own_parts(ast.iter_child_nodes(node))
+
+
+def _outer_parts(target: ast.expr) -> list[ast.expr]:
+    return [part for item in target.elts for part in _outer_parts(item)] if isinstance(target, (ast.Tuple, ast.List)) else [target]
+
+
+def _through_call(node: ast.expr) -> bool:
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return isinstance(node, ast.Call)
 
 
 def _leads_out(target: ast.expr, imported: Collection[str]) -> bool:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, stage_finished
+from nbmlops.executors.firstruns import FirstRuns
+from nbmlops.executors.progress import Moment
 from nbmlops.executors.retraction import Retraction
 from nbmlops.executors.tasks import attempts_folder, make_task
-from nbmlops.executors.validity import given, read_others, still_valid
+from nbmlops.executors.validity import Validity, given, read_others
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
 from nbmlops.runner.results import StageResult
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from nbmlops.executors.base import Executor
+    from nbmlops.executors.progress import Watcher
     from nbmlops.pipeline.model import Diagnostic, Stage
     from nbmlops.settings import Settings
     from nbmlops.store.store import Store
@@ -64,8 +67,8 @@ class Scheduler:
     run_id : str
     emit : callable
         Gets each event, in order.
-    progress : callable
-        Gets each stage's name when it starts, with the reason.
+    watcher : callable
+        Gets a `Moment` when a stage starts, and when it has got its status.
     fail_fast : bool
         Whether the first failure stops independent branches too.
     environment : mapping of str to str
@@ -78,7 +81,7 @@ class Scheduler:
     settings: Settings
     run_id: str
     emit: Callable[[Event], None] = lambda _event: None
-    progress: Callable[[str, str], None] = lambda _stage, _reason: None
+    watcher: Watcher | None = None
     fail_fast: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     results: dict[str, StageResult] = field(default_factory=dict)
@@ -89,10 +92,14 @@ class Scheduler:
     _discarded: dict[str, int] = field(default_factory=dict)
     _reasons: dict[str, str] = field(default_factory=dict)
     _held: dict[str, tuple[_Attempt, StageOutcome]] = field(default_factory=dict)
+    _reporting: bool = False
+    _validity: Validity = field(default_factory=Validity)
     _retraction: Retraction = field(init=False)
+    _first_runs: FirstRuns = field(init=False)
 
     def __post_init__(self) -> None:
         self._retraction = Retraction(attempts_folder(self.store))
+        self._first_runs = FirstRuns(self.planner)
 
     def run(self, *, report: bool = True) -> Plan:
         """Run until nothing more can run; the results stand in `results`.
@@ -103,6 +110,7 @@ class Scheduler:
             After every running stage has been ended; finished ones keep their records.
         """
         plan = self.planner.plan(self.finished, report=report)
+        self._reporting = plan.report is not None
         while True:
             plan = self._settle(plan, report=report)
             # what was taken over may be what tells that another result is of older values
@@ -138,7 +146,7 @@ class Scheduler:
         """Take over what records serve, until nothing new is served."""
         while True:
             fresh = False
-            for stage in plan.pipeline.topological():
+            for stage in plan.pipeline.topological:
                 item = plan.stages.get(stage.name)
                 if item is not None and self._can_take_over(item):
                     self.take_over(item)
@@ -197,7 +205,9 @@ class Scheduler:
         if item.state != "stale" or name in self._running or name in self._held or name in self.results or self._retraction.is_ending(name):
             return False
         # a refused stage has its record, but is offered to nobody
-        return time.monotonic() >= self._not_before.get(name, 0.0) and all(other in self.finished for other in item.stage.upstream)
+        if time.monotonic() < self._not_before.get(name, 0.0) or any(other not in self.finished for other in item.stage.upstream):
+            return False
+        return not self._first_runs.must_wait(item, self.results)
 
     def _start(self, item: PlannedStage, plan: Plan) -> bool:
         """Start a stage, unless another process is computing it: then its record will come."""
@@ -217,7 +227,7 @@ class Scheduler:
         task = replace(task, environment=dict(self.environment), undo_folder=undo_folder)
         self._reasons.setdefault(name, item.reason)
         self._running[name] = _Attempt(name, token, item, self._reasons[name], lock, item.stage)
-        self.progress(name, self._reasons[name])
+        self._tell(name, None)
         self.executor.start(task)
         return True
 
@@ -424,10 +434,14 @@ class Scheduler:
         self._retraction.undo(name)
         self._discarded[name] = self._discarded.get(name, 0) + 1
         self._reasons[name] = f"{attempt.reason}; again, because {why}" if ("; again" not in attempt.reason) else attempt.reason
+        self._give_in(name)
+
+    def _give_in(self, name: str) -> None:
+        """Fail a stage that has been repeated too often: it would be repeated for ever."""
         if self._discarded[name] > _MOST_ATTEMPTS_LEARNING:
-            message = f"NB607: stage {name!r} reads something else each time it runs; name it with --in and --out"
+            message = f"NB607: stage {name!r} reads something else each time it runs; name that with --in and --out, or --file and --writes"
             error = StageError(type="Unsettled", message=message, code="NB607")
-            self._set(StageResult(name=name, status="failed", key=attempt.planned.key, reason=attempt.reason, error=error))
+            self._set(StageResult(name=name, status="failed", reason=self._reasons.get(name, ""), error=error))
 
     def _discard_outdated(self, plan: Plan) -> bool:
         """Give up attempts and results whose inputs are no longer what they were made from; tell whether there were any."""
@@ -443,10 +457,12 @@ class Scheduler:
         for name, record in list(self.finished.items()):
             planned = plan.report if name == REPORT else plan.stages.get(name)
             stage = planned.stage if planned else None
-            if stage is not None and name != REPORT and not still_valid(stage, record, self.finished, self.planner):
+            if stage is not None and name != REPORT and not self._validity.holds(stage, record, self.finished, self.planner):
                 del self.finished[name]
                 self.results.pop(name, None)
                 self._retraction.undo(name)
+                self._discarded[name] = self._discarded.get(name, 0) + 1
+                self._give_in(name)
                 found = True
         return found
 
@@ -474,8 +490,25 @@ class Scheduler:
         if plan.report is not None and REPORT not in self.results:
             self._set(StageResult(name=REPORT, status="not-run", reason="not every stage is done"))
 
+    def _tell(self, name: str, result: StageResult | None) -> None:
+        if self.watcher is not None:
+            wanted = self.planner.wanted()
+            waiting = (other for other in (*self.planner.pipeline.stages, REPORT) if other in wanted or (other == REPORT and self._reporting))
+            running = tuple(other for other in self._running if other != name or result is None)
+            self.watcher(
+                Moment(
+                    stage=name,
+                    reason=self._reasons.get(name, ""),
+                    result=result,
+                    running=running,
+                    waiting=tuple(other for other in waiting if other not in self.results and other not in running),
+                    done=len(self.results),
+                )
+            )
+
     def _set(self, result: StageResult) -> None:
         self.results[result.name] = result
+        self._tell(result.name, result)
         if result.name != REPORT:
             self.emit(stage_finished(self.run_id, result, self.finished.get(result.name)))
 

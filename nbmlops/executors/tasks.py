@@ -43,7 +43,7 @@ def make_task(
         notebook=planner.source.document.shown,
         folder=str(planner.surroundings.folder),
         stage=stage.name,
-        steps=tuple(replace(step, elsewhere=_made_above(step, pipeline)) if step.kind == "setup" else step for step in stage.steps),
+        steps=tuple(_told(step, pipeline) for step in stage.steps),
         parameters=planner.trial.parameters,
         inputs=_inputs(stage, plan, records),
         wants=stage.wants,
@@ -51,7 +51,7 @@ def make_task(
         setup_names=tuple(sorted(setup_names)),
         expected=tuple(sorted(expected if stage.name != REPORT else setup_names)),
         used=tuple(sorted({pipeline.setup[position].fingerprint for position in stage.setup})),
-        by_reference=tuple(sorted(_by_reference(pipeline))),
+        by_reference=pipeline.by_reference,
         elsewhere=tuple(sorted(elsewhere)),
         binds=stage.binds,
         metrics=stage.directive.metrics,
@@ -69,18 +69,11 @@ def make_task(
     )
 
 
-def _made_above(step: Step, pipeline: Pipeline) -> tuple[str, ...]:
-    """Return the names whose value, at the place of a setup cell, is one that a stage has made."""
-    makers = [(cell, name, True) for stage in pipeline.stages.values() for cell in stage.cells for name in stage.binds]
-    makers += [(item.place, name, False) for item in pipeline.setup for name in item.names]
-    last = {name: by_stage for place, name, by_stage in sorted(makers) if place < step.place}
-    return tuple(sorted(name for name, by_stage in last.items() if by_stage))
-
-
-def _by_reference(pipeline: Pipeline) -> set[str]:
-    """Return the functions and classes that every process gets from setup: not those that a stage binds anew or changes."""
-    defined = {name for statement in pipeline.setup if statement.defines_code for name in statement.names}
-    return defined - {name for stage in pipeline.stages.values() for name in stage.binds}
+def _told(step: Step, pipeline: Pipeline) -> Step:
+    """Tell a setup or report cell what it does not get as the notebook's order has it."""
+    if step.kind == "setup":
+        return replace(step, elsewhere=pipeline.lacking.get(step.cell, ()))
+    return replace(step, spoiled=pipeline.written_below(step.cell)) if step.kind == "report" else step
 
 
 def _inputs(stage: Stage, plan: Plan, records: Mapping[str, StageRecord]) -> tuple[tuple[int, Artifact], ...]:

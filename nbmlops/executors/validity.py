@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
+
+from nbmlops.pipeline.files import shows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
     from nbmlops.runner.plan import PlannedStage, Planner
     from nbmlops.store.records import StageRecord
 
-__all__ = ["given", "read_others", "still_valid"]
+__all__ = ["Validity", "given", "read_others"]
 
 
 def given(planned: PlannedStage) -> dict[str, Any]:
@@ -34,8 +37,29 @@ def read_others(stage: Stage, files: Mapping[str, str | None], finished: Mapping
     return any(path in files and files[path] != digest for path, digest in planner.written_before(stage, finished).items())
 
 
-def still_valid(stage: Stage, record: StageRecord, finished: Mapping[str, StageRecord], planner: Planner) -> bool:
-    """Tell whether a finished stage ran on the versions that its reads now mean, and hangs on nothing that is not done."""
+class Validity:
+    """Whether finished stages are valid; one that was is not looked at again before something that it hangs on is another."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[object, ...]] = {}
+
+    def holds(self, stage: Stage, record: StageRecord, finished: Mapping[str, StageRecord], planner: Planner) -> bool:
+        """Tell whether a finished stage ran on the versions that its reads now mean, and hangs on nothing that is not done."""
+        used = (stage, planner.pipeline, record, *(finished.get(other) for other in stage.upstream))
+        before = self._found.get(stage.name, ())
+        if len(before) == len(used) and all(map(operator.is_, before, used)) and not _uses_surroundings(stage, record):
+            return True
+        valid = _is_valid(stage, record, finished, planner)
+        if valid:
+            self._found[stage.name] = used
+        return valid
+
+
+def _uses_surroundings(stage: Stage, record: StageRecord) -> bool:
+    return bool(stage.files_from or record.components.get("files") or record.components.get("modules"))
+
+
+def _is_valid(stage: Stage, record: StageRecord, finished: Mapping[str, StageRecord], planner: Planner) -> bool:
     if not set(stage.wants) <= set(record.outputs) or any(other not in finished for other in stage.upstream):
         return False
     if read_others(stage, record.components.get("files", {}), finished, planner) or not _same_surroundings(record, planner):
@@ -48,9 +72,13 @@ def _same_surroundings(record: StageRecord, planner: Planner) -> bool:
     """Tell whether the modules and files that a stage used are what they were: one run has one version of each."""
     surroundings, parts = planner.surroundings, record.components
     modules: Mapping[str, str] = parts.get("modules", {})
-    now = surroundings.sources(modules)
-    if any(now.get(path) != digest for path, digest in modules.items()):
-        return False
-    ours = {path for stage in planner.pipeline.stages.values() for path in stage.files_written}
+    if modules:
+        now = surroundings.sources(modules)
+        if any(now.get(path) != digest for path, digest in modules.items()):
+            return False
+    ours = planner.pipeline.written_files
     files: Mapping[str, str | None] = parts.get("files", {})
-    return all(path in ours or path.endswith("/") or surroundings.file(path) == digest for path, digest in files.items())
+    return all(
+        path in ours or path.endswith("/") or surroundings.file(path) == digest or any(shows(path, written) for written in ours)
+        for path, digest in files.items()
+    )

@@ -78,7 +78,7 @@ class StageMagics(Magics):
         ::
 
             %mlrun [NOTEBOOK [OUTPUT.ipynb]] [-p NAME VALUE] [-f FILE.yaml] [--stage NAME] [--force | --force-stage NAME]
-                   [--workers N] [--no-track] [--fail-fast]
+                   [--workers N] [--no-track] [--fail-fast] [-q]
 
         Stages that have run in this kernel are reused. Save the notebook first: the file is what runs.
 
@@ -100,7 +100,8 @@ class StageMagics(Magics):
             track=not options.no_track,
             fail_fast=options.fail_fast,
         )
-        self._show(run_text(found.result), run_html(found.result))
+        if not options.quiet or found.result.exit_code:
+            self._show(run_text(found.result), run_html(found.result))
         return None if found.status == "done" and line.rstrip().endswith(";") else found
 
     @line_magic

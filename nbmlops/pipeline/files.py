@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import glob
+import posixpath
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from nbmlops.dataflow.flow import Flow
     from nbmlops.pipeline.setup import Statement
 
-__all__ = ["literal_values", "with_file_edges"]
+__all__ = ["folder_of", "literal_values", "shows", "with_file_edges"]
 
 
 class _Piece(Protocol):
@@ -81,13 +82,8 @@ def with_file_edges(stages: Mapping[str, Stage], effects: Mapping[str, Effects],
         read = {*stage.files_read, *learnt.files_read, *learnt.files_absent}
         sources = {path: writers[path] for path in sorted(read) if path in writers}
         order: dict[str, list[str]] = {name: list(why) for name, why in stage.order.items()}
-        for path in stage.files_written:
-            for user in users.get(path.rstrip("/"), ()):
-                order.setdefault(user, []).append(f"{path}: {user} reads or writes it before")
-        for path, writer in writers.items():
-            for item in sorted(read):
-                if _covers(item, path):
-                    order.setdefault(writer, []).append(f"{path}: in {item}, which {stage.name} reads")
+        for other, why in (*_used_before(stage, users), *_written_into(read, writers, stage.name)):
+            order.setdefault(other, []).append(why)
         found[stage.name] = replace(
             stage,
             files_from=sources,
@@ -98,6 +94,33 @@ def with_file_edges(stages: Mapping[str, Stage], effects: Mapping[str, Effects],
         for path in {*read, *stage.files_written}:
             users.setdefault(path.rstrip("/"), []).append(stage.name)  # a folder is one, looked at or made
     return found
+
+
+def _used_before(stage: Stage, users: Mapping[str, list[str]]) -> Iterable[tuple[str, str]]:
+    """Yield the stages that read or write a file, or list its folder, before this one writes it."""
+    for path in stage.files_written:
+        for user in users.get(path.rstrip("/"), ()):
+            yield user, f"{path}: {user} reads or writes it before"
+        for user in users.get(folder_of(path), ()):
+            yield user, f"{path}: {user} lists its folder before, or makes it"
+
+
+def _written_into(read: Iterable[str], writers: Mapping[str, str], reader: str) -> Iterable[tuple[str, str]]:
+    """Yield the stages that write what lies in a folder, or matches a pattern, that this one reads."""
+    for path, writer in writers.items():
+        for item in sorted(read):
+            if _covers(item, path):
+                yield writer, f"{path}: in {item}, which {reader} reads"
+
+
+def shows(item: str, path: str) -> bool:
+    """Tell whether listing a folder, or matching a pattern, shows a path: a folder shows what lies in it, not what lies deeper."""
+    return folder_of(path) == item or (glob.has_magic(item) and fnmatch.fnmatch(path, item))
+
+
+def folder_of(path: str) -> str:
+    """Return the folder that a path lies in, as code names it."""
+    return posixpath.dirname(path.rstrip("/")) or "."
 
 
 def _uses(stage: Stage, learnt: Effects, sources: Mapping[str, str], run: str | None) -> Iterable[FileUse]:

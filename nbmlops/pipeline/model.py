@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -201,6 +202,8 @@ class Step:
         a stage: what a cell above it that is no part of the stage reads of the stage's earlier cells.
     elsewhere : tuple of str
         Of a setup cell that is to run: the names that stages above it have made, whose values it has not.
+    spoiled : tuple of str
+        Of a report cell that is to run: the files that stages below it have written, which it would find as they are now.
     early : bool
         As of a `SetupStatement`.
     """
@@ -210,6 +213,7 @@ class Step:
     source: str
     guards: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    spoiled: tuple[str, ...] = ()
     early: bool = False
 
     @property
@@ -218,7 +222,7 @@ class Step:
         return -1 if self.early else self.cell
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: what is derived is asked for after every stage that runs, and kept
 class Stage:
     """One unit of work.
 
@@ -286,12 +290,12 @@ class Stage:
         """Stages that must run first without handing anything on."""
         return tuple(self.order)
 
-    @property
-    def inputs(self) -> dict[str, str]:
+    @cached_property
+    def inputs(self) -> Mapping[str, str]:
         """Name of each input artifact, to the stage that provides it."""
         return {read.name: read.provider for read in self.reads if read.kind == "stage"}
 
-    @property
+    @cached_property
     def upstream(self) -> tuple[str, ...]:
         """The stages that this one waits for, each once."""
         return tuple(dict.fromkeys((*self.inputs.values(), *self.files_from.values(), *self.after)))
@@ -343,7 +347,7 @@ class Report:
     guards: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, as a stage
 class Pipeline:
     """The DAG of stages that a notebook describes.
 
@@ -384,8 +388,41 @@ class Pipeline:
         """The diagnostics that stop a run before anything runs."""
         return tuple(item for item in self.diagnostics if item.severity == "error")
 
+    @cached_property
+    def written_files(self) -> frozenset[str]:
+        """The paths that any stage writes, as far as is known."""
+        return frozenset(path for stage in self.stages.values() for path in stage.files_written)
+
+    @cached_property
+    def by_reference(self) -> tuple[str, ...]:
+        """The functions and classes that every process gets from setup: not those that a stage binds anew or changes."""
+        defined = {name for statement in self.setup if statement.defines_code for name in statement.names}
+        return tuple(sorted(defined - {name for stage in self.stages.values() for name in stage.binds}))
+
+    @cached_property
+    def lacking(self) -> Mapping[int, tuple[str, ...]]:
+        """For each setup cell, the names whose value, at its place, is one that a stage has made: a process that runs it has not got them."""
+        makers = [(cell, name, True) for stage in self.stages.values() for cell in stage.cells for name in stage.binds]
+        makers += [(item.place, name, False) for item in self.setup for name in item.names]
+        makers.sort()
+        made: set[str] = set()
+        found: dict[int, tuple[str, ...]] = {}
+        position = 0
+        for step in sorted(self.setup_steps, key=lambda step: step.place):
+            while position < len(makers) and makers[position][0] < step.place:
+                _, name, by_stage = makers[position]
+                (made.add if by_stage else made.discard)(name)
+                position += 1
+            found[step.cell] = tuple(sorted(made))
+        return found
+
+    def written_below(self, cell: int) -> tuple[str, ...]:
+        """Return the files and folders that stages below a cell write, as far as is known."""
+        return tuple(sorted({path for stage in self.stages.values() if stage.cells[0] > cell for path in stage.files_written}))
+
+    @cached_property
     def topological(self) -> tuple[Stage, ...]:
-        """Return the stages so that each stands after those it waits for; document order among equals.
+        """The stages so that each stands after those it waits for; document order among equals.
 
         Stages on a cycle are left out: a diagnostic of severity error names them.
         """
@@ -409,7 +446,7 @@ class Pipeline:
     def downstream(self, name: str) -> set[str]:
         """Names of the stages that hang on `name`, directly or not."""
         found: set[str] = set()
-        for stage in self.topological():
+        for stage in self.topological:
             if any(upstream == name or upstream in found for upstream in stage.upstream):
                 found.add(stage.name)
         return found

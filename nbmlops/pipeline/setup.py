@@ -9,7 +9,7 @@ import tokenize
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.dataflow.acting import acts, acts_on_others, calls_something, looks_for_subclasses
+from nbmlops.dataflow.acting import acting_decorators, acts, calls_something, changes_what_a_call_gives, looks_for_subclasses
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.notebook.roles import Role, RoledCell
@@ -109,14 +109,15 @@ def with_acts(found: Sequence[Statement], trees: Iterable[ast.AST]) -> tuple[Sta
         alias.asname or alias.name.partition(".")[0] for part in parts if isinstance(part, (ast.Import, ast.ImportFrom)) for alias in part.names
     }
     nodes = [statement.tree.body[0] for statement in found]
-    functions = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    acting = {node.name for node in functions if acts_on_others(node, imported)}
+    acting = {way for node in nodes for way in acting_decorators(node, imported)}
     searched = looks_for_subclasses(parts)
 
     def act(node: ast.stmt) -> bool:
         if isinstance(node, ast.ClassDef) and searched and (node.bases or node.keywords):
             return True
-        return not isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign)) and acts(node, imported, acting=acting)
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Delete)):
+            return changes_what_a_call_gives(node)
+        return not isinstance(node, ast.Expr) and acts(node, imported, acting=acting)
 
     return tuple(replace(statement, acts=True) if act(node) else statement for statement, node in zip(found, nodes, strict=True))
 

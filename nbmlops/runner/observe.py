@@ -93,6 +93,7 @@ class Observation:
         self._read: dict[str, None] = {}
         self._written: dict[str, None] = {}
         self._made: dict[str, None] = {}
+        self._linked: dict[str, None] = {}
         self._opened_as: dict[str, tuple[int, ...] | None] = {}
         self._removed: dict[str, str] = {}
         self._modules_before = set(names_since())
@@ -120,11 +121,17 @@ class Observation:
             return
         if path.endswith(_CODE_FILES) and self._is_import(path, frame):
             return
+        writes = any(letter in mode for letter in "wax+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR))
+        reads = "r" in mode or "+" in mode or "a" in mode if mode else not flags & os.O_WRONLY
+        self._note(path, flags, reads=reads, writes=writes)
+        full = os.path.realpath(path)
+        if full != os.path.abspath(path):  # noqa: PTH100 - through a link: another stage may use the file by its own name
+            self._note(full, flags, reads=reads, writes=writes)
+
+    def _note(self, path: str, flags: int, *, reads: bool, writes: bool) -> None:
         name = self._interesting(path)
         if name is None:
             return
-        writes = any(letter in mode for letter in "wax+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR))
-        reads = "r" in mode or "+" in mode or "a" in mode if mode else not flags & os.O_WRONLY
         if reads and name not in self._written and not flags & os.O_TRUNC:
             self._read.setdefault(name)
             self.attribution.note("file", name)
@@ -160,6 +167,16 @@ class Observation:
         if name is not None and not (self._folder / name).exists():
             self._keep_for_undo(path)
             self._made.setdefault(name)
+
+    def linked(self, path: str) -> None:
+        """Note that a symbolic link is about to be made."""
+        name = self._interesting(path)
+        if name is not None:
+            self._linked.setdefault(name)
+
+    def links(self) -> tuple[str, ...]:
+        """Return the symbolic links that were made and are still there."""
+        return tuple(sorted(name for name in self._linked if (self._folder / name).is_symlink()))
 
     def removed(self, path: str) -> None:
         """Note that a file or folder is about to be removed: one that the stage has not made itself was there before."""
@@ -268,6 +285,11 @@ class Observation:
         names = sorted(name for name in self._read if self.attribution.counts("file", name))
         found = {name: self._digests.get(name) if name in self._digests else path_digest(self._folder, name) for name in names}
         return {name: digest for name, digest in found.items() if digest is not None or name not in self._made}
+
+    @property
+    def paths_read(self) -> frozenset[str]:
+        """The paths that were read, listed or looked at so far."""
+        return frozenset(self._read)
 
     def files_disturbed(self) -> tuple[str, ...]:
         """Return the files that have changed since they were opened for reading, though the stage was not seen to write them."""

@@ -114,6 +114,7 @@ class Planner:
         self.surroundings = surroundings
         self._known: dict[str, tuple[StageRecord, ...]] = {}
         self._skipped: frozenset[str] = frozenset()
+        self._done: dict[str, PlannedStage] = {}
         self.effects: dict[str, Effects] = {name: self._last_effects(name) for name in source.stages}
         self._seen_in = {name: records[0].run_id for name in source.stages if (records := self._records(name))}
         self.pipeline = self._build()
@@ -133,6 +134,10 @@ class Planner:
         if relink:
             self.pipeline = self._build()
         return relink
+
+    def has_run(self, stage: str) -> bool:
+        """Tell whether a stage with this code has run before, so that it is known what it does."""
+        return bool(self._records(stage))
 
     def plan(self, finished: Mapping[str, StageRecord] | None = None, *, report: bool = True) -> Plan:
         """Plan every stage.
@@ -249,10 +254,17 @@ class Planner:
     def _pass(self, done: Mapping[str, StageRecord]) -> dict[str, PlannedStage]:
         planned: dict[str, PlannedStage] = {}
         wanted = self.wanted()
-        for stage in self.pipeline.topological():
+        for stage in self.pipeline.topological:
             if stage.name in wanted:
-                planned[stage.name] = self._plan_stage(stage, planned, done)
+                planned[stage.name] = self._planned_before(stage, planned, done) or self._plan_stage(stage, planned, done)
         return {name: planned[name] for name in self.pipeline.stages if name in planned}
+
+    def _planned_before(self, stage: Stage, planned: Mapping[str, PlannedStage], done: Mapping[str, StageRecord]) -> PlannedStage | None:
+        """Return what was said of a stage that was done already, if nothing can have changed it: of a thousand stages most are."""
+        before = self._done.get(stage.name)
+        if before is None or before.stage is not stage or before.record is not done.get(stage.name) or stage.directive.condition is not None:
+            return None
+        return before if all(planned[name].record is not None for name in stage.upstream) else None
 
     def _plan_stage(self, stage: Stage, planned: Mapping[str, PlannedStage], done: Mapping[str, StageRecord]) -> PlannedStage:
         skipped = [name for name in stage.upstream if planned[name].state == "skipped"]
@@ -267,7 +279,8 @@ class Planner:
             return verdict
         if stage.name in done:
             record = done[stage.name]
-            return PlannedStage(stage=stage, state="fresh", key=record.key, parts=dict(record.components), record=record)
+            self._done[stage.name] = PlannedStage(stage=stage, state="fresh", key=record.key, parts=dict(record.components), record=record)
+            return self._done[stage.name]
         inputs = self.identities(stage, records)
         if inputs is None:
             lacking = next(name for name, provider in stage.inputs.items() if name not in records[provider].outputs)
@@ -315,6 +328,8 @@ class Planner:
 
     def _condition(self, stage: Stage, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:
         """Evaluate ``--if`` over the parameters and the metrics of the stages before."""
+        if stage.directive.condition is None:
+            return None
         metrics: dict[str, Any] = {}
         for item in planned.values():
             if item.record is not None:
@@ -400,6 +415,8 @@ class Planner:
         A stage that may write a file need not have done so: then an earlier one's counts, or what the folder holds.
         """
         found: dict[str, str | None] = {}
+        if not stage.files_from:
+            return found
         for name in itertools.takewhile(lambda name: name != stage.name, self.pipeline.stages):
             written = records[name].files_written if name in records else {}
             found.update({path: written[path] for path in stage.files_from if path in written})

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from nbmlops.errors import NbmlopsError, NotebookError, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
-from nbmlops.runner.handover import keep_files, keep_values, metrics_of
+from nbmlops.pipeline.files import shows
+from nbmlops.runner.handover import keep_files, keep_values, metrics_of, refuse_links
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
@@ -235,7 +236,7 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     run.failed_cell = step.cell
     source = step.source
     run.observation.in_setup = not own
-    run.observation.attribution.begin(None if own else run.shell.transform_cell(source))  # type: ignore[no-untyped-call]
+    run.observation.attribution.begin(None if own else run.shell.transform_cell(source))
     if not own:
         with observing(run.observation, run.namespace), run.namespace.lacking(step.elsewhere) as missed:
             error = run_cell(run.shell, source, name, keep_history=run.task.stage.startswith("@"))
@@ -246,6 +247,7 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
         indent = source[: len(source) - len(source.lstrip())].rpartition("\n")[2]
         source = f"{indent}# %%mlstage{source}"
     guarded = {item: state_fingerprint(run.namespace[item], run.context) for item in step.guards if item in run.namespace}
+    known = run.observation.paths_read
     begun = time.perf_counter()
     with (
         run.left.around(_own_cells(run.task).index(step.cell), run.observation),
@@ -254,7 +256,7 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     ):
         error = run_cell(run.shell, source, name, keep_history=True)
     run.seconds += time.perf_counter() - begun
-    return error or _trespass(run, step, guarded)
+    return error or _trespass(run, step, guarded) or _came_late(step, run.observation.paths_read - known)
 
 
 def _setup_reads_artifacts(step: Step, missed: set[str]) -> NbmlopsError | None:
@@ -267,6 +269,19 @@ def _setup_reads_artifacts(step: Step, missed: set[str]) -> NbmlopsError | None:
         code="NB204",
         cell=step.cell,
         fix="make the cell a stage, or move what it needs into one",
+    )
+
+
+def _came_late(step: Step, read: frozenset[str]) -> NbmlopsError | None:
+    """Return an error if a report cell has read a file that a stage below it has written meanwhile."""
+    late = next((path for path in step.spoiled for item in read if item == path or shows(item, path)), None)
+    if late is None:
+        return None
+    return NotebookError(
+        f"cell {step.cell} reads {late!r}, which a stage below it writes; the cell is no stage and runs last, so it found what was written later",
+        code="NB218",
+        cell=step.cell,
+        fix="begin the cell with %%mlstage, or let the stage below write another file",
     )
 
 
@@ -316,6 +331,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     if run.namespace.observed & set(task.setup_names):  # what it uses of setup was not foreseen: all of it counts, until it runs again
         run.observation.attribution.used = None
     files = run.observation.files_read()
+    refuse_links(run.observation.links(), task.stage, task.steps[-1].cell)
     written = keep_files(run.observation.outputs(), folder=Path(task.folder), project_root=Path(task.project_root), store=run.store)
     effects = Effects(
         reads=tuple(sorted(run.namespace.observed)),

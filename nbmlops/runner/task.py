@@ -115,11 +115,16 @@ class StageTask:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> StageTask:
         """Rebuild a task from `to_json`."""
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-        values["steps"] = tuple(Step(**{**step, "guards": tuple(step["guards"]), "elsewhere": tuple(step["elsewhere"])}) for step in data["steps"])
+        values: dict[str, Any] = _with_tuples(data)
+        values["steps"] = tuple(Step(**_with_tuples(step)) for step in data["steps"])
         values["inputs"] = tuple((position, Artifact.from_json(artifact)) for position, artifact in data["inputs"])
         values["rehearsal"] = Rehearsal(**data["rehearsal"]) if data.get("rehearsal") else None
         return cls(**values)
+
+
+def _with_tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON data with tuples for its lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.document import Document, read_document
 from nbmlops.pipeline.build import Source, build, read_source
 from nbmlops.runner.gate import judge
-from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner, Trial, only_stages
+from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner, Trial, notebook_name, only_stages
 from nbmlops.runner.results import RunResult, StageResult, run_status
 from nbmlops.runner.serve import serve
 from nbmlops.runner.stagekey import Surroundings
@@ -22,6 +22,7 @@ from nbmlops.settings import Settings, load_settings
 from nbmlops.store.store import Store
 
 if TYPE_CHECKING:
+    from nbmlops.executors.progress import Watcher
     from nbmlops.pipeline.model import Diagnostic, Pipeline
     from nbmlops.session.pool import WarmWorkers
     from nbmlops.session.verdict import VerifyResult
@@ -143,7 +144,7 @@ class Session:
         executor: str = "local",
         track: bool = True,
         fail_fast: bool = False,
-        progress: Progress = _silent,
+        watcher: Watcher | None = None,
     ) -> Run:
         """Run what is stale and write the executed notebook.
 
@@ -165,8 +166,8 @@ class Session:
             Whether the trackers of the settings get the run.
         fail_fast : bool
             Whether the first failure stops independent branches too.
-        progress : callable
-            Gets each stage's name and reason as it starts.
+        watcher : callable, optional
+            Gets a `Moment` whenever a stage starts or has got its status.
 
         Returns
         -------
@@ -195,8 +196,14 @@ class Session:
         from nbmlops.session.execution import Execution  # noqa: PLC0415 - scheduler, executor and events: only where something runs
 
         return Execution(self, planner, target).run(
-            workers=workers or self.settings.worker_count, executor=executor, track=track, fail_fast=fail_fast, progress=progress
+            workers=workers or self.settings.worker_count, executor=executor, track=track, fail_fast=fail_fast, watcher=watcher
         )
+
+    def usual_seconds(self, stage: str) -> float | None:
+        """Return the seconds that a stage took when it last ran; None if no record tells."""
+        notebook = notebook_name(self.source, self.surroundings)
+        records = (self.store.record(key) for key in self.store.history(notebook, stage))
+        return next((record.seconds for record in records if record is not None), None)
 
     def verify(self, parameters: Mapping[str, Any] | None = None, *, stages: Iterable[str] = (), progress: Progress = _silent) -> VerifyResult:
         """Run every stage twice, the second time under other conditions, and compare what comes out.

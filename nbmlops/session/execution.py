@@ -6,7 +6,6 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +24,16 @@ from nbmlops.session.run import Interrupted, Run
 from nbmlops.store.records import RunRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from nbmlops.executors.progress import Watcher
     from nbmlops.pipeline.model import Pipeline
     from nbmlops.runner.stagekey import Surroundings
     from nbmlops.session.batch import Session
 
 __all__ = ["Execution", "notebook_of", "preloads"]
 
-Progress = Callable[[str, str], None]
 _INTERRUPTED_WAIT_S = 2.0
 
 
@@ -49,7 +49,7 @@ class Execution:
         self._tracking: Any = None
         self._redactor = _redactor(planner)
 
-    def run(self, *, workers: int, executor: str, track: bool, fail_fast: bool, progress: Progress) -> Run:
+    def run(self, *, workers: int, executor: str, track: bool, fail_fast: bool, watcher: Watcher | None) -> Run:
         """Run what is stale, write the notebook and the run's record, and tell the trackers.
 
         Raises
@@ -66,7 +66,7 @@ class Execution:
             session.settings,
             self.run_id,
             emit=self._emit,
-            progress=progress,
+            watcher=watcher,
             fail_fast=fail_fast,
         )
         self._emit(self._started())

@@ -99,7 +99,7 @@ class _Verification:
         records = {name: record for name, item in scheduler.results.items() if (record := self._record(item)) is not None}
         self._set_aside(records)
         verdicts = {}
-        for stage in plan.pipeline.topological():
+        for stage in plan.pipeline.topological:
             if stage.name not in scheduler.results:
                 continue
             if stage.name in self.asked:
@@ -127,7 +127,7 @@ class _Verification:
             rehearsals.store,
             rehearsals.settings,
             uuid.uuid4().hex[:16],
-            progress=lambda stage, _reason: self.progress(stage, "first time"),
+            watcher=lambda moment: self.progress(moment.stage, "first time") if moment.result is None else None,
         )
         scheduler.run(report=False)
         return scheduler

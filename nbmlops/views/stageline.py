@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nbmlops.views.amounts import exact_value, human_seconds
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
     from nbmlops.runner.results import StageResult
     from nbmlops.runner.task import StageError
 
-__all__ = ["error_text", "gate_texts", "stage_line"]
+__all__ = ["error_text", "gate_texts", "raising_line", "stage_line"]
 
 _ID = 8
 _MESSAGE = 200
 _WARNING = 500
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_FRAME = re.compile(r"^(?=Cell |File )", re.MULTILINE)
+_ARROW = re.compile(r"^-+> \d+ (.*)$", re.MULTILINE)
 _AFTER = frozenset({"failed", "refused", "timed-out", "cancelled"})
 
 
@@ -61,6 +65,19 @@ def error_text(error: StageError) -> str:
     if error.code is not None and message.startswith(f"{error.code}: "):
         text = message  # a message of ours needs no name of a class
     return f"{text} (cell {error.cell})" if error.cell is not None else text
+
+
+def raising_line(error: StageError) -> str:
+    """Return the line of the failing cell that raised, from the traceback that IPython wrote; empty where it does not show.
+
+    Examples
+    --------
+    >>> raising_line(StageError(type="E", message="", cell=3, traceback=("Cell 3 (train), line 2", "      1 x = 1", "----> 2 y = 1 / 0")))
+    'cell 3: y = 1 / 0'
+    """
+    frames = _FRAME.split(_COLOURS.sub("", "\n".join(error.traceback)))
+    arrow = next((arrow for frame in frames if frame.startswith(f"Cell {error.cell}") for arrow in _ARROW.findall(frame)), None)
+    return f"cell {error.cell}: {arrow.strip()}" if arrow else ""
 
 
 def gate_texts(result: StageResult, *, refusing: bool = False) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from nbmlops.runner.redaction import MASK, looks_secret
 from nbmlops.views.amounts import exact_value, human_seconds, human_value
 from nbmlops.views.escape import cut, listed
-from nbmlops.views.stageline import error_text, gate_texts, stage_line
+from nbmlops.views.stageline import error_text, gate_texts, raising_line, stage_line
 from nbmlops.views.states import words_of
 from nbmlops.views.tables import REPORT_ROW, Table, aligned, by_kind, reason_of, run_table, text_table
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from nbmlops.runner.plan import Plan
     from nbmlops.runner.results import RunResult
 
-__all__ = ["diagnostic_line", "diagnostics_text", "error_lines", "graph_text", "headline", "run_text", "stage_line", "status_text"]
+__all__ = ["diagnostic_line", "diagnostics_text", "error_lines", "failure_text", "graph_text", "headline", "run_text", "stage_line", "status_text"]
 
 _NAME, _REASON, _SENTENCE = 48, 120, 600
 _NO_STAGES = "no stages: put %%mlstage NAME on the first line of a cell, or the tag stage:NAME on it"
@@ -57,10 +58,31 @@ def status_text(plan: Plan) -> str:
 def run_text(result: RunResult) -> str:
     """Return what became of a run: a table of its stages, then errors, gates, metrics, and where to look further."""
     blocks = [[headline(result)], text_table(run_table(result)) if result.stages or result.report else []]
-    blocks.append([f"✗ {line}" for line in error_lines(result)])
-    blocks.append(_facts(result))
+    blocks += [list(_failure(result)), _facts(result)]
     blocks.append([diagnostic_line(item) for item in result.diagnostics if item.severity != "info"])
     return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def failure_text(result: RunResult) -> str:
+    """Return how a run failed and what helps; nothing of one that is done."""
+    return "" if result.exit_code == 0 else "\n".join([headline(result), *_failure(result)])
+
+
+def _failure(result: RunResult) -> Iterator[str]:
+    """Return each error with the line that raised it, and the commands that help with the first."""
+    yield from (f"✗ {line}" for line in error_lines(result))
+    failed = next((stage for stage in result.stages.values() if stage.status in {"failed", "timed-out"}), None)
+    if failed is None:
+        return
+    raised = raising_line(failed.error) if failed.error is not None else ""
+    if raised:
+        yield f"    {cut(raised, _REASON)}"
+    name = cut(failed.name, 64)
+    commands = (
+        (f"nbmlops why {shlex.quote(cut(result.notebook, _SENTENCE))} {name}", "what decides about it"),
+        (f"%mlload {name} --run {cut(result.run_id[:8], 8)}", "its inputs and its traceback, in a kernel"),
+    )
+    yield from _indented(aligned(commands, header=False))
 
 
 def diagnostics_text(diagnostics: Iterable[Diagnostic], notebook: str) -> str:

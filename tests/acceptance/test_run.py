@@ -225,3 +225,15 @@ def test_percent_script_is_a_notebook(project: Project) -> None:
     assert done.code == 0, done.err
     assert done.ran == ["a", "b"]
     assert project.value(done.data["run_id"], "b", "y") == 6
+
+
+def test_quiet_run_says_only_what_went_wrong(project: Project) -> None:
+    """For scripts: nothing of a run that is done, of another one how it failed."""
+    project.write(["%%mlstage a\nx = 1", "%%mlstage b\ny = x / 0"])
+    good = project.call("run", "nb.ipynb", "--stage", "a", "-q")
+    assert (good.code, good.out, good.err) == (0, "", "")
+    bad = project.call("run", "nb.ipynb", "--quiet")
+    assert bad.code == 1
+    assert bad.err.splitlines()[1] == "✗ b: ZeroDivisionError: division by zero (cell 1)"
+    assert "cell 1: y = x / 0" in bad.err
+    assert "nbmlops why nb.ipynb b" in bad.err

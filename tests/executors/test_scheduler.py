@@ -20,6 +20,7 @@ from nbmlops.pipeline.model import Step
 from tests.runner.bench import Bench, cell
 
 if TYPE_CHECKING:
+    from nbmlops.executors.progress import Moment
     from nbmlops.runner.task import StageOutcome, StageTask
 
 PARALLEL = ("import time", "%%mlstage a\nx = [1]", "%%mlstage b\ntime.sleep(0.6)\nx.append(2)", "%%mlstage c\nz = len(x)", "print(z)")
@@ -226,16 +227,31 @@ def test_each_stage_is_told_once(bench: Bench) -> None:
     assert found["b"].error["message"] == "no"
 
 
+def test_watcher_is_told_of_every_start_and_end(bench: Bench) -> None:
+    """With what runs at that moment, what waits, and how many are done."""
+    moments: list[Moment] = []
+    assert bench.executor is not None
+    scheduler = Scheduler(bench.planner("%%mlstage a\nx = 1", "%%mlstage b\ny = x"), bench.executor, bench.store, bench.settings, "r" * 16)
+    scheduler.watcher = moments.append
+    scheduler.run(report=False)
+    assert [(item.stage, item.result and item.result.status, item.running, item.waiting, item.done) for item in moments] == [
+        ("a", None, ("a",), ("b",), 0),
+        ("a", "ran", (), ("b",), 1),
+        ("b", None, ("b",), (), 1),
+        ("b", "ran", (), (), 2),
+    ]
+
+
 def test_interrupt_is_told_of_every_stage(bench: Bench, tmp_path: Path) -> None:
     """What was running is cancelled, what is done keeps its record, what had not begun is not run."""
 
-    def interrupt(stage: str, _reason: str) -> None:
-        if stage == "b":
+    def interrupt(moment: Moment) -> None:
+        if moment.stage == "b" and moment.result is None:
             raise KeyboardInterrupt
 
     executor = LocalExecutor(tmp_path / "own", workers=1)
     cells = ("%%mlstage a\nx = 1", "%%mlstage b\ny = x", "%%mlstage c\nz = y")
-    scheduler = Scheduler(bench.planner(*cells), executor, bench.store, bench.settings, run_id="r" * 16, progress=interrupt)
+    scheduler = Scheduler(bench.planner(*cells), executor, bench.store, bench.settings, run_id="r" * 16, watcher=interrupt)
     with pytest.raises(KeyboardInterrupt):
         scheduler.run()
     executor.close()
@@ -248,6 +264,40 @@ def test_report_runs_after_the_stages_on_their_values(bench: Bench) -> None:
     """Report cells see each version where they stand, in document order."""
     done = bench.run("%%mlstage a\nx = 1", "print('first', x)", "%%mlstage b\nx = 2", "print('second', x)", report=True)
     assert bench.text(done.results["@report"].cell_outputs) == "first 1\nsecond 2\n"
+
+
+@pytest.mark.parametrize("reads", ["open('v.txt').read()", "__import__('os').listdir('.')"])
+def test_report_that_reads_what_is_written_below_it_is_refused(bench: Bench, reads: str) -> None:
+    """It runs when every stage is done, and would show what the notebook has only further down."""
+    (bench.folder / "v.txt").write_text("first")
+    done = bench.run(f"x = {reads}\nprint(x)", "%%mlstage a\nopen('v.txt', 'w').write('second')", report=True)
+    assert (done.results["a"].status, done.results["@report"].status) == ("ran", "failed")
+    assert done.results["@report"].error is not None
+    assert done.results["@report"].error.code == "NB218"
+
+
+def test_first_runs_that_may_use_files_keep_the_order(bench: Bench, cache: Path, tmp_path: Path) -> None:
+    """Nobody knows yet which files: the second would find the first one's half written. Once both have run, they run side by side."""
+    executor = LocalExecutor(tmp_path / "own", workers=2)
+    twin = Bench(bench.folder, cache, executor)
+    code = "import time, os\nname = '{0}' + '.txt'\nopen(name, 'w').write('x')\ntime.sleep({1})\nopen(name, 'a').write('y')"
+    cells = [f"%%mlstage {name}\n{code.format(name, 1.0)}" for name in "ab"]
+    events: list[str] = []
+    try:
+        for _ in range(2):
+            scheduler = Scheduler(twin.planner(*cells, forced=frozenset("ab")), executor, twin.store, twin.settings, "r" * 16)
+            scheduler.watcher = lambda moment: events.append(f"{moment.stage} {moment.result.status if moment.result else 'starts'}")
+            scheduler.run(report=False)
+    finally:
+        executor.close()
+    assert events[:4] == ["a starts", "a ran", "b starts", "b ran"]
+    assert events[4:6] == ["a starts", "b starts"]
+
+
+def test_first_run_does_not_wait_for_what_will_never_run(bench: Bench) -> None:
+    """A stage that hangs on a failed one has no files to wait for."""
+    cells = ("%%mlstage a\nx = 1 / 0", "%%mlstage b\nopen(str(x) + '.txt', 'w').write('b')", "%%mlstage c\nopen('c' + '.txt', 'w').write('c')")
+    assert bench.statuses(*cells) == {"a": "failed", "b": "not-run", "c": "ran"}
 
 
 def test_report_that_is_unchanged_is_reused(bench: Bench) -> None:

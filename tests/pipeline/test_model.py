@@ -16,13 +16,13 @@ DIAMOND = ("%%mlstage a\nx = 1", "%%mlstage b\ny = x", "%%mlstage c\nz = x", "%%
 def test_order_is_that_of_the_document_among_equals() -> None:
     """Each stage stands after those it waits for; otherwise as the user wrote them."""
     pipeline = pipeline_of("%%mlstage a --after c\nx = 1", "%%mlstage b\ny = 1", "%%mlstage c\nz = 1")
-    assert [stage.name for stage in pipeline.topological()] == ["b", "c", "a"]
+    assert [stage.name for stage in pipeline.topological] == ["b", "c", "a"]
 
 
 def test_cycle_is_left_out_of_the_order() -> None:
     """Stages that wait for each other have no place, nor has what hangs on them."""
     pipeline = pipeline_of("%%mlstage a --after b\nx = 1", "%%mlstage b\ny = x", "%%mlstage c\nz = y", "%%mlstage d\nw = 1")
-    assert [stage.name for stage in pipeline.topological()] == ["d"]
+    assert [stage.name for stage in pipeline.topological] == ["d"]
 
 
 def test_downstream_is_transitive() -> None:
@@ -36,6 +36,19 @@ def test_downstream_is_transitive() -> None:
 def test_edges_are_named_once() -> None:
     """Two names from one stage are one edge."""
     assert pipeline_of("%%mlstage a\nx = y = 1", "%%mlstage b --after a\nz = x + y").edges == (("a", "b"),)
+
+
+def test_setup_cell_lacks_what_stages_above_it_have_made() -> None:
+    """Of a name that setup binds again since then it has the value."""
+    pipeline = pipeline_of(
+        "K = 1",
+        "%%mlstage a\nx = 1\nK = 2\nz = 3",
+        cell("z = 0", "setup"),
+        cell("c = eval('x')", "setup"),
+        "%%mlstage b\ny = c",
+        cell("d = 1", "setup"),
+    )
+    assert pipeline.lacking == {0: (), 2: ("K", "x", "z"), 3: ("K", "x"), 5: ("K", "x", "y")}
 
 
 def test_errors_are_the_diagnostics_that_stop_a_run() -> None:

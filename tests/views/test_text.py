@@ -11,7 +11,7 @@ from nbmlops.runner.plan import Plan, PlannedStage
 from nbmlops.runner.results import RunResult, StageResult
 from nbmlops.runner.task import StageError
 from nbmlops.store.records import Artifact
-from nbmlops.views.text import diagnostics_text, graph_text, run_text, status_text
+from nbmlops.views.text import diagnostics_text, failure_text, graph_text, run_text, status_text
 
 TROUBLE = Diagnostic(code="NB203", severity="error", message="stage 'train' reads 'X'", fix="define it", cell=7, line=2, stage="train")
 
@@ -120,6 +120,23 @@ def test_run_tells_errors_metrics_and_where_the_notebook_is(run: RunResult) -> N
     """Below the table stands what a reader needs next."""
     text = lines(run_text(run))
     assert {"✗ judge: ValueError: no rows at all (cell 7)", "metrics auc 0.7123", "notebook out.ipynb"} <= set(text)
+
+
+def test_failed_run_ends_with_the_line_and_the_commands_that_help(run: RunResult) -> None:
+    """Where it raised, why the stage ran, and how to look at it in a kernel; a run that is done has none of it."""
+    failed = run.stages["judge"]
+    assert failed.error is not None
+    error = replace(failed.error, traceback=("Cell 7 (judge), line 2", "----> 2 fit(rows)"))
+    told = lines(failure_text(replace(run, stages={"judge": replace(failed, error=error)})))
+    assert told[1:] == [
+        "✗ judge: ValueError: no rows at all (cell 7)",
+        "cell 7: fit(rows)",
+        "nbmlops why nb.ipynb judge what decides about it",
+        "%mlload judge --run 0c1d2e3f its inputs and its traceback, in a kernel",
+    ]
+    assert told[0].startswith("run 0c1d2e3f")
+    assert set(told[1:]) <= set(lines(run_text(replace(run, stages={"judge": replace(failed, error=error)}))))
+    assert failure_text(replace(run, status="done", stages={}, report=None)) == ""
 
 
 def test_run_tells_gates_with_the_value_judged(run: RunResult) -> None:

@@ -10,6 +10,8 @@ from nbmlops.notebook.expressions import parse_expression
 from nbmlops.notebook.kale import speaks_kale
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.between import changed_between
+from nbmlops.pipeline.effects import NO_EFFECTS
+from nbmlops.pipeline.files import folder_of
 from nbmlops.pipeline.kale import differing_values
 from nbmlops.pipeline.leftbehind import left_behind_warnings
 from nbmlops.pipeline.model import Diagnostic
@@ -217,7 +219,7 @@ def unknown_conditions(checked: Checked) -> Iterator[Diagnostic]:
     """Find ``--if`` with a name that is no parameter, where no stage before can log it as a metric (NB207)."""
     known = {name for name, item in checked.pipeline.parameters.items() if item.literal} | set(checked.parameters)
     metrics = False
-    for stage in checked.pipeline.topological():
+    for stage in checked.pipeline.topological:
         condition = stage.directive.condition
         # what the keys of a dict of metrics are, only the run can tell
         if condition is not None and not metrics:
@@ -240,7 +242,7 @@ def _choices(names: Iterable[str], otherwise: str) -> str:
 
 def cycles(checked: Checked) -> Iterator[Diagnostic]:
     """Find stages that wait for each other (NB202)."""
-    placed = {stage.name for stage in checked.pipeline.topological()}
+    placed = {stage.name for stage in checked.pipeline.topological}
     left = [stage for stage in checked.pipeline.stages.values() if stage.name not in placed]
     circle = [stage for stage in left if any(stage.name in other.upstream for other in left)]
     if circle:
@@ -262,6 +264,24 @@ def left_behind(checked: Checked) -> Iterator[Diagnostic]:
     for warning in left_behind_warnings(checked.pipeline, checked.effects):
         if warning.code != "NB210" or warning.stage not in told:
             yield warning
+
+
+def changed_listings(checked: Checked) -> Iterator[Diagnostic]:
+    """Find stages that list a folder in which a stage below them writes (NB324): the next run finds that there, the first one did not."""
+    changed: dict[str, list[tuple[Stage, str]]] = {}
+    for stage in reversed(list(checked.pipeline.stages.values())):
+        for item in sorted({*stage.files_read, *checked.effects.get(stage.name, NO_EFFECTS).files_read}):
+            for writer, path in changed.get(item, ())[-1:]:
+                yield Diagnostic(
+                    code="NB324",
+                    severity="warning",
+                    message=f"stage {stage.name!r} lists {item!r}, where stage {writer.name!r} below it changes {path!r}: the next run sees that",
+                    fix="write it to a folder of its own",
+                    cell=stage.cells[0],
+                    stage=stage.name,
+                )
+        for path in stage.files_written:
+            changed.setdefault(folder_of(path), []).append((stage, path))
 
 
 def process_state(checked: Checked) -> Iterator[Diagnostic]:

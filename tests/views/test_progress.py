@@ -1,0 +1,104 @@
+"""A run while it goes on, on a terminal and in a log."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import select
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nbmlops.executors.progress import Moment
+from nbmlops.runner.results import StageResult
+from nbmlops.runner.task import StageError
+from nbmlops.views.progress import Lines, Live, progress_on
+from nbmlops.views.stageline import raising_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+ERROR = StageError(type="ValueError", message="no rows", cell=3)
+FAILED = StageResult(name="b", status="failed", seconds=2.0, error=ERROR)
+RAN = StageResult(name="a", status="ran", seconds=2.0, reason="first run")
+
+
+def moment(stage: str, result: StageResult | None = None, running: tuple[str, ...] = (), waiting: tuple[str, ...] = (), done: int = 0) -> Moment:
+    return Moment(stage=stage, reason="first run", result=result, running=running, waiting=waiting, done=done)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TextIO, int]]:
+    """Give a terminal to write on, and the descriptor that shows what was written."""
+    monkeypatch.setenv("TERM", "xterm")
+    reader, writer = pty.openpty()
+    with os.fdopen(writer, "w") as stream:
+        yield stream, reader
+    os.close(reader)
+
+
+def shown(reader: int) -> list[str]:
+    """Return what a terminal shows in the end: of each line what was written after it was cleared last."""
+    data = b""
+    while select.select([reader], [], [], 0.2)[0]:
+        data += os.read(reader, 1 << 16)
+    text = data.decode().replace("\r\n", "\n")
+    return [re.split("\r\x1b\\[2K", line)[-1] for line in text.split("\n")]
+
+
+def test_log_has_a_line_for_each_start_and_each_failure() -> None:
+    """What was reused or did well stands in the table at the end."""
+    stream = io.StringIO()
+    lines = progress_on(stream, lambda _name: None)
+    assert isinstance(lines, Lines)
+    for item in (moment("a"), moment("a", RAN), moment("@report"), moment("b", FAILED), moment("c", StageResult(name="c", status="not-run"))):
+        lines(item)
+    assert stream.getvalue().splitlines() == [
+        "  a ... first run",
+        "  report cells ... first run",
+        "  ✗ b  failed after 2.0 s · ValueError: no rows (cell 3)",
+    ]
+
+
+def test_terminal_has_one_line_that_is_drawn_anew(terminal: tuple[TextIO, int]) -> None:
+    """What has ended stands above it; the time that is left is that of the last time."""
+    stream, reader = terminal
+    live = progress_on(stream, {"a": 2.0, "b": 60.0, "c": 30.0}.get)
+    assert isinstance(live, Live)
+    live(moment("a", None, ("a",), ("b", "c")))
+    assert re.fullmatch(r"  0 of 3 done · running a \d+ ms · about 1 min 3[12] s left", shown(reader)[-1])
+    live(moment("a", RAN, (), ("b", "c"), 1))
+    live(moment("b", None, ("b",), ("c",), 1))
+    lines = shown(reader)
+    assert lines[0] == "  ✓ a  ran 2.0 s · first run"
+    assert re.fullmatch(r"  1 of 3 done · running b \d+ ms · about 1 min \d+ s left", lines[-1])
+    live.close()
+    assert shown(reader) == [""]
+
+
+def test_unknown_times_are_not_guessed(terminal: tuple[TextIO, int]) -> None:
+    """A first run says what runs, not how long it will take."""
+    stream, reader = terminal
+    live = Live(stream, lambda _name: None)
+    live(moment("a", None, ("a",), ("b",)))
+    live.close()
+    assert "left" not in "".join(shown(reader))
+
+
+def test_dumb_terminal_gets_lines(terminal: tuple[TextIO, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that cannot clear a line is a log."""
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(progress_on(terminal[0], lambda _name: None), Lines)
+
+
+def test_line_that_raised_is_that_of_the_stage() -> None:
+    """Not that of the function of a setup cell, or of a library, which it called."""
+    own = ("\x1b[36mCell\x1b[39m 3 (b), line 2", "      1 x = 1", "\x1b[32m----> \x1b[39m2 y = f(x)", "")
+    helper = ("Cell 0, line 9, in f(x)", "----> 9     raise", "")
+    library = ("File ~/lib.py:7, in g()", "----> 7 raise ValueError")
+    error = StageError(type="ValueError", message="", cell=3, traceback=("\n".join((*own, *helper)), *library))
+    assert raising_line(error) == "cell 3: y = f(x)"
+    assert not raising_line(ERROR)
