@@ -4,6 +4,9 @@
 pandas and scikit-learn and made an IPython shell is ready in milliseconds. It must not compute: OpenMP's threads do not survive a fork
 (HistGradientBoosting before and after one hangs).
 
+An import that breaks after a fork is left to the stages, each of which does it anew: those of a list, and any other that starts a Python
+thread or loads one of the list. Nothing else tells a stage that hangs from one that takes long: that is what ``--timeout`` is for.
+
 It is not `multiprocessing`'s forkserver, because that imports the user's main module again, takes no ``PYTHONHASHSEED`` of its own, and makes
 no process that leads a session.
 """
@@ -18,10 +21,11 @@ import select
 import signal
 import socket
 import sys
+import threading
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from nbmlops.runner.localmodules import has_own_modules
 from nbmlops.runner.namespace import Namespace
@@ -49,6 +53,8 @@ def main() -> int:
     waker, wakes = _wake_on_child()
     shell = make_shell(Namespace(), OutputRecorder(Redactor()))
     running: dict[int, str] = {}
+    for names in sys.argv[2:]:  # one that has started over
+        _obey({"preload": json.loads(names)}, running, channel, shell, (waker, wakes))
     poller = select.poll()
     poller.register(channel, select.POLLIN | select.POLLHUP)
     poller.register(waker, select.POLLIN)
@@ -67,7 +73,10 @@ def main() -> int:
 
 def _obey(message: dict[str, Any], running: dict[int, str], channel: socket.socket, shell: StageShell, own: tuple[int, int]) -> None:
     if "preload" in message:
-        _preload(message["preload"])
+        names: list[str] = message["preload"]
+        unfit = _preload(names)
+        if unfit is not None:
+            _start_over(channel, [name for name in names if name != unfit])
         if _get_ready(shell):
             channel.send(json.dumps({"own_code": True}).encode())
     elif "start" in message:
@@ -104,7 +113,8 @@ def _be_supervisor(message: dict[str, Any], channel: socket.socket, shell: Stage
         os._exit(code)
 
 
-def _preload(names: list[str]) -> None:
+def _preload(names: list[str]) -> str | None:
+    """Import modules; return the first after which this process must not be forked any more."""
     for name in names:
         if name.partition(".")[0] in NOT_BEFORE_FORK:
             continue
@@ -113,8 +123,18 @@ def _preload(names: list[str]) -> None:
             # whatever the import raises, the stage that wants it will raise and show
             with suppress(BaseException):
                 importlib.import_module(name)
+        # a thread would not be there in a stage, and what waits for it would wait for ever. Those of OpenBLAS and jemalloc, which Python
+        # does not know of, come back after a fork
+        if threading.active_count() > 1 or not NOT_BEFORE_FORK.isdisjoint(sys.modules):
+            return name
     with suppress(BaseException):
         loaded_numpy_random()  # every stage would load it, to seed it
+    return None
+
+
+def _start_over(channel: socket.socket, names: list[str]) -> NoReturn:
+    """Be a fresh interpreter that preloads only these; what the scheduler sends meanwhile waits in the socket."""
+    os.execv(sys.executable, [sys.executable, "-P", "-m", __spec__.name, str(channel.fileno()), json.dumps(names)])  # noqa: S606 - ourselves
 
 
 def _get_ready(shell: StageShell) -> bool:
