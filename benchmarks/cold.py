@@ -20,7 +20,7 @@ __all__ = ["rows"]
 
 _ROWS = 20_000  # of the frame that the model is trained on
 _STEPS = 12_000_000  # of each busy stage: some seconds
-_ROUNDS = 5
+_ROUNDS = 3
 _NOTEBOOK, _OUTPUT = "pipeline.ipynb", "output.ipynb"
 _NBMLOPS = str(Path(sys.executable).with_name("nbmlops"))
 

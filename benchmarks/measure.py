@@ -56,10 +56,11 @@ class Race:
         return median(of(ours) / of(theirs) for ours, theirs in zip(self.ours, self.theirs, strict=True))
 
 
-def race(ours: Callable[[], Cost], theirs: Callable[[], Cost], rounds: int = ROUNDS) -> Race:
-    """Measure both `rounds` times in turn, the one that begins changing each round, after one round that does not count."""
-    ours()
-    theirs()
+def race(ours: Callable[[], Cost], theirs: Callable[[], Cost], rounds: int = ROUNDS, *, warm_up: bool = True) -> Race:
+    """Measure both `rounds` times in turn, the one that begins changing each round, after one round that does not count if `warm_up`."""
+    if warm_up:
+        ours()
+        theirs()
     mine: list[Cost] = []
     peers: list[Cost] = []
     for number in range(rounds):

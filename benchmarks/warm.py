@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Worker", "rows", "warm_worker"]
 
 _REPEATS = 10  # stages in each round: the server's processor time is counted in steps of 10 ms
+_ROUNDS = 5
 _OUTCOME_S = 60.0
 
 
@@ -53,6 +54,7 @@ def _rows(folder: Path, peers: Peers, cells: list[tuple[str, str]], measured: st
         result = race(
             lambda: worker.cost([{"start": next(numbers)} for _ in range(_REPEATS)]),
             lambda: peer.execute(theirs, output, {"start": next(numbers)}),
+            _ROUNDS,
         )
     return race_rows(measured, "papermill in-process", result, most=most)
 

@@ -150,7 +150,7 @@ def _get_ready(shell: StageShell) -> bool:
     if "pandas" in sys.modules:
         with suppress(ImportError):
             importlib.import_module("pyarrow.pandas_compat")  # a frame's serializer asks for it
-    shell.transform_cell("ready = True\n")  # type: ignore[no-untyped-call] # IPython compiles its patterns
+    shell.transform_cell("ready = True\n")  # IPython compiles its patterns
     shell.logger  # noqa: B018 - made when it is first asked for
     own = has_own_modules()
     if not own:
