@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
+from nbmlops.runner.environment import THREAD_VARIABLES
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _environment(workers: int, profile: Path) -> dict[str, str]:
     """Return the environment of stage processes: the user's, a fixed hash seed, and threads that share the CPUs."""
     threads = str(max(1, len(os.sched_getaffinity(0)) // max(1, workers)))
     environment = dict(os.environ)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in THREAD_VARIABLES:
         environment.setdefault(name, threads)
     # OpenMP's threads spin while they wait: a fit on busy CPUs took 62 s and more instead of 5 s (measured with two other processes)
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")

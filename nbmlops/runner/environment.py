@@ -19,6 +19,7 @@ __all__ = [
     "EVERY_VARIABLE",
     "FOLDER",
     "SHELL_VARIABLES",
+    "THREAD_VARIABLES",
     "Distributions",
     "file_digest",
     "folder_digest",
@@ -33,6 +34,9 @@ EVERY_VARIABLE = "*"
 
 # what each shell sets for itself
 SHELL_VARIABLES = frozenset({"_", "OLDPWD", "SHLVL"})
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""How many threads OpenMP and the kinds of BLAS start; their number may show in the last digits of a result."""
 
 FOLDER = b"folder"
 """What the store keeps of a folder that a stage made."""

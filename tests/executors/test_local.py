@@ -149,3 +149,4 @@ def test_environment_of_a_stage(bench: Bench) -> None:
     seed, threads, policy, parent = bench.value(done, "a", "x")
     assert (seed, policy, parent) == ("0", os.environ.get("OMP_WAIT_POLICY", "PASSIVE"), None)
     assert int(threads) >= 1
+    assert (done.environment["threads"], done.environment["OPENBLAS_NUM_THREADS"]) == (threads, os.environ.get("OPENBLAS_NUM_THREADS", threads))
