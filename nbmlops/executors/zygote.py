@@ -29,7 +29,9 @@ from typing import Any, NoReturn
 
 from nbmlops.runner.localmodules import has_own_modules
 from nbmlops.runner.namespace import Namespace
+from nbmlops.runner.observe import Observation
 from nbmlops.runner.outputs import OutputRecorder
+from nbmlops.runner.processstate import ProcessState
 from nbmlops.runner.randomness import loaded_numpy_random
 from nbmlops.runner.redaction import Redactor
 from nbmlops.runner.shell import StageShell, make_shell
@@ -151,7 +153,10 @@ def _get_ready(shell: StageShell) -> bool:
         with suppress(ImportError):
             importlib.import_module("pyarrow.pandas_compat")  # a frame's serializer asks for it
     shell.transform_cell("ready = True\n")  # IPython compiles its patterns
+    importlib.import_module("bdb")  # running a cell asks for it
     shell.logger  # noqa: B018 - made when it is first asked for
+    Observation(Path.cwd(), Path.cwd())  # asks where libraries and temporary files are
+    ProcessState().begin({})  # likewise
     own = has_own_modules()
     if not own:
         mark_loaded()
