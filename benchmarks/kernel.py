@@ -30,14 +30,13 @@ config.HistoryManager.enabled = False
 shell = InteractiveShell.instance(config=config)
 
 def timed(source):
-    begun = time.perf_counter()
+    cpu, wall = time.process_time(), time.perf_counter()
     with capture_output():
         ran = shell.run_cell(source, store_history=True)
     assert ran.success, source
-    return time.perf_counter() - begun
+    return time.process_time() - cpu, time.perf_counter() - wall
 
-imports, count = sys.argv[1], int(sys.argv[2])
-timed(imports)
+count = int(sys.argv[1])
 plain = [timed(f"p{number} = {number}") for number in range(count)]
 timed("%load_ext nbmlops")
 timed("%%mlstage first\\nv0 = 1")
@@ -50,24 +49,22 @@ print(json.dumps({"plain": plain, "first": stages, "again": again, "reused": reu
 
 
 def rows(folder: Path, _peers: Peers) -> list[Row]:
-    """Measure in a kernel with and without pandas and scikit-learn."""
+    """Measure stage cells that are new, edited and reused, by processor time and by the clock."""
+    (folder / "pyproject.toml").touch()
+    words = [sys.executable, "-c", _SCRIPT, str(_CELLS)]
+    told: dict[str, list[tuple[float, float]]] = json.loads(run(words, folder, {"IPYTHONDIR": str(folder / "ipython")}).stdout)
     found: list[Row] = []
-    for label, imports in (("", "import math"), (", pandas and scikit-learn imported", "import pandas, sklearn.ensemble")):
-        place = folder / str(len(found))
-        place.mkdir()
-        (place / "pyproject.toml").touch()
-        told = json.loads(run([sys.executable, "-c", _SCRIPT, imports, str(_CELLS)], place, {"IPYTHONDIR": str(place / "ipython")}).stdout)
-        times = {name: median(values) * 1000 for name, values in told.items()}
-        for name, what in (("first", "new"), ("again", "edited"), ("reused", "reused")):
-            added = times[name] - times["plain"]
+    for name, what in (("first", "new"), ("again", "edited"), ("reused", "reused")):
+        for place, unit in enumerate(("CPU", "wall")):
+            ours, plain = (median(times[place] for times in told[key]) * 1000 for key in (name, "plain"))
             found.append(
                 Row(
-                    measured=f"%%mlstage around a trivial cell, {what}{label}",
-                    ours=f"{times[name]:.1f} ms",
-                    theirs=f"plain cell {times['plain']:.1f} ms",
-                    ratio=f"+{added:.1f} ms",
+                    measured=f"%%mlstage around a trivial cell, {what}, {unit}",
+                    ours=f"{ours:.1f} ms",
+                    theirs=f"plain cell {plain:.1f} ms",
+                    ratio=f"+{ours - plain:.1f} ms",
                     target=f"at most +{_MOST_MS:g} ms",
-                    met=added <= _MOST_MS,
+                    met=ours - plain <= _MOST_MS,
                 )
             )
     return found
