@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["ROUNDS", "Cost", "Race", "command", "race", "run", "within"]
+__all__ = ["ROUNDS", "Cost", "Race", "clean_environment", "command", "expect", "race", "run", "within"]
 
 ROUNDS = 9
 
@@ -56,13 +56,14 @@ class Race:
         return median(of(ours) / of(theirs) for ours, theirs in zip(self.ours, self.theirs, strict=True))
 
 
-def race(ours: Callable[[], Cost], theirs: Callable[[], Cost]) -> Race:
-    """Measure both `ROUNDS` times in turn, the one that begins changing each round, after one round that does not count."""
-    ours()
-    theirs()
+def race(ours: Callable[[], Cost], theirs: Callable[[], Cost], rounds: int = ROUNDS, *, warm_up: bool = True) -> Race:
+    """Measure both `rounds` times in turn, the one that begins changing each round, after one round that does not count if `warm_up`."""
+    if warm_up:
+        ours()
+        theirs()
     mine: list[Cost] = []
     peers: list[Cost] = []
-    for number in range(ROUNDS):
+    for number in range(rounds):
         pairs = [(ours, mine), (theirs, peers)]
         for measure, costs in pairs if number % 2 == 0 else reversed(pairs):
             costs.append(measure())
@@ -95,13 +96,23 @@ def run(words: Sequence[str], folder: Path, variables: Mapping[str, str] | None 
     subprocess.CalledProcessError
         If it exits with another code than 0; what it said on stderr is added.
     """
-    # Without bytecode on disk a start would compile the sources each time, of whichever side is installed as sources.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE" and not name.startswith("NBMLOPS_")}
     done = subprocess.run(  # noqa: S603 - the benchmark's own commands
-        words, cwd=folder, env={**environment, **(variables or {})}, capture_output=True, text=True, check=False
+        words, cwd=folder, env={**clean_environment(), **(variables or {})}, capture_output=True, text=True, check=False
     )
     if done.returncode:
         error = subprocess.CalledProcessError(done.returncode, words, done.stdout, done.stderr)
         error.add_note(done.stderr)
         raise error
     return done
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's variables without those that would change what is measured."""
+    # Without bytecode on disk a start would compile the sources each time, of whichever side is installed as sources.
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE" and not name.startswith("NBMLOPS_")}
+
+
+def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - it reads as a sentence
+    """Stop rather than print the figures of something else."""
+    if not holds:
+        raise RuntimeError(otherwise)

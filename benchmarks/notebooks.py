@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["large_notebook", "trivial_stages", "write_notebook"]
+__all__ = ["busy_stages", "large_notebook", "ml_imports", "model_stages", "ten_cells", "trivial_stages", "write_notebook"]
 
 _GROUP = 10  # cells: one defines a function, one reports, the others are stages
 _IMPORTS = """\
@@ -57,6 +57,59 @@ seed = 7
 name = "large"
 dry = False
 columns = ["a", "b"]"""
+_MODEL = """\
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import train_test_split"""
+# name, what it does: no stage by a magic line, so that papermill runs the same notebook
+_MODEL_STAGES = (
+    ("read", "rng = np.random.default_rng(0)\nraw = pd.DataFrame(rng.normal(size=(rows, 8)), columns=list('abcdefgh'))"),
+    ("clean", "clean = raw[raw['a'].abs() < 3].reset_index(drop=True)\nprint(len(clean))"),
+    ("features", "features = clean.assign(ab=clean['a'] * clean['b'], late=clean['c'].rolling(3, min_periods=1).mean())"),
+    ("label", "label = (features['ab'] + features['late'] > 0).astype('int64')\nprint(int(label.sum()))"),
+    (
+        "train",
+        """\
+x_train, x_test, y_train, y_test = train_test_split(features, label, random_state=0)
+model = RandomForestClassifier(50, max_depth=8, random_state=0).fit(x_train, y_train)""",
+    ),
+    ("score", "score = roc_auc_score(y_test, model.predict_proba(x_test)[:, 1])\nprint(f'{score:.6f}')"),
+)
+_BUSY = """\
+total_{name} = 0
+for number in range({steps}):
+    total_{name} = (total_{name} * 31 + number) % 1_000_003"""
+
+
+def ten_cells() -> list[tuple[str, str]]:
+    """Return the ten trivial cells of one stage, after the parameter that they begin with; `total` is what they come to."""
+    cells = [("stage:ten", f"v{number} = v{number - 1} + 1\nprint(v{number})") for number in range(2, 10)]
+    return [("parameters", "start = 1"), ("stage:ten", "v1 = start\nprint(v1)"), *cells, ("stage:ten", "total = v9 + 1\nprint(total)")]
+
+
+def ml_imports() -> list[tuple[str, str]]:
+    """Return a stage that imports what a model needs and does next to nothing with it."""
+    source = """\
+import pandas as pd
+import sklearn.linear_model
+import mlflow
+frame = pd.DataFrame({"a": [start, 2, 3]})
+total = int(frame["a"].sum())
+print(total, sklearn.linear_model.LinearRegression(), mlflow.__name__)"""
+    return [("parameters", "start = 1"), ("stage:imports", source)]
+
+
+def model_stages(rows: int) -> list[tuple[str, str]]:
+    """Return six stages that make a frame of so many rows, and train and judge a forest on it."""
+    stages = [(f"stage:{name}", source) for name, source in _MODEL_STAGES]
+    return [("parameters", f"rows = {rows}"), ("", _MODEL), *stages]
+
+
+def busy_stages(steps: int) -> list[tuple[str, str]]:
+    """Return two independent stages that each keep one CPU busy for so many steps."""
+    return [(f"stage:{name}", _BUSY.format(name=name, steps=steps)) for name in ("left", "right")]
 
 
 def trivial_stages(count: int) -> list[tuple[str, str]]:
@@ -95,4 +148,5 @@ def write_notebook(path: Path, cells: Sequence[tuple[str, str]]) -> None:
         }
         for number, (tag, source) in enumerate(cells)
     ]
-    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": made}), encoding="utf-8")
+    about = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}, "language_info": {"name": "python"}}
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": about, "cells": made}), encoding="utf-8")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Row", "count_row", "race_rows", "table_lines"]
 
+_SHORT_S = 0.01
 _HEADER = ("measured", "nbmlops", "against", "ratio", "target", "")
 
 
@@ -50,14 +51,18 @@ def race_rows(measured: str, peer: str, result: Race, *, most: float) -> list[Ro
         rows.append(
             Row(
                 measured=f"{measured}, {unit}",
-                ours=f"{ours_s * 1000:.0f} ms",
-                theirs=f"{peer} {theirs_s * 1000:.0f} ms",
+                ours=_milliseconds(ours_s),
+                theirs=f"{peer} {_milliseconds(theirs_s)}",
                 ratio=f"{ratio:.3f}",
-                target=f"at most {most:g}",
+                target=f"at most {most:.3g}",
                 met=ratio <= most,
             )
         )
     return rows
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds >= _SHORT_S else f"{seconds * 1000:.2f} ms"
 
 
 def table_lines(rows: Iterable[Row]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def changes_what_a_call_gives(node: ast.stmt) -> bool:
     return any(isinstance(part, (ast.Attribute, ast.Subscript)) and _through_call(part.value) for part in parts)
 
 
+@functools.lru_cache(maxsize=4096)  # of each statement of setup it is asked for each stage
 def calls_something(node: ast.AST) -> bool:
     """Tell whether evaluating an expression calls a function."""
     return any(isinstance(part, (ast.Call, ast.Await)) for part in ast.walk(node))

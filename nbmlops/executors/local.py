@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
+from nbmlops.runner.environment import THREAD_VARIABLES
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ class LocalExecutor:
         self._server: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._running: dict[str, StageTask] = {}
+        self._has_own_code = False
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another run may use it: its server is alive, runs nothing, and has loaded no code that the user may edit."""
+        return self._server is not None and self._server.poll() is None and not self._running and not self._has_own_code
 
     @property
     def workers(self) -> int:
@@ -86,7 +93,9 @@ class LocalExecutor:
                 data = b""
             if not data:
                 return [*outcomes, *self._lost()]
-            task = self._running.pop(json.loads(data)["ended"], None)
+            told = json.loads(data)
+            self._has_own_code = self._has_own_code or "own_code" in told
+            task = self._running.pop(told.get("ended", ""), None)
             if task is not None:
                 outcomes.append(self._outcome(task))
         return outcomes
@@ -107,6 +116,7 @@ class LocalExecutor:
                 self._server.kill()
                 self._server.wait()
         self._channel = self._server = None
+        self._has_own_code = False
         for attempt in self._running:
             shutil.rmtree(self._attempt(attempt), ignore_errors=True)
         self._running.clear()
@@ -131,8 +141,7 @@ class LocalExecutor:
         )
         theirs.close()
         self._channel = ours
-        if self._preload:
-            self._send({"preload": self._preload})
+        self._send({"preload": self._preload})
 
     def _outcome(self, task: StageTask) -> StageOutcome:
         """Read a result; only that file counts."""
@@ -163,7 +172,7 @@ def _environment(workers: int, profile: Path) -> dict[str, str]:
     """Return the environment of stage processes: the user's, a fixed hash seed, and threads that share the CPUs."""
     threads = str(max(1, len(os.sched_getaffinity(0)) // max(1, workers)))
     environment = dict(os.environ)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in THREAD_VARIABLES:
         environment.setdefault(name, threads)
     # OpenMP's threads spin while they wait: a fit on busy CPUs took 62 s and more instead of 5 s (measured with two other processes)
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -4,12 +4,16 @@
 pandas and scikit-learn and made an IPython shell is ready in milliseconds. It must not compute: OpenMP's threads do not survive a fork
 (HistGradientBoosting before and after one hangs).
 
+An import that breaks after a fork is left to the stages, each of which does it anew: those of a list, and any other that starts a Python
+thread or loads one of the list. Nothing else tells a stage that hangs from one that takes long: that is what ``--timeout`` is for.
+
 It is not `multiprocessing`'s forkserver, because that imports the user's main module again, takes no ``PYTHONHASHSEED`` of its own, and makes
 no process that leads a session.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -17,19 +21,25 @@ import select
 import signal
 import socket
 import sys
+import threading
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from nbmlops.runner.localmodules import has_own_modules
 from nbmlops.runner.namespace import Namespace
+from nbmlops.runner.observe import Observation
 from nbmlops.runner.outputs import OutputRecorder
+from nbmlops.runner.processstate import ProcessState
 from nbmlops.runner.randomness import loaded_numpy_random
 from nbmlops.runner.redaction import Redactor
 from nbmlops.runner.shell import StageShell, make_shell
+from nbmlops.runner.sincefork import mark_loaded
 from nbmlops.runner.stage import execute
 from nbmlops.runner.supervisor import end_with_parent, supervise
 from nbmlops.runner.task import StageOutcome, StageTask
+from nbmlops.store.serializers import SERIALIZERS
 
 __all__ = ["MESSAGE_BYTES", "NOT_BEFORE_FORK", "main"]
 
@@ -45,6 +55,8 @@ def main() -> int:
     waker, wakes = _wake_on_child()
     shell = make_shell(Namespace(), OutputRecorder(Redactor()))
     running: dict[int, str] = {}
+    for names in sys.argv[2:]:  # one that has started over
+        _obey({"preload": json.loads(names)}, running, channel, shell, (waker, wakes))
     poller = select.poll()
     poller.register(channel, select.POLLIN | select.POLLHUP)
     poller.register(waker, select.POLLIN)
@@ -63,7 +75,12 @@ def main() -> int:
 
 def _obey(message: dict[str, Any], running: dict[int, str], channel: socket.socket, shell: StageShell, own: tuple[int, int]) -> None:
     if "preload" in message:
-        _preload(message["preload"])
+        names: list[str] = message["preload"]
+        unfit = _preload(names)
+        if unfit is not None:
+            _start_over(channel, [name for name in names if name != unfit])
+        if _get_ready(shell):
+            channel.send(json.dumps({"own_code": True}).encode())
     elif "start" in message:
         pid = os.fork()
         if pid:
@@ -98,7 +115,8 @@ def _be_supervisor(message: dict[str, Any], channel: socket.socket, shell: Stage
         os._exit(code)
 
 
-def _preload(names: list[str]) -> None:
+def _preload(names: list[str]) -> str | None:
+    """Import modules; return the first after which this process must not be forked any more."""
     for name in names:
         if name.partition(".")[0] in NOT_BEFORE_FORK:
             continue
@@ -107,8 +125,45 @@ def _preload(names: list[str]) -> None:
             # whatever the import raises, the stage that wants it will raise and show
             with suppress(BaseException):
                 importlib.import_module(name)
+        # a thread would not be there in a stage, and what waits for it would wait for ever. Those of OpenBLAS and jemalloc, which Python
+        # does not know of, come back after a fork
+        if threading.active_count() > 1 or not NOT_BEFORE_FORK.isdisjoint(sys.modules):
+            return name
     with suppress(BaseException):
         loaded_numpy_random()  # every stage would load it, to seed it
+    return None
+
+
+def _start_over(channel: socket.socket, names: list[str]) -> NoReturn:
+    """Be a fresh interpreter that preloads only these; what the scheduler sends meanwhile waits in the socket."""
+    os.execv(sys.executable, [sys.executable, "-P", "-m", __spec__.name, str(channel.fileno()), json.dumps(names)])  # noqa: S606 - ourselves
+
+
+def _get_ready(shell: StageShell) -> bool:
+    """Do what each stage would do first, so that it is done once: nothing that computes or starts a thread.
+
+    Returns
+    -------
+    bool
+        Whether a library has imported code that the user may edit: then a later run must not be forked from here.
+    """
+    for name in SERIALIZERS.names():
+        SERIALIZERS.get(name)
+    if "pandas" in sys.modules:
+        with suppress(ImportError):
+            importlib.import_module("pyarrow.pandas_compat")  # a frame's serializer asks for it
+    shell.transform_cell("ready = True\n")  # IPython compiles its patterns
+    importlib.import_module("bdb")  # running a cell asks for it
+    shell.logger  # noqa: B018 - made when it is first asked for
+    Observation(Path.cwd(), Path.cwd())  # asks where libraries and temporary files are
+    ProcessState().begin({})  # likewise
+    own = has_own_modules()
+    if not own:
+        mark_loaded()
+    # what was loaded before the fork is nobody's garbage: a collection would touch, and so copy, all of its pages
+    gc.collect()
+    gc.freeze()
+    return own
 
 
 def _receive(channel: socket.socket) -> dict[str, Any] | None:

@@ -86,6 +86,8 @@ class Hooks:
         from nbmlops.magics.completion import remove_completion  # noqa: PLC0415 - beside its only use
 
         remove_completion(self.shell)
+        if self._session is not None:
+            self._session.workers.close()
 
     def before_cell(self, info: ExecutionInfo) -> None:
         """Note the state of things before a cell; provide what a reused stage has not loaded."""

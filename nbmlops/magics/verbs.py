@@ -278,7 +278,9 @@ class StageMagics(Magics):
         path = options.notebook or self._hooks.session.cells.path
         if path is None:
             raise UsageError("this kernel does not know its notebook's file", code="NB401", fix="name it, or write %mlpipeline use PATH once")
-        return open_notebook(path, store=store_url(options.store))
+        session = open_notebook(path, store=store_url(options.store))
+        session.pool = self._hooks.session.workers
+        return session
 
     def _print(self, text: str) -> None:
         print(text)

@@ -19,9 +19,11 @@ __all__ = [
     "EVERY_VARIABLE",
     "FOLDER",
     "SHELL_VARIABLES",
+    "THREAD_VARIABLES",
     "Distributions",
     "file_digest",
     "folder_digest",
+    "installed_stamp",
     "path_digest",
     "python_version",
     "variable_digest",
@@ -32,6 +34,9 @@ EVERY_VARIABLE = "*"
 
 # what each shell sets for itself
 SHELL_VARIABLES = frozenset({"_", "OLDPWD", "SHLVL"})
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""How many threads OpenMP and the kinds of BLAS start; their number may show in the last digits of a result."""
 
 FOLDER = b"folder"
 """What the store keeps of a folder that a stage made."""
@@ -155,7 +160,7 @@ class Distributions:
 
     def _load(self) -> dict[str, dict[str, str]]:
         if self._table is None:
-            stamp = _path_stamp()
+            stamp = installed_stamp()
             try:
                 cached = json.loads(self._cache.read_text())
             except (OSError, ValueError):
@@ -168,7 +173,7 @@ class Distributions:
         return self._table
 
 
-def _path_stamp() -> list[str]:
+def installed_stamp() -> list[str]:
     """Return what changes when a distribution on the search path is installed, upgraded or removed."""
     found: list[str] = [str(_TABLE_FORM)]
     for entry in sys.path:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import ModuleType
 
-__all__ = ["LocalModules", "is_local", "is_own_code", "local_module_path", "source_digest"]
+__all__ = ["LocalModules", "has_own_modules", "is_loaded_from", "is_local", "is_own_code", "local_module_path", "source_digest"]
 
 _ENDINGS = (*EXTENSION_SUFFIXES, ".py")
 
@@ -31,7 +31,10 @@ def local_module_path(module: ModuleType | None) -> Path | None:
 
 def is_own_code(path: str | Path) -> bool:
     """Tell a file of code that the user may edit from one that came with Python or with a distribution."""
-    full = os.path.realpath(path)
+    return _is_own(os.path.realpath(path))
+
+
+def _is_own(full: str) -> bool:
     return not (full.startswith(_libraries()) or "site-packages" in full or "dist-packages" in full or full.endswith(">"))
 
 
@@ -40,9 +43,34 @@ def is_local(path: Path, project_root: Path) -> bool:
     return is_own_code(path) and os.path.realpath(path).startswith(os.path.realpath(project_root) + os.sep)
 
 
+def is_loaded_from(file: str, project_root: Path) -> bool:
+    """Tell whether the file that a module was loaded from is Python code of the project; asked of each loaded module around each cell."""
+    return file.endswith(".py") and _is_own_module(file) and is_local(Path(file), project_root)
+
+
+def has_own_modules() -> bool:
+    """Tell whether a module is loaded that is the user's own; what is found out of each is kept."""
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    return sum(_is_own_module(file) for file in files if isinstance(file, str) and file.endswith(".py")) > 0
+
+
 def source_digest(path: Path) -> str:
     """Return the digest of a module's normalised source, as keys hold it."""
     return _read(path, "").digest
+
+
+@cache
+def _is_own_module(file: str) -> bool:
+    # of a module that is loaded this is settled, whatever becomes of the links that led to it
+    if os.path.islink(file) or not os.path.isabs(file):  # noqa: PTH114, PTH117 - a Path costs more than the look at the disk
+        return is_own_code(file)
+    folder, name = os.path.split(file)
+    return _is_own(f"{_real_folder(folder)}/{name}")
+
+
+@cache
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 @cache
@@ -72,6 +100,7 @@ class LocalModules:
         paths = [folder, *(Path(entry) for entry in sys.path if entry)]
         self._search = [path for path in dict.fromkeys(paths) if path == folder or is_own_code(path / "x.py")]
         self._parsed: dict[Path, ModuleSource] = {}
+        self._located: dict[str, list[Path]] = {}
 
     def fingerprints(self, modules: Iterable[str], paths: Iterable[str] = ()) -> tuple[dict[str, str], set[str]]:
         """Return what the user's own modules hold, and which other modules they and the notebook import.
@@ -110,7 +139,9 @@ class LocalModules:
                 if name in seen:
                     continue
                 seen.add(name)
-                located = self._locate(name)
+                located = self._located.get(name)
+                if located is None:
+                    located = self._located[name] = self._locate(name)
                 if not located:
                     foreign.add(name)
                 queue += located

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.imports import around_imports
-from nbmlops.runner.localmodules import is_local, source_digest
+from nbmlops.runner.localmodules import is_loaded_from, source_digest
+from nbmlops.runner.sincefork import names_since
 from nbmlops.store.fingerprint import function_state, value_fingerprint
 
 if TYPE_CHECKING:
@@ -28,10 +29,7 @@ _HARMLESS = ("_thread", "threading", "logging", "_weakref", "weakref", "_weakref
 _OPAQUE = "opaque"
 
 
-@functools.cache
-def _belongs(file: str, project_root: Path) -> bool:
-    """Tell whether a module's file is code of the project; a kernel asks for a thousand of them around each cell."""
-    return file.endswith(".py") and is_local(Path(file), project_root)
+_belongs = functools.cache(is_loaded_from)
 
 
 class ModuleStates:
@@ -102,9 +100,10 @@ class ModuleStates:
 
     def _states(self) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
-        for module in list(sys.modules.values()):
+        for name in names_since():
+            module = sys.modules.get(name)
             file = getattr(module, "__file__", None)
-            if isinstance(file, str) and self._is_local(file):
+            if module is not None and isinstance(file, str) and self._is_local(file):
                 found[os.path.relpath(file, self._folder)] = self._state(module)
         return found
 

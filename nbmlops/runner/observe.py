@@ -6,6 +6,7 @@ An audit hook cannot be removed from a process, so there is one, and it is idle 
 from __future__ import annotations
 
 import _posixsubprocess
+import functools
 import glob
 import importlib.util
 import os
@@ -23,6 +24,7 @@ from nbmlops.runner.localmodules import is_own_code, local_module_path
 from nbmlops.runner.lookups import noticing_lookups
 from nbmlops.runner.processes import Journal, program_name, program_words
 from nbmlops.runner.readers import wrap_loaded_readers, wrap_when_loaded
+from nbmlops.runner.sincefork import names_since
 from nbmlops.runner.undo import Undo
 
 if TYPE_CHECKING:
@@ -59,6 +61,11 @@ _PASSING = frozenset({"_collections_abc", "collections.abc", "configparser", "co
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo", "/usr/lib/", "/lib/")
 
 
+@functools.cache
+def _folders(*names: str) -> tuple[str, ...]:
+    return tuple({sysconfig.get_path(name) + os.sep for name in names})
+
+
 class Observation:
     """What one execution was seen to do.
 
@@ -80,8 +87,8 @@ class Observation:
         self._root = project_root
         self._private = (*(str(Path(item).resolve()) + os.sep for item in private), *_SYSTEM)
         self._temporary = str(Path(tempfile.gettempdir()).resolve()) + os.sep
-        self._libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
-        self._packages = tuple({sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib")})
+        self._libraries = _folders("stdlib", "platstdlib")
+        self._packages = _folders("purelib", "platlib")
         self._digests: dict[str, str | None] = {}
         self._read: dict[str, None] = {}
         self._written: dict[str, None] = {}
@@ -89,7 +96,7 @@ class Observation:
         self._linked: dict[str, None] = {}
         self._opened_as: dict[str, tuple[int, ...] | None] = {}
         self._removed: dict[str, str] = {}
-        self._modules_before = set(sys.modules)
+        self._modules_before = set(names_since())
         self._looked_up: set[str] = set()
         self._code: set[str] = set()
         self._looked_for: set[str] = set()
@@ -317,7 +324,7 @@ class Observation:
 
     def modules(self) -> tuple[str, ...]:
         """Return the files of the user's own modules that were imported meanwhile, relative to the notebook's folder."""
-        paths = {str(path) for name in set(sys.modules) - self._modules_before if (path := local_module_path(sys.modules.get(name)))}
+        paths = {str(path) for name in set(names_since()) - self._modules_before if (path := local_module_path(sys.modules.get(name)))}
         found = {os.path.normpath(self._folder / path) for path in paths} | self._code
         return tuple(sorted(os.path.relpath(path, self._folder) for path in found if self.attribution.counts("module", path)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import os
 import sys
 import sysconfig
@@ -93,7 +94,7 @@ def _identities(owner: types.ModuleType | type) -> dict[str, int]:
 
 def _is_library(module: types.ModuleType | None) -> bool:
     file = getattr(module, "__file__", None)
-    folders = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    folders = tuple(folder + os.sep for folder in _library_folders())
     return module is not None and module.__name__ != "__main__" and (not isinstance(file, str) or file.startswith(folders))
 
 
@@ -111,8 +112,12 @@ def _os() -> State:
 
 
 def _sys() -> State:
-    libraries = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return {"sys.path": repr([str(entry) for entry in sys.path if not str(entry).startswith(libraries)])}
+    return {"sys.path": repr([str(entry) for entry in sys.path if not str(entry).startswith(_library_folders())])}
+
+
+@functools.cache
+def _library_folders() -> tuple[str, ...]:
+    return tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def _decimal() -> State:

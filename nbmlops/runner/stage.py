@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from nbmlops.errors import NbmlopsError, NotebookError, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
 from nbmlops.pipeline.files import shows
+from nbmlops.runner.environment import THREAD_VARIABLES
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of, refuse_links
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.namespace import Namespace
@@ -366,7 +367,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         sources=run.left.sources,
         remarks=remarks,
         started_s=started_s,
-        environment={"threads": os.environ.get("OMP_NUM_THREADS", "")},
+        environment={"threads": os.environ.get(THREAD_VARIABLES[0], "")} | {name: os.environ.get(name, "") for name in THREAD_VARIABLES},
     )
 
 

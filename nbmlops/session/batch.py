@@ -24,6 +24,7 @@ from nbmlops.store.store import Store
 if TYPE_CHECKING:
     from nbmlops.executors.progress import Watcher
     from nbmlops.pipeline.model import Diagnostic, Pipeline
+    from nbmlops.session.pool import WarmWorkers
     from nbmlops.session.verdict import VerifyResult
     from nbmlops.store.records import RunRecord
 
@@ -44,6 +45,8 @@ class Session:
     ----------
     document : Document
     settings : Settings
+    pool : WarmWorkers or None
+        Keeps the workers of a run for the next one; without it they end with each run.
 
     Examples
     --------
@@ -53,6 +56,7 @@ class Session:
 
     document: Document
     settings: Settings
+    pool: WarmWorkers | None = None
     _source: Source | None = None
     _store: Store | None = None
     _surroundings: Surroundings | None = field(default=None)

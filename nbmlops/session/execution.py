@@ -79,7 +79,7 @@ class Execution:
             scheduler.cancel()
             raise Interrupted(self._finish(scheduler, cancelled=True)) from stop
         finally:
-            scheduler.executor.close()
+            self._end(scheduler.executor)
         return self._finish(scheduler, cancelled=False)
 
     def _joined_environment(self) -> dict[str, str]:
@@ -96,9 +96,15 @@ class Execution:
 
     def _executor(self, name: str, workers: int) -> Executor:
         preload = preloads(self._planner.pipeline, self._session.surroundings)
-        kind: Any = EXECUTORS.get(name)
-        made: Executor = kind(attempts_folder(self._session.store), workers, preload)
+        folder, pool = attempts_folder(self._session.store), self._session.pool
+        made: Executor = pool.borrow(name, folder, workers, preload) if pool else EXECUTORS.get(name)(folder, workers, preload)
         return made
+
+    def _end(self, executor: Executor) -> None:
+        if self._session.pool is None:
+            executor.close()
+        else:
+            self._session.pool.give_back(executor)
 
     def _open_tracking(self, *, track: bool) -> None:
         settings = self._session.settings

@@ -27,6 +27,7 @@ from nbmlops.session.loaded import LoadedModules
 from nbmlops.session.loading import equals_with_caches, load_run
 from nbmlops.session.making import note_setup
 from nbmlops.session.patches import CodeWatch
+from nbmlops.session.pool import WarmWorkers
 from nbmlops.session.process import ProcessState, snapshot
 from nbmlops.session.provenance import Origin, Provenance, is_code
 from nbmlops.session.stagecell import CellOutcome, StageCell
@@ -69,6 +70,7 @@ class KernelSession:
         self.history = History()
         self.patches = CodeWatch()
         self.live = LiveState()
+        self.workers = WarmWorkers()
         self.process = ProcessState(process if process is not None else snapshot())
         self._settings: Settings | None = None
         self._store: Store | None = None
@@ -104,7 +106,8 @@ class KernelSession:
     def store(self) -> Store:
         """The store that batch runs use too."""
         if self._store is None:
-            self._store = Store(self.settings.store, settings=self.settings)
+            # a cell does not wait for the disk: a power failure costs at most the reuse of what has just run
+            self._store = Store(self.settings.store, settings=self.settings, synced=False)
         return self._store
 
     @property

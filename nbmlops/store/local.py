@@ -52,10 +52,14 @@ class LocalBlobs:
     root : Path
         Made on the first write, readable by its owner only. A folder that its group may write to is a shared one: what
         is put in there is open to the group too.
+    synced : bool
+        Whether what is written durably is on disk when `write` returns. Otherwise it gets there with time, and a power failure may
+        lose or tear it; a process that dies loses nothing.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, synced: bool = True) -> None:
         self.root = root
+        self._synced = synced
 
     def read(self, path: str) -> memoryview:
         """Map the file privately; a small one is read, which is cheaper and cannot be cut under the reader."""
@@ -75,10 +79,11 @@ class LocalBlobs:
     def write(self, path: str, buffers: Sequence[memoryview], *, overwrite: bool, durable: bool = True) -> None:
         """Write to a temporary file in the same folder, sync, link or rename, sync the folder."""
         *folders, name = split_path(path)
+        durable = durable and self._synced
         with _explained(path, "write"):
             self._prepare()
             with self._folder(folders, create=True) as folder:
-                if overwrite or not self._refresh(folder, name):
+                if overwrite or not self._refresh(folder, name, durable=durable):
                     self._place(folder, name, buffers, overwrite=overwrite, durable=durable)
                 if durable:
                     os.fsync(folder)
@@ -148,12 +153,14 @@ class LocalBlobs:
                 with contextlib.suppress(OSError), self._folder([]) as folder:
                     self._place(folder, ".gitignore", [memoryview(b"*\n")], overwrite=False, durable=True)
 
-    def _refresh(self, folder: int, name: str) -> bool:
+    def _refresh(self, folder: int, name: str, *, durable: bool) -> bool:
         # What is wanted again is young again: a `gc` that is about to delete it looks at its age under the same lock.
         with self._lock(shared=True):
             try:
                 if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                     raise Planted(name)
+                if durable:
+                    _sync_data(folder, name)  # a kernel may have written it a moment ago, without waiting for the disk
                 # A colleague's object in a shared store may be used although its times are not ours to set.
                 with contextlib.suppress(PermissionError):
                     os.utime(name, dir_fd=folder, follow_symlinks=False)
@@ -193,7 +200,7 @@ class LocalBlobs:
         descriptor = os.open(self.root, _FOLDER)
         try:
             for part in parts:
-                child = _open_child(descriptor, part, create=create)
+                child = _open_child(descriptor, part, create=create, synced=self._synced)
                 os.close(descriptor)
                 descriptor = child
             yield descriptor
@@ -201,7 +208,7 @@ class LocalBlobs:
             os.close(descriptor)
 
 
-def _open_child(folder: int, name: str, *, create: bool) -> int:
+def _open_child(folder: int, name: str, *, create: bool, synced: bool = True) -> int:
     try:
         return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
     except FileNotFoundError:
@@ -215,12 +222,21 @@ def _open_child(folder: int, name: str, *, create: bool) -> int:
         os.mkdir(name, 0o700, dir_fd=folder)
         if _is_shared(folder):
             os.chmod(name, stat.S_IMODE(os.fstat(folder).st_mode), dir_fd=folder)
-        os.fsync(folder)
+        if synced:
+            os.fsync(folder)
     return _open_child(folder, name, create=False)
 
 
 def _is_shared(folder: int) -> bool:
     return bool(os.fstat(folder).st_mode & stat.S_IWGRP)
+
+
+def _sync_data(folder: int, name: str) -> None:
+    descriptor = os.open(name, _READ, dir_fd=folder)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _commit(folder: int, temporary: str, name: str, *, overwrite: bool) -> None:

@@ -43,6 +43,9 @@ class Store:
     url : str
         A path (a relative one is taken from the project root) or an fsspec URL.
     settings : Settings
+    synced : bool
+        Whether what is stored is on disk before a call returns, where the store is in a folder: see `LocalBlobs`. What a power failure
+        tears fails its digest or seal, and counts as a miss.
 
     Attributes
     ----------
@@ -57,12 +60,12 @@ class Store:
         If nothing installed can open the URL.
     """
 
-    def __init__(self, url: str, *, settings: Settings) -> None:
+    def __init__(self, url: str, *, settings: Settings, synced: bool = True) -> None:
         self.url = url
         self.settings = settings
         self.key = store_key()
         self.trust = judge_trust(url, settings, key=self.key)
-        self._local = _open_local(url, settings)
+        self._local = _open_local(url, settings, synced=synced)
         self.blobs: Blobs = self._local or _open_remote(url)
         self.objects = Objects(self.blobs)
 
@@ -313,9 +316,9 @@ def _stage_index(notebook: str, stage: str) -> str:
     return f"stage:{json.dumps([notebook, stage])}"
 
 
-def _open_local(url: str, settings: Settings) -> LocalBlobs | None:
+def _open_local(url: str, settings: Settings, *, synced: bool) -> LocalBlobs | None:
     root = local_root(url, settings)
-    return None if root is None else LocalBlobs(root)
+    return None if root is None else LocalBlobs(root, synced=synced)
 
 
 def _open_remote(url: str) -> Blobs:

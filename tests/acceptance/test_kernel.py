@@ -280,6 +280,27 @@ def test_verbs_in_the_kernel(project: Project, start: Starter) -> None:
     assert kernel.value("data") == "[0, 1, 2]"
 
 
+SERVERS = """
+import pathlib
+def servers():
+    lines = {path: (path / "cmdline").read_bytes() for path in pathlib.Path("/proc").iterdir() if path.name.isdecimal()}
+    mine = f" {os.getpid()} "
+    return [path.name for path, line in lines.items() if b"executors.zygote" in line and mine in (path / "stat").read_text()]
+"""
+
+
+def test_mlrun_again_has_the_same_workers(project: Project, start: Starter) -> None:
+    """What the pipeline imports is imported once for all runs of a kernel."""
+    project.write(CELLS)
+    kernel = start(load=True)
+    assert kernel.run("import os").ok
+    assert kernel.run("%mlrun --force").ok
+    assert kernel.run(SERVERS).ok
+    first = kernel.value("servers()")
+    assert kernel.run("%mlrun --force").ok
+    assert (len(first) > 2, kernel.value("servers()")) == (True, first)
+
+
 def test_mlrun_runs_the_file_and_mlload_brings_its_values(project: Project, start: Starter) -> None:
     """`%mlrun` reuses the kernel's stages; `%mlload` puts stored outputs into the kernel."""
     project.write(CELLS)

@@ -125,6 +125,23 @@ def test_preloaded_modules_are_there_after_the_fork(tmp_path: Path, bench: Bench
     executor.close()
 
 
+@pytest.mark.parametrize(
+    "source",
+    ["import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()", "import sys\nsys.modules['polars'] = sys"],
+    ids=["starts a thread", "loads polars"],
+)
+def test_import_that_breaks_after_a_fork_is_left_to_the_stage(tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """The server starts over without it; what it may preload is still there."""
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "breaks.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "library"))
+    executor = LocalExecutor(tmp_path / "attempts", workers=1, preload=["breaks", "wave"])
+    bench.executor = executor
+    done = bench.outcome("%%mlstage a\nimport sys\nx = [name in sys.modules for name in ('breaks', 'polars', 'wave')]", "print(x)")
+    executor.close()
+    assert bench.value(done, "a", "x") == [False, False, True]
+
+
 def test_environment_of_a_stage(bench: Bench) -> None:
     """Threads share the CPUs, the hash seed is fixed, and it is no kernel of Jupyter's."""
     names = ["PYTHONHASHSEED", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "JPY_PARENT_PID"]
@@ -132,3 +149,4 @@ def test_environment_of_a_stage(bench: Bench) -> None:
     seed, threads, policy, parent = bench.value(done, "a", "x")
     assert (seed, policy, parent) == ("0", os.environ.get("OMP_WAIT_POLICY", "PASSIVE"), None)
     assert int(threads) >= 1
+    assert (done.environment["threads"], done.environment["OPENBLAS_NUM_THREADS"]) == (threads, os.environ.get("OPENBLAS_NUM_THREADS", threads))

@@ -41,6 +41,27 @@ def test_a_fresh_store_answers_and_makes_nothing(store: Store, root: Path) -> No
     assert not root.exists()
 
 
+def test_a_kernel_does_not_wait_for_the_disk(store: Store, put_stage: PutStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written without waiting is there for every process, as whole as ever."""
+    put_stage(store, "k1")
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    kernel = Store(store.url, settings=store.settings, synced=False)
+    record = put_stage(kernel, "k2", b"another model")
+    assert waited == []
+    assert store.record("k2") == record
+    assert bytes(store.objects.view(record.outputs["model"].digest)) == b"another model"
+
+
+def test_batch_syncs_what_a_kernel_has_written(store: Store, put_stage: PutStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that is there already may not be on disk yet, and a record is to last."""
+    put_stage(Store(store.url, settings=store.settings, synced=False), "k1")
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", waited.append)
+    put_stage(store, "k2")
+    assert len(waited) == 1
+
+
 def test_a_damaged_record_is_a_miss(store: Store, root: Path, put_stage: PutStage) -> None:
     """A record with one changed byte is gone, and kept in quarantine."""
     put_stage(store, "k1")

@@ -11,14 +11,24 @@ def write_table(table: Any) -> Any:  # noqa: ANN401 - pyarrow.Table
     """Return a table as an uncompressed Arrow file, in a `pyarrow.Buffer`."""
     import pyarrow as pa
 
-    sink = pa.BufferOutputStream()
+    # counted first: a stream that grows as it is written copies a large table several times
+    counted = pa.MockOutputStream()
+    _write_into(counted, table)
+    made = pa.allocate_buffer(counted.size())
+    with pa.FixedSizeBufferWriter(made) as sink:
+        _write_into(sink, table)
+    return made
+
+
+def _write_into(sink: Any, table: Any) -> None:  # noqa: ANN401 - pyarrow.NativeFile, pyarrow.Table
+    import pyarrow as pa
+
     with pa.ipc.new_file(sink, table.schema) as writer:
         if table.num_rows == 0 and all(column.num_chunks for column in table.columns):
             # a table without rows is written without a batch, and so without its dictionaries
             writer.write_batch(pa.RecordBatch.from_arrays([single(column) for column in table.columns], schema=table.schema))
         else:
             writer.write_table(table)
-    return sink.getvalue()
 
 
 def single(column: Any) -> Any:  # noqa: ANN401 - pyarrow.ChunkedArray
