@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
+from nbmlops.store.replacing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,7 +61,7 @@ class LocalExecutor:
         folder = self._attempt(task.attempt)
         try:
             folder.mkdir(parents=True, mode=0o700)
-            (folder / "task.json").write_text(json.dumps(task.to_json()), encoding="utf-8")
+            replace_file(folder / "task.json", json.dumps(task.to_json()).encode(), point="task")
         except OSError as error:
             raise StoreError(
                 f"stage {task.stage!r} cannot be started: {error.strerror}",

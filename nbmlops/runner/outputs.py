@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from nbmlops.failpoints import failpoint
 from nbmlops.runner.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ class OutputRecorder:
 
     def _note(self, output: Output) -> None:
         if self._journal is not None:
+            failpoint("journal.write")
             self._journal.write(json.dumps({"cell": self.cell, "output": output}, default=str) + "\n")
             self._journal.flush()
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.runner.outputs import read_journal
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.settings import load_settings
+from nbmlops.store.replacing import replace_file
 from nbmlops.store.store import Store
 
 if TYPE_CHECKING:
@@ -180,6 +181,4 @@ def _keep_journal(task: StageTask, journal: Path) -> str | None:
 
 
 def _write(path: Path, outcome: StageOutcome) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(outcome.to_json()), encoding="utf-8")
-    temporary.replace(path)
+    replace_file(path, json.dumps(outcome.to_json()).encode(), point="result")

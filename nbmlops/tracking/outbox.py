@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, RunFinished, RunStarted, event_from_json, event_to_json
+from nbmlops.failpoints import failpoint
 from nbmlops.store.locks import file_lock
+from nbmlops.store.replacing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -164,7 +166,8 @@ class Outbox:
         progress = Progress(position=journal.lines, events=len(journal.events), reference=reference)
         path = self._progress_path(tracker, run_id)
         with _disk_errors(path):
-            _replace(path, _seal(asdict(progress)))
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            replace_file(path, _seal(asdict(progress)), point="progress", durable=True)
 
     def settle(self, run_id: str, trackers: Sequence[str]) -> None:
         """File the run away if it has ended and everybody has it; `trackers` are meant if the run names none."""
@@ -223,6 +226,7 @@ class Outbox:
 
     def _move(self, run_id: str, target: Path) -> None:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        failpoint("outbox.move")
         with suppress(FileNotFoundError):
             self._journal_path(run_id).rename(target)
 
@@ -290,7 +294,9 @@ def _append(path: Path, bodies: list[dict[str, Any]]) -> None:
     try:
         end = _cut_torn_tail(descriptor)
         try:
+            failpoint("outbox.write")
             _write_all(descriptor, data)
+            failpoint("outbox.fsync")
             os.fsync(descriptor)
         except OSError:
             os.ftruncate(descriptor, end)
@@ -298,6 +304,7 @@ def _append(path: Path, bodies: list[dict[str, Any]]) -> None:
     finally:
         os.close(descriptor)
     if new:
+        failpoint("outbox.sync")
         _sync_folder(path.parent)
 
 
@@ -335,17 +342,6 @@ def _bodies(data: bytes) -> Iterator[dict[str, Any] | None]:
     # What follows the last line feed is a line that is being written, or that a crash cut short.
     for line in data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]:
         yield _unseal(line)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
