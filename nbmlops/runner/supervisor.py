@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.outputs import read_journal
+from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
 from nbmlops.settings import load_settings
 from nbmlops.store.replacing import replace_file
@@ -172,7 +173,8 @@ def _keep_journal(task: StageTask, journal: Path) -> str | None:
     cells = [step.cell for step in task.steps if step.kind in {"stage", "report"} or task.stage.startswith("@")]
     try:
         lines = journal.read_text(encoding="utf-8").splitlines()
-        shown = read_journal(lines, limit_bytes=task.output_limit_bytes)
+        hidden = Redactor(secret_values(task.parameters, {**os.environ, **task.environment}, task.secrets))
+        shown = read_journal(lines, limit_bytes=task.output_limit_bytes, redactor=hidden)
         outputs = [shown.get(cell, []) for cell in cells]
         store = Store(task.store, settings=load_settings(Path(task.folder), store=task.store))
         return store.objects.put([json.dumps(outputs).encode()]) if any(outputs) else None
