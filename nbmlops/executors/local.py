@@ -62,13 +62,13 @@ class LocalExecutor:
         try:
             folder.mkdir(parents=True, mode=0o700)
             replace_file(folder / "task.json", json.dumps(task.to_json()).encode(), point="task")
+            self._send({"start": task.attempt, "folder": str(folder)})
         except OSError as error:
             raise StoreError(
                 f"stage {task.stage!r} cannot be started: {error.strerror}",
                 code="NB601",
                 fix=f"make {self._folder} writable, or free space on its disk",
             ) from error
-        self._send({"start": task.attempt, "folder": str(folder)})
         self._running[task.attempt] = task
 
     def wait(self, timeout_s: float) -> list[StageOutcome]:
@@ -116,7 +116,8 @@ class LocalExecutor:
         if self._channel is None:
             self._open()
         assert self._channel is not None  # noqa: S101 - just opened
-        self._channel.send(json.dumps(message).encode())
+        with suppress(BrokenPipeError, ConnectionResetError):  # `wait` finds out that the server has died, and accounts for its tasks
+            self._channel.send(json.dumps(message).encode())
 
     def _open(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -137,19 +138,25 @@ class LocalExecutor:
 
     def _outcome(self, task: StageTask) -> StageOutcome:
         """Read a result; only that file counts."""
-        folder = self._attempt(task.attempt)
-        try:
-            outcome = StageOutcome.from_json(json.loads((folder / "result.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
-            outcome = _died(task, f"stage {task.stage!r} ended without a result")
-        shutil.rmtree(folder, ignore_errors=True)
+        outcome = self._result(task) or _died(task, f"stage {task.stage!r} ended without a result")
+        shutil.rmtree(self._attempt(task.attempt), ignore_errors=True)
         return outcome
+
+    def _result(self, task: StageTask) -> StageOutcome | None:
+        try:
+            found = StageOutcome.from_json(json.loads((self._attempt(task.attempt) / "result.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if found.attempt == task.attempt else None
 
     def _lost(self) -> list[StageOutcome]:
         """Account for the tasks of a server that has died, and forget it; the next task gets a new one."""
-        lost = list(self._running.values())
+        found = [(task, self._result(task)) for task in self._running.values()]
         self.close()
-        return [_died(task, "the server of the local workers was killed") for task in lost]
+        return [
+            outcome if outcome is not None and outcome.status == "ran" else _died(task, "the server of the local workers was killed")
+            for task, outcome in found
+        ]
 
     def _attempt(self, attempt: str) -> Path:
         return self._folder / attempt

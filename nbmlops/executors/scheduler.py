@@ -126,6 +126,11 @@ class Scheduler:
         self._retraction.close()
         return plan
 
+    def release(self) -> None:
+        """Let other processes compute what was running here, which the executor has ended."""
+        for attempt in list(self._running.values()):
+            self._release(attempt)
+
     def cancel(self) -> None:
         """Give up what is running, and say so in the results."""
         self._resolve_held(idle=True, again=False)

@@ -13,7 +13,7 @@ from nbmlops.store.records import Artifact
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["StageError", "StageOutcome", "StageTask"]
+__all__ = ["StageError", "StageOutcome", "StageTask", "gibibytes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +102,11 @@ class StageTask:
     environment: Mapping[str, str] = field(default_factory=dict)
     rehearsal: Rehearsal | None = None
 
+    @property
+    def out_of_memory(self) -> str:
+        """What to say of a stage that was refused memory."""
+        return f"stage {self.stage!r} ran out of memory" + (f": its --memory is {gibibytes(self.memory_bytes)}" if self.memory_bytes else "")
+
     def to_json(self) -> dict[str, Any]:
         """Return the task as JSON data."""
         data = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -120,6 +125,11 @@ class StageTask:
         values["inputs"] = tuple((position, Artifact.from_json(artifact)) for position, artifact in data["inputs"])
         values["rehearsal"] = Rehearsal(**data["rehearsal"]) if data.get("rehearsal") else None
         return cls(**values)
+
+
+def gibibytes(size_bytes: int) -> str:
+    """Return a size as ``--memory`` takes it."""
+    return f"{size_bytes / (1 << 30):.3g}GiB"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,11 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.errors import StoreError
 from nbmlops.executors.base import EXECUTORS, Executor
 from nbmlops.executors.events import Event, RunFinished, RunStarted
 from nbmlops.executors.scheduler import Scheduler
@@ -69,18 +71,38 @@ class Execution:
             progress=progress,
             fail_fast=fail_fast,
         )
+        try:
+            return self._run(scheduler)
+        except Interrupted:
+            raise
+        except BaseException:
+            self._break_off(scheduler)
+            raise
+        finally:
+            scheduler.executor.close()
+
+    def _run(self, scheduler: Scheduler) -> Run:
         self._emit(self._started())
         scheduler.environment = self._joined_environment()
         try:
-            with session.store.hold():
+            with self._session.store.hold():
                 scheduler.run()
         except KeyboardInterrupt as stop:
             scheduler.executor.close()
             scheduler.cancel()
             raise Interrupted(self._finish(scheduler, cancelled=True)) from stop
-        finally:
-            scheduler.executor.close()
+        scheduler.executor.close()
         return self._finish(scheduler, cancelled=False)
+
+    def _break_off(self, scheduler: Scheduler) -> None:
+        """End a run that cannot be finished, such as on a full disk: in a kernel its locks would be held, and its trackers wait, for ever."""
+        scheduler.executor.close()
+        scheduler.release()
+        with suppress(StoreError):
+            now_s = time.time()
+            self._emit(RunFinished(run_id=self.run_id, time_s=now_s, status="failed", seconds=now_s - self._started_s))
+        if self._tracking is not None:
+            self._tracking[1].stop()
 
     def _joined_environment(self) -> dict[str, str]:
         """Return what makes the notebook's own MLflow calls log into this run; nothing for a notebook that has none."""

@@ -33,6 +33,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _OURS = {
     ".gitignore",
+    "attempts",
+    "cache",
     "index",
     "locks",
     "notebooks",
@@ -41,6 +43,7 @@ _OURS = {
     "quarantine",
     "records",
     "runs",
+    "verify",
     "wandb",
 }
 

@@ -117,12 +117,19 @@ class Outbox:
         path = self._journal_path(event.run_id)
         with self._guard, _disk_errors(path):
             if isinstance(event, RunStarted):
-                self._own(event.run_id)
-                _append(path, [*self._addressees(), event_to_json(event)])
+                self._begin(event, path)
             else:
                 _append(path, [event_to_json(event)])
-            if isinstance(event, RunFinished) and event.run_id in self._owned:
-                self._owned.pop(event.run_id).close()
+            if isinstance(event, RunFinished):
+                self._disown(event.run_id)
+
+    def _begin(self, event: RunStarted, path: Path) -> None:
+        self._own(event.run_id)
+        try:
+            _append(path, [*self._addressees(), event_to_json(event)])
+        except BaseException:
+            self._disown(event.run_id)
+            raise
 
     def _addressees(self) -> list[dict[str, Any]]:
         return [] if self.trackers is None else [{"trackers": list(self.trackers)}]
@@ -234,6 +241,10 @@ class Outbox:
         stack = ExitStack()
         stack.enter_context(file_lock(self._owner_path(run_id), timeout_s=1.0))
         self._owned[run_id] = stack
+
+    def _disown(self, run_id: str) -> None:
+        if run_id in self._owned:
+            self._owned.pop(run_id).close()
 
     def _journal_path(self, run_id: str) -> Path:
         return self.folder / f"{_checked(run_id)}.jsonl"
