@@ -49,6 +49,7 @@ class Execution:
         self.run_id = uuid.uuid4().hex[:16]
         self._started_s = time.time()
         self._tracking: Any = None
+        self._told_end = False
         self._redactor = _redactor(planner)
 
     def run(self, *, workers: int, executor: str, track: bool, fail_fast: bool, progress: Progress) -> Run:
@@ -75,8 +76,8 @@ class Execution:
             return self._run(scheduler)
         except Interrupted:
             raise
-        except BaseException:
-            self._break_off(scheduler)
+        except BaseException as error:
+            self._break_off(scheduler, "cancelled" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
         finally:
             scheduler.executor.close()
@@ -94,13 +95,14 @@ class Execution:
         scheduler.executor.close()
         return self._finish(scheduler, cancelled=False)
 
-    def _break_off(self, scheduler: Scheduler) -> None:
+    def _break_off(self, scheduler: Scheduler, status: str) -> None:
         """End a run that cannot be finished, such as on a full disk: in a kernel its locks would be held, and its trackers wait, for ever."""
         scheduler.executor.close()
         scheduler.release()
-        with suppress(StoreError):
-            now_s = time.time()
-            self._emit(RunFinished(run_id=self.run_id, time_s=now_s, status="failed", seconds=now_s - self._started_s))
+        if not self._told_end:
+            with suppress(StoreError):
+                now_s = time.time()
+                self._emit(RunFinished(run_id=self.run_id, time_s=now_s, status=status, seconds=now_s - self._started_s))
         if self._tracking is not None:
             self._tracking[1].stop()
 
@@ -138,6 +140,7 @@ class Execution:
         if self._tracking is not None:
             outbox, sender = self._tracking
             outbox.append(_redacted(event, self._redactor))
+            self._told_end = isinstance(event, RunFinished)
             if isinstance(event, RunStarted):
                 sender.start()
 
