@@ -87,9 +87,10 @@ class LocalExecutor:
                 data = b""
             if not data:
                 return [*outcomes, *self._lost()]
-            task = self._running.pop(json.loads(data)["ended"], None)
+            message = json.loads(data)
+            task = self._running.pop(message["ended"], None)
             if task is not None:
-                outcomes.append(self._outcome(task))
+                outcomes.append(self._outcome(task, message["status"]))
         return outcomes
 
     def cancel(self, attempt: str) -> None:
@@ -136,9 +137,9 @@ class LocalExecutor:
         if self._preload:
             self._send({"preload": self._preload})
 
-    def _outcome(self, task: StageTask) -> StageOutcome:
-        """Read a result; only that file counts."""
-        outcome = self._result(task) or _died(task, f"stage {task.stage!r} ended without a result")
+    def _outcome(self, task: StageTask, status: int) -> StageOutcome:
+        """Read a result; only that file counts, whatever the status that its supervisor ended with."""
+        outcome = self._result(task) or _died(task, f"stage {task.stage!r} ended without a result: {_end_of_supervisor(status, self._folder)}")
         shutil.rmtree(self._attempt(task.attempt), ignore_errors=True)
         return outcome
 
@@ -160,6 +161,12 @@ class LocalExecutor:
 
     def _attempt(self, attempt: str) -> Path:
         return self._folder / attempt
+
+
+def _end_of_supervisor(status: int, folder: Path) -> str:
+    if os.WIFSIGNALED(status):
+        return f"its supervisor was ended by signal {os.WTERMSIG(status)}"
+    return f"it could not be written to {folder}; is its disk full?" if status else "somebody has removed it"
 
 
 def _died(task: StageTask, message: str) -> StageOutcome:

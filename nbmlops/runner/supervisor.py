@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.errors import NbmlopsError, StoreError
 from nbmlops.runner.outputs import read_journal
 from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.task import StageError, StageOutcome, StageTask, gibibytes
@@ -109,7 +110,9 @@ def _be_stage(task: StageTask, result: Path, journal: Path, run: Callable[[Stage
     except BaseException as error:  # noqa: BLE001 - a bug of ours must reach the outcome, not end the worker silently
         import traceback  # noqa: PLC0415
 
-        failure = StageError(type=type(error).__name__, message=str(error), traceback=tuple(traceback.format_exc().splitlines()))
+        code_of = error.code if isinstance(error, NbmlopsError) else None
+        message = f"{error.code}: {error}" if isinstance(error, NbmlopsError) else str(error)
+        failure = StageError(type=type(error).__name__, message=message, code=code_of, traceback=tuple(traceback.format_exc().splitlines()))
         with suppress(OSError):
             if os.getpid() == own:
                 _write(result, StageOutcome(attempt=task.attempt, status="failed", error=failure))
@@ -208,4 +211,7 @@ def _keep_journal(task: StageTask, journal: Path) -> str | None:
 
 
 def _write(path: Path, outcome: StageOutcome) -> None:
-    replace_file(path, json.dumps(outcome.to_json()).encode(), point="result")
+    try:
+        replace_file(path, json.dumps(outcome.to_json()).encode(), point="result")
+    except OSError as error:
+        raise StoreError(f"the result of a stage cannot be written: {error.strerror}", code="NB801", fix="free space, then run again") from error

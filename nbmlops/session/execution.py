@@ -49,7 +49,7 @@ class Execution:
         self.run_id = uuid.uuid4().hex[:16]
         self._started_s = time.time()
         self._tracking: Any = None
-        self._told_end = False
+        self._unfinished = False
         self._redactor = _redactor(planner)
 
     def run(self, *, workers: int, executor: str, track: bool, fail_fast: bool, progress: Progress) -> Run:
@@ -99,7 +99,7 @@ class Execution:
         """End a run that cannot be finished, such as on a full disk: in a kernel its locks would be held, and its trackers wait, for ever."""
         scheduler.executor.close()
         scheduler.release()
-        if not self._told_end:
+        if self._unfinished:
             with suppress(StoreError):
                 now_s = time.time()
                 self._emit(RunFinished(run_id=self.run_id, time_s=now_s, status=status, seconds=now_s - self._started_s))
@@ -140,7 +140,7 @@ class Execution:
         if self._tracking is not None:
             outbox, sender = self._tracking
             outbox.append(_redacted(event, self._redactor))
-            self._told_end = isinstance(event, RunFinished)
+            self._unfinished = not isinstance(event, RunFinished)
             if isinstance(event, RunStarted):
                 sender.start()
 

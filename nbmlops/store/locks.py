@@ -70,7 +70,6 @@ def file_lock(
     descriptor = _acquire(path, mode, deadline, on_wait)
     owner = os.getpid()
     try:
-        failpoint("lock.held")
         yield
     finally:
         # In a forked child the descriptor is already closed, and its number may be that of a lock of the child's own.
@@ -92,8 +91,10 @@ def _acquire(path: Path, mode: int, deadline: float | None, on_wait: Callable[[]
                     on_wait = None
                 with _explained(path, "taken"):
                     _wait(descriptor, mode, deadline, path)
-            if _is_still(path, descriptor):
-                return descriptor
+            with _explained(path, "held"):
+                failpoint("lock.held")
+                if _is_still(path, descriptor):
+                    return descriptor
         except BaseException:
             _held.discard(descriptor)
             os.close(descriptor)

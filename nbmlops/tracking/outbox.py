@@ -221,7 +221,10 @@ class Outbox:
     def _close(self, run_id: str) -> bool:
         # Another process may have ended it between the look and the lock.
         journal = self.journal(run_id)
-        if journal.finished or not journal.lines:
+        if journal.finished:
+            return False
+        if not journal.lines:
+            self._journal_path(run_id).unlink(missing_ok=True)  # killed, or out of room, before it had told anything
             return False
         if not journal.started:
             self._move(run_id, self.folder / "quarantine" / f"{run_id}.jsonl")
