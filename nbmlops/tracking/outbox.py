@@ -225,6 +225,7 @@ class Outbox:
             return False
         if not journal.lines:
             self._journal_path(run_id).unlink(missing_ok=True)  # killed, or out of room, before it had told anything
+            self._owner_path(run_id).unlink(missing_ok=True)
             return False
         if not journal.started:
             self._move(run_id, self.folder / "quarantine" / f"{run_id}.jsonl")
