@@ -251,7 +251,7 @@ class RecordedStream(io.TextIOBase):
         if not isinstance(text, str):
             msg = f"write() argument must be str, not {type(text).__name__}"
             raise TypeError(msg)
-        if os.getpid() == self._owner:
+        if self._owner == os.getpid():
             self._write(self._name, text)
         elif text:
             # a forked worker has a copy of the recorder, whose lock another thread may have held for ever
