@@ -244,6 +244,7 @@ class RecordedStream(io.TextIOBase):
         self._flush = flush
         self._descriptor = descriptor
         self._owner = os.getpid()
+        self._line = ""
         self.buffer: Any = _Bytes(self)
 
     def write(self, text: object) -> int:
@@ -253,14 +254,19 @@ class RecordedStream(io.TextIOBase):
             raise TypeError(msg)
         if self._owner == os.getpid():
             self._write(self._name, text)
-        elif text:
-            # a forked worker has a copy of the recorder, whose lock another thread may have held for ever
-            os.write(self._descriptor, text.encode("utf-8", "replace"))
+        else:
+            self._line += text
+            if "\n" in text:
+                self.flush()
         return len(text)
 
     def flush(self) -> None:
         """Hand over a line that has not ended."""
-        if self._flush is not None and os.getpid() == self._owner:
+        if os.getpid() != self._owner:
+            # a forked worker has a copy of the recorder, whose lock another thread may have held for ever: it writes whole lines to the pipe
+            line, self._line = self._line, ""
+            os.write(self._descriptor, line.encode("utf-8", "replace"))
+        elif self._flush is not None:
             self._flush()
 
     def close(self) -> None:
