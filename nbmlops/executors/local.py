@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
-from nbmlops.runner.task import StageError, StageOutcome, StageTask
+from nbmlops.runner.task import RESULT_LOST, StageError, StageOutcome, StageTask
 from nbmlops.store.replacing import replace_file
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class LocalExecutor:
 
     def _outcome(self, task: StageTask, status: int) -> StageOutcome:
         """Read a result; only that file counts, whatever the status that its supervisor ended with."""
-        outcome = self._result(task) or _died(task, f"stage {task.stage!r} ended without a result: {_end_of_supervisor(status, self._folder)}")
+        outcome = self._result(task) or _unanswered(task, status, self._folder)
         shutil.rmtree(self._attempt(task.attempt), ignore_errors=True)
         return outcome
 
@@ -163,14 +163,16 @@ class LocalExecutor:
         return self._folder / attempt
 
 
-def _end_of_supervisor(status: int, folder: Path) -> str:
-    if os.WIFSIGNALED(status):
-        return f"its supervisor was ended by signal {os.WTERMSIG(status)}"
-    return f"it could not be written to {folder}; is its disk full?" if status else "somebody has removed it"
+def _unanswered(task: StageTask, status: int, folder: Path) -> StageOutcome:
+    """Say why there is no result, as far as its supervisor's end tells."""
+    if os.waitstatus_to_exitcode(status) == RESULT_LOST:
+        return _died(task, f"NB801: no room for the result of stage {task.stage!r} in {folder}; free space, then run again", code="NB801")
+    why = f"its supervisor was ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "it cannot be read"
+    return _died(task, f"stage {task.stage!r} ended without a result: {why}")
 
 
-def _died(task: StageTask, message: str) -> StageOutcome:
-    error = StageError(type="StageDied", message=message, cell=task.steps[-1].cell if task.steps else None)
+def _died(task: StageTask, message: str, *, code: str | None = None) -> StageOutcome:
+    error = StageError(type="StageDied", message=message, code=code, cell=task.steps[-1].cell if task.steps else None)
     return StageOutcome(attempt=task.attempt, status="failed", error=error, started_s=time.time())
 
 

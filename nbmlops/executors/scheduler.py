@@ -89,6 +89,7 @@ class Scheduler:
     _discarded: dict[str, int] = field(default_factory=dict)
     _reasons: dict[str, str] = field(default_factory=dict)
     _held: dict[str, tuple[_Attempt, StageOutcome]] = field(default_factory=dict)
+    _seen: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _retraction: Retraction = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +103,8 @@ class Scheduler:
         KeyboardInterrupt
             After every running stage has been ended; finished ones keep their records.
         """
+        # before the plan, so that what somebody records later is noticed
+        self._seen = {stage.code: self.store.keys_of(stage.code) for stage in self.planner.pipeline.stages.values()}
         plan = self.planner.plan(self.finished, report=report)
         while True:
             plan = self._settle(plan, report=report)
@@ -213,6 +216,10 @@ class Scheduler:
         except StoreError:
             self._not_before[name] = time.monotonic() + _POLL_S
             return False
+        if self._recorded_meanwhile(item.stage.code):
+            lock.close()
+            self._not_before[name] = time.monotonic()
+            return False
         for path, writer in item.stage.files_from.items():
             restore_files(self.finished[writer], self.store, self.planner.surroundings, only=path)
             remove_files(self.finished[writer], self.planner.surroundings, only=path)
@@ -225,6 +232,11 @@ class Scheduler:
         self.progress(name, self._reasons[name])
         self.executor.start(task)
         return True
+
+    def _recorded_meanwhile(self, code: str) -> bool:
+        """Tell whether another process has put a record of a stage's code since the plan looked for one: then it is to look again."""
+        keys = self.store.keys_of(code)
+        return self._seen.pop(code, keys) != keys
 
     def _conclude(self, outcome: StageOutcome) -> None:
         attempt = next((item for item in self._running.values() if item.token == outcome.attempt), None)

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nbmlops.errors import StoreError
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.outputs import OutputRecorder
 from nbmlops.runner.randomness import loaded_numpy_random
@@ -31,7 +32,7 @@ from nbmlops.runner.redaction import Redactor
 from nbmlops.runner.shell import StageShell, make_shell
 from nbmlops.runner.stage import execute
 from nbmlops.runner.supervisor import adopt_orphans, end_children, end_with_parent, supervise
-from nbmlops.runner.task import StageOutcome, StageTask
+from nbmlops.runner.task import RESULT_LOST, StageOutcome, StageTask
 
 __all__ = ["MESSAGE_BYTES", "NOT_BEFORE_FORK", "main"]
 
@@ -109,6 +110,8 @@ def _be_supervisor(message: dict[str, Any], channel: socket.socket, shell: Stage
 
         supervise(task, folder / "result.json", folder / "outputs.jsonl", run, hangup=channel.fileno())
         code = 0
+    except StoreError:
+        code = RESULT_LOST
     finally:
         os._exit(code)
 

@@ -80,6 +80,10 @@ class OutputRecorder:
             outputs, self.outputs = self.outputs, []
         return [self._settled(output) for output in outputs]
 
+    def redacted(self, data: Any) -> Any:  # noqa: ANN401 - JSON data
+        """Return JSON data that is shown elsewhere with every secret replaced."""
+        return self._redactor.data(data)
+
     def _settled(self, output: Output) -> Output:
         log: _StreamText | None = output.get(_TEXT)
         kept = {key: value for key, value in output.items() if key not in {_TEXT, _DISPLAY_ID}}

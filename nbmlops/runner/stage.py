@@ -344,7 +344,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         seconds=run.seconds,
         outputs=outputs,
         cell_outputs=_keep_outputs(run),
-        metrics=metrics_of(run.namespace, task.metrics),
+        metrics=run.recorder.redacted(metrics_of(run.namespace, task.metrics)),
         effects=effects,
         files={path: digest for path, digest in files.items() if digest is not None or path not in written},
         files_written=written,

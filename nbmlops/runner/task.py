@@ -13,7 +13,10 @@ from nbmlops.store.records import Artifact
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["StageError", "StageOutcome", "StageTask", "gibibytes"]
+__all__ = ["RESULT_LOST", "StageError", "StageOutcome", "StageTask", "gibibytes"]
+
+# what a supervisor exits with that has no room to say how its stage ended
+RESULT_LOST = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
