@@ -149,7 +149,7 @@ def test_server_that_died_before_a_task_is_told(bench: Bench, own: LocalExecutor
 
 def test_result_of_another_attempt_is_refused(bench: Bench, own: LocalExecutor, tmp_path: Path) -> None:
     """The attempt is the fencing token: what another one has left in the folder is no answer."""
-    task, other = bench.task("%%mlstage a\nimport time\ntime.sleep(1)\nos._exit(0)"), bench.task("%%mlstage a\nx = 1")
+    task, other = bench.task("%%mlstage a\nimport os, time\ntime.sleep(1)\nos._exit(0)"), bench.task("%%mlstage a\nx = 1")
     own.start(task)
     foreign = StageOutcome(attempt=other.attempt, status="ran")
     (tmp_path / "attempts" / task.attempt / "result.json").write_text(json.dumps(foreign.to_json()))
