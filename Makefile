@@ -5,11 +5,12 @@ INSTALLED := .venv/.installed
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test chaos lint format bench clean
 
 help:
 	@echo "make demo     run notebooks/flight_delay.ipynb end to end"
 	@echo "make test     run the test suite"
+	@echo "make chaos    kill a run 1,000 times, and let every passage of every write, fsync, commit and lock be killed, fail and find the disk full"
 	@echo "make lint     check style, types, layers and spelling"
 	@echo "make format   rewrite the code in the project's format"
 	@echo "make bench    measure speed against peers, which go into build/benchmarks"
@@ -45,6 +46,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# What `make test` does with 100 kills and the first passage of each failpoint; an hour and more.
+chaos: $(INSTALLED)
+	NBMLOPS_TEST_CHAOS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/chaos
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

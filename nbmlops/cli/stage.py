@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.arguments import add_notebook, open_session, print_json, strict_json
-from nbmlops.errors import UsageError
+from nbmlops.errors import StoreError, UsageError
 from nbmlops.session.single import run_stage
+from nbmlops.store.replacing import replace_file
 
 if TYPE_CHECKING:
     import argparse
@@ -32,10 +33,15 @@ def run(options: argparse.Namespace) -> int:
     session = open_session(options)
     result, code = run_stage(session, options.name, _parameters(options.params))
     target = Path(options.result)
-    temporary = target.with_name(f".{target.name}.tmp")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_text(strict_json(result.to_json()) + "\n", encoding="utf-8")
-    temporary.replace(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(target, f"{strict_json(result.to_json())}\n".encode(), point="answer")
+    except OSError as error:
+        raise StoreError(
+            f"the result of stage {options.name!r} cannot be written to {target}: {error.strerror}",
+            code="NB603",
+            fix="free space or choose another --result; the stage's record is kept, and the same command reuses it",
+        ) from error
     print_json(result.to_json())
     return code
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
 from nbmlops.runner.environment import THREAD_VARIABLES
-from nbmlops.runner.task import StageError, StageOutcome, StageTask
+from nbmlops.runner.task import RESULT_LOST, StageError, StageOutcome, StageTask
+from nbmlops.store.replacing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -67,14 +68,14 @@ class LocalExecutor:
         folder = self._attempt(task.attempt)
         try:
             folder.mkdir(parents=True, mode=0o700)
-            (folder / "task.json").write_text(json.dumps(task.to_json()), encoding="utf-8")
+            replace_file(folder / "task.json", json.dumps(task.to_json()).encode(), point="task")
+            self._send({"start": task.attempt, "folder": str(folder)})
         except OSError as error:
             raise StoreError(
                 f"stage {task.stage!r} cannot be started: {error.strerror}",
                 code="NB601",
                 fix=f"make {self._folder} writable, or free space on its disk",
             ) from error
-        self._send({"start": task.attempt, "folder": str(folder)})
         self._running[task.attempt] = task
 
     def wait(self, timeout_s: float) -> list[StageOutcome]:
@@ -93,11 +94,11 @@ class LocalExecutor:
                 data = b""
             if not data:
                 return [*outcomes, *self._lost()]
-            told = json.loads(data)
-            self._has_own_code = self._has_own_code or "own_code" in told
-            task = self._running.pop(told.get("ended", ""), None)
+            message = json.loads(data)
+            self._has_own_code = self._has_own_code or "own_code" in message
+            task = self._running.pop(message.get("ended", ""), None)
             if task is not None:
-                outcomes.append(self._outcome(task))
+                outcomes.append(self._outcome(task, message["status"]))
         return outcomes
 
     def cancel(self, attempt: str) -> None:
@@ -125,7 +126,8 @@ class LocalExecutor:
         if self._channel is None:
             self._open()
         assert self._channel is not None  # noqa: S101 - just opened
-        self._channel.send(json.dumps(message).encode())
+        with suppress(BrokenPipeError, ConnectionResetError):  # `wait` finds out that the server has died, and accounts for its tasks
+            self._channel.send(json.dumps(message).encode())
 
     def _open(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -143,28 +145,42 @@ class LocalExecutor:
         self._channel = ours
         self._send({"preload": self._preload})
 
-    def _outcome(self, task: StageTask) -> StageOutcome:
-        """Read a result; only that file counts."""
-        folder = self._attempt(task.attempt)
-        try:
-            outcome = StageOutcome.from_json(json.loads((folder / "result.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
-            outcome = _died(task, f"stage {task.stage!r} ended without a result")
-        shutil.rmtree(folder, ignore_errors=True)
+    def _outcome(self, task: StageTask, status: int) -> StageOutcome:
+        """Read a result; only that file counts, whatever the status that its supervisor ended with."""
+        outcome = self._result(task) or _unanswered(task, status, self._folder)
+        shutil.rmtree(self._attempt(task.attempt), ignore_errors=True)
         return outcome
+
+    def _result(self, task: StageTask) -> StageOutcome | None:
+        try:
+            found = StageOutcome.from_json(json.loads((self._attempt(task.attempt) / "result.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if found.attempt == task.attempt else None
 
     def _lost(self) -> list[StageOutcome]:
         """Account for the tasks of a server that has died, and forget it; the next task gets a new one."""
-        lost = list(self._running.values())
+        found = [(task, self._result(task)) for task in self._running.values()]
         self.close()
-        return [_died(task, "the server of the local workers was killed") for task in lost]
+        return [
+            outcome if outcome is not None and outcome.status == "ran" else _died(task, "the server of the local workers was killed")
+            for task, outcome in found
+        ]
 
     def _attempt(self, attempt: str) -> Path:
         return self._folder / attempt
 
 
-def _died(task: StageTask, message: str) -> StageOutcome:
-    error = StageError(type="StageDied", message=message, cell=task.steps[-1].cell if task.steps else None)
+def _unanswered(task: StageTask, status: int, folder: Path) -> StageOutcome:
+    """Say why there is no result, as far as its supervisor's end tells."""
+    if os.waitstatus_to_exitcode(status) == RESULT_LOST:
+        return _died(task, f"NB801: no room for the result of stage {task.stage!r} in {folder}; free space, then run again", code="NB801")
+    why = f"its supervisor was ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "it cannot be read"
+    return _died(task, f"stage {task.stage!r} ended without a result: {why}")
+
+
+def _died(task: StageTask, message: str, *, code: str | None = None) -> StageOutcome:
+    error = StageError(type="StageDied", message=message, code=code, cell=task.steps[-1].cell if task.steps else None)
     return StageOutcome(attempt=task.attempt, status="failed", error=error, started_s=time.time())
 
 

@@ -94,6 +94,7 @@ class Scheduler:
     _held: dict[str, tuple[_Attempt, StageOutcome]] = field(default_factory=dict)
     _reporting: bool = False
     _validity: Validity = field(default_factory=Validity)
+    _seen: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _retraction: Retraction = field(init=False)
     _first_runs: FirstRuns = field(init=False)
 
@@ -109,6 +110,8 @@ class Scheduler:
         KeyboardInterrupt
             After every running stage has been ended; finished ones keep their records.
         """
+        # before the plan, so that what somebody records later is noticed
+        self._seen = {stage.code: self.store.keys_of(stage.code) for stage in self.planner.pipeline.stages.values()}
         plan = self.planner.plan(self.finished, report=report)
         self._reporting = plan.report is not None
         while True:
@@ -133,6 +136,11 @@ class Scheduler:
         self._close(plan)
         self._retraction.close()
         return plan
+
+    def release(self) -> None:
+        """Let other processes compute what was running here, which the executor has ended."""
+        for attempt in list(self._running.values()):
+            self._release(attempt)
 
     def cancel(self) -> None:
         """Give up what is running, and say so in the results."""
@@ -218,6 +226,10 @@ class Scheduler:
         except StoreError:
             self._not_before[name] = time.monotonic() + _POLL_S
             return False
+        if self._recorded_meanwhile(item.stage.code):
+            lock.close()
+            self._not_before[name] = time.monotonic()
+            return False
         for path, writer in item.stage.files_from.items():
             restore_files(self.finished[writer], self.store, self.planner.surroundings, only=path)
             remove_files(self.finished[writer], self.planner.surroundings, only=path)
@@ -230,6 +242,11 @@ class Scheduler:
         self._tell(name, None)
         self.executor.start(task)
         return True
+
+    def _recorded_meanwhile(self, code: str) -> bool:
+        """Tell whether another process has put a record of a stage's code since the plan looked for one: then it is to look again."""
+        keys = self.store.keys_of(code)
+        return self._seen.pop(code, keys) != keys
 
     def _conclude(self, outcome: StageOutcome) -> None:
         attempt = next((item for item in self._running.values() if item.token == outcome.attempt), None)

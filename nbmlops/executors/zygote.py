@@ -18,15 +18,18 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
 import threading
 import warnings
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nbmlops.errors import StoreError
 from nbmlops.runner.localmodules import has_own_modules
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation
@@ -37,8 +40,8 @@ from nbmlops.runner.redaction import Redactor
 from nbmlops.runner.shell import StageShell, make_shell
 from nbmlops.runner.sincefork import mark_loaded
 from nbmlops.runner.stage import execute
-from nbmlops.runner.supervisor import end_with_parent, supervise
-from nbmlops.runner.task import StageOutcome, StageTask
+from nbmlops.runner.supervisor import adopt_orphans, end_children, end_with_parent, supervise
+from nbmlops.runner.task import RESULT_LOST, StageOutcome, StageTask
 from nbmlops.store.serializers import SERIALIZERS
 
 __all__ = ["MESSAGE_BYTES", "NOT_BEFORE_FORK", "main"]
@@ -48,13 +51,23 @@ MESSAGE_BYTES = 1 << 16
 NOT_BEFORE_FORK = frozenset({"polars", "grpc", "jax", "ray", "tensorflow", "torch"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A stage whose supervisor is running, and where it keeps its files."""
+
+    token: str
+    folder: Path
+
+
 def main() -> int:
     """Serve until the scheduler closes its end of the socket."""
     end_with_parent(signal.SIGTERM)
+    adopt_orphans()  # of a supervisor that is killed
     channel = socket.socket(fileno=int(sys.argv[1]))
-    waker, wakes = _wake_on_child()
+    stopped: list[int] = []
+    waker, wakes = _wake_on_signal(stopped)
     shell = make_shell(Namespace(), OutputRecorder(Redactor()))
-    running: dict[int, str] = {}
+    running: dict[int, _Attempt] = {}
     for names in sys.argv[2:]:  # one that has started over
         _obey({"preload": json.loads(names)}, running, channel, shell, (waker, wakes))
     poller = select.poll()
@@ -66,14 +79,14 @@ def main() -> int:
             os.read(waker, 1 << 12)
         _reap(running, channel)
         message = _receive(channel)
-        if message is None:
+        if message is None or stopped:
             break
         if message:
             _obey(message, running, channel, shell, (waker, wakes))
     return _end(running)
 
 
-def _obey(message: dict[str, Any], running: dict[int, str], channel: socket.socket, shell: StageShell, own: tuple[int, int]) -> None:
+def _obey(message: dict[str, Any], running: dict[int, _Attempt], channel: socket.socket, shell: StageShell, own: tuple[int, int]) -> None:
     if "preload" in message:
         names: list[str] = message["preload"]
         unfit = _preload(names)
@@ -82,14 +95,17 @@ def _obey(message: dict[str, Any], running: dict[int, str], channel: socket.sock
         if _get_ready(shell):
             channel.send(json.dumps({"own_code": True}).encode())
     elif "start" in message:
+        # a supervisor that is told to end before it listens would not hear it: the signal waits (`supervise` lets it in)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid:
-            running[pid] = message["start"]
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            running[pid] = _Attempt(message["start"], Path(message["folder"]))
         else:
             _be_supervisor(message, channel, shell, own)
     elif "cancel" in message:
         for pid, attempt in running.items():
-            if attempt == message["cancel"]:
+            if attempt.token == message["cancel"]:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
 
@@ -111,6 +127,8 @@ def _be_supervisor(message: dict[str, Any], channel: socket.socket, shell: Stage
 
         supervise(task, folder / "result.json", folder / "outputs.jsonl", run, hangup=channel.fileno())
         code = 0
+    except StoreError:
+        code = RESULT_LOST
     finally:
         os._exit(code)
 
@@ -177,7 +195,7 @@ def _receive(channel: socket.socket) -> dict[str, Any] | None:
     return dict(json.loads(data)) if data else None
 
 
-def _reap(running: dict[int, str], channel: socket.socket) -> None:
+def _reap(running: dict[int, _Attempt], channel: socket.socket) -> None:
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -187,26 +205,33 @@ def _reap(running: dict[int, str], channel: socket.socket) -> None:
             return
         attempt = running.pop(pid, None)
         if attempt is not None:
+            if status:
+                end_children(spared=running)  # it was killed: what it watched over is ours
             with suppress(OSError):
-                channel.send(json.dumps({"ended": attempt, "status": status}).encode())
+                channel.send(json.dumps({"ended": attempt.token, "status": status}).encode())
 
 
-def _end(running: dict[int, str]) -> int:
+def _end(running: dict[int, _Attempt]) -> int:
+    """End every stage, and clear away what it was told and has answered: nobody will read that."""
     for pid in running:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     for pid in list(running):
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
+    end_children()
+    for attempt in running.values():
+        shutil.rmtree(attempt.folder, ignore_errors=True)
     return 0
 
 
-def _wake_on_child() -> tuple[int, int]:
+def _wake_on_signal(stopped: list[int]) -> tuple[int, int]:
+    """Return a pipe that can be read from whenever a child has ended or this process is to end, which is then noted."""
     reader, writer = os.pipe()
     for descriptor in (reader, writer):
         os.set_blocking(descriptor, False)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     return reader, writer
 

@@ -10,6 +10,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from nbmlops.store.replacing import replace_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from importlib.metadata import Distribution
@@ -229,11 +231,6 @@ def _is_editable(direct_url: str | None) -> bool:
 
 
 def _keep(path: Path, data: object) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
+    with suppress(OSError):  # a cache that cannot be kept costs time, nothing else
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(data))
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):  # a cache that cannot be kept costs time, nothing else
-            temporary.unlink(missing_ok=True)
+        replace_file(path, json.dumps(data).encode(), point="cache")

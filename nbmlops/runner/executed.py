@@ -5,15 +5,14 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import json
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
 from nbmlops.notebook.roles import Role, RoledCell
 from nbmlops.pipeline.setup import literal_assignments
 from nbmlops.runner.plan import REPORT
+from nbmlops.store.replacing import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,17 +89,10 @@ def write_notebook(path: Path, notebook: Mapping[str, Any]) -> bytes:
         If it cannot be written.
     """
     data = (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_file(path, data, point="executed", durable=True)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise StoreError(
             f"the executed notebook {path} cannot be written: {error.strerror}",
             code="NB603",

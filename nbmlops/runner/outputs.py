@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
@@ -11,6 +12,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from nbmlops.failpoints import failpoint
 from nbmlops.runner.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ _TEXT = "_text"
 _DISPLAY_ID = "_display_id"
 _TEXT_MIME = ("text/", "application/json", "application/javascript", "image/svg+xml")
 _HIDDEN_MIME = "application/vnd.jupyter.widget-view+json"
+# a cell that writes to both streams in turn makes an output each time: beyond these, text joins the last one of its stream
+_MOST_PIECES = 1000
+_BUFFER_CHARACTERS = 1 << 14
 
 
 class OutputRecorder:
@@ -33,9 +38,9 @@ class OutputRecorder:
     ----------
     redactor : Redactor
     limit_bytes : int
-        How much stream text one cell may keep; of more, the first and the last part are kept.
+        How much text one stream output may keep; of more, the first and the last part are kept.
     journal : TextIO or None
-        Gets every output as it comes, so that a process that is killed leaves what it had shown.
+        Gets every output as it comes, text line by line, so that a process that is killed leaves what it had shown.
     keep_log : callable or None
         Stores text that is over the limit and returns its digest.
 
@@ -53,19 +58,31 @@ class OutputRecorder:
         self._journal = journal
         self._lock = threading.RLock()
         self._clear_pending = False
+        # text on its way: `print` writes its arguments, the blanks between them and the line break one by one
+        self._waiting: list[str] = []
+        self._waiting_name = ""
+        self._waiting_size = 0
+        self._pieces = self._size = 0
         self.cell: int | None = None
         self.outputs: list[Output] = []
 
     def begin(self, cell: int) -> None:
         """Start the outputs of a cell."""
         with self._lock:
+            self.flush()
             self.cell, self.outputs, self._clear_pending = cell, [], False
+            self._pieces = self._size = 0
 
     def take(self) -> list[Output]:
         """Return the outputs of the cell that has ended; of text over the limit the first and the last part, and where the rest is."""
         with self._lock:
+            self.flush()
             outputs, self.outputs = self.outputs, []
         return [self._settled(output) for output in outputs]
+
+    def redacted(self, data: Any) -> Any:  # noqa: ANN401 - JSON data
+        """Return JSON data that is shown elsewhere with every secret replaced."""
+        return self._redactor.data(data)
 
     def _settled(self, output: Output) -> Output:
         log: _StreamText | None = output.get(_TEXT)
@@ -84,15 +101,44 @@ class OutputRecorder:
         if not text:
             return
         with self._lock:
+            if name != self._waiting_name:
+                self.flush()
+                self._waiting_name = name
+            self._waiting.append(text)
+            self._waiting_size += len(text)
+            # beyond the limit nothing more goes to the journal: there is no line to be quick with
+            if self._waiting_size > _BUFFER_CHARACTERS or (self._size <= self._limit and "\n" in text):
+                self.flush()
+
+    def flush(self) -> None:
+        """Take over the text that waits for the end of its line."""
+        with self._lock:
+            text = "".join(self._waiting)
+            self._waiting.clear()
+            self._waiting_size = 0
+            if not text:
+                return
             self._apply_clear()
-            last = self.outputs[-1] if self.outputs else None
-            if last is None or last["output_type"] != "stream" or last["name"] != name:
-                last = {"output_type": "stream", "name": name, "text": "", _TEXT: _StreamText(self._limit)}
-                self.outputs.append(last)
-            log: _StreamText = last[_TEXT]
+            log = self._text_of(self._waiting_name)
             log.add(text)
+            self._size += len(text)
             if log.size <= self._limit:
-                self._note({"output_type": "stream", "name": name, "text": self._redactor.text(text)})
+                self._note({"output_type": "stream", "name": self._waiting_name, "text": self._redactor.text(text)})
+
+    def _text_of(self, name: str) -> _StreamText:
+        """Return where text of a stream is added now."""
+        last = self.outputs[-1] if self.outputs else None
+        if last is None or last.get("name") != name:
+            if self._pieces >= _MOST_PIECES or self._size > self._limit:
+                last = next((output for output in reversed(self.outputs) if output.get("name") == name), None)
+            else:
+                last = None
+        if last is None:
+            last = {"output_type": "stream", "name": name, "text": "", _TEXT: _StreamText(self._limit)}
+            self.outputs.append(last)
+            self._pieces += 1
+        log: _StreamText = last[_TEXT]
+        return log
 
     def display(self, data: dict[str, Any], metadata: dict[str, Any] | None = None, transient: dict[str, Any] | None = None) -> None:
         """Add display data."""
@@ -102,6 +148,7 @@ class OutputRecorder:
         """Replace the display data of this cell that has the same display id."""
         wanted = (transient or {}).get("display_id")
         with self._lock:
+            self.flush()
             for output in self.outputs:
                 if wanted is not None and output.get(_DISPLAY_ID) == wanted:
                     output["data"] = self._redactor.data(_mime(data))
@@ -118,6 +165,7 @@ class OutputRecorder:
     def clear(self, *, wait: bool = False) -> None:
         """Drop what the cell has shown so far, now or when something new comes."""
         with self._lock:
+            self.flush()
             if wait:
                 self._clear_pending = True
             else:
@@ -125,6 +173,7 @@ class OutputRecorder:
 
     def _add(self, output: Output, transient: dict[str, Any] | None = None) -> None:
         with self._lock:
+            self.flush()
             self._apply_clear()
             output = self._redactor.data(output)
             if transient and "display_id" in transient:
@@ -138,6 +187,7 @@ class OutputRecorder:
 
     def _note(self, output: Output) -> None:
         if self._journal is not None:
+            failpoint("journal.write")
             self._journal.write(json.dumps({"cell": self.cell, "output": output}, default=str) + "\n")
             self._journal.flush()
 
@@ -185,15 +235,20 @@ class RecordedStream(io.TextIOBase):
         Takes the stream's name and the text.
     descriptor : int
         What `fileno` gives, for child processes.
+    flush : callable or None
+        Makes the recorder take over a line that has not ended.
     """
 
     encoding = "utf-8"
     errors = "replace"
 
-    def __init__(self, name: str, write: Callable[[str, str], None], descriptor: int) -> None:
+    def __init__(self, name: str, write: Callable[[str, str], None], descriptor: int, flush: Callable[[], None] | None = None) -> None:
         self._name = name
         self._write = write
+        self._flush = flush
         self._descriptor = descriptor
+        self._owner = os.getpid()
+        self._line = ""
         self.buffer: Any = _Bytes(self)
 
     def write(self, text: object) -> int:
@@ -201,8 +256,25 @@ class RecordedStream(io.TextIOBase):
         if not isinstance(text, str):
             msg = f"write() argument must be str, not {type(text).__name__}"
             raise TypeError(msg)
-        self._write(self._name, text)
+        if self._owner == os.getpid():
+            self._write(self._name, text)
+        else:
+            self._line += text
+            if "\n" in text:
+                self.flush()
         return len(text)
+
+    def flush(self) -> None:
+        """Hand over a line that has not ended."""
+        if os.getpid() != self._owner:
+            # a forked worker has a copy of the recorder, whose lock another thread may have held for ever: it writes whole lines to the pipe
+            line, self._line = self._line, ""
+            os.write(self._descriptor, line.encode("utf-8", "replace"))
+        elif self._flush is not None:
+            self._flush()
+
+    def close(self) -> None:
+        """Stay open: the cell after one that closes its output shows what it prints, as in a kernel."""
 
     def writable(self) -> bool:
         """Say yes."""
@@ -232,8 +304,17 @@ class _Bytes(io.RawIOBase):
         return True
 
 
-def read_journal(lines: list[str], *, limit_bytes: int) -> dict[int, list[Output]]:
-    """Return the outputs of each cell from a recorder's journal; a line that was cut off by the end of the process is left out."""
+def read_journal(lines: list[str], *, limit_bytes: int, redactor: Redactor | None = None) -> dict[int, list[Output]]:
+    """Return the outputs of each cell from a recorder's journal; a line that was cut off by the end of the process is left out.
+
+    Parameters
+    ----------
+    lines : list of str
+    limit_bytes : int
+        As of the recorder.
+    redactor : Redactor or None
+        Hides a secret that only its parts, each in a line of its own, make up.
+    """
     recorders: dict[int, OutputRecorder] = {}
     for line in lines:
         try:
@@ -241,10 +322,11 @@ def read_journal(lines: list[str], *, limit_bytes: int) -> dict[int, list[Output
         except ValueError:
             continue
         output = entry["output"]
-        recorder = recorders.setdefault(entry["cell"], OutputRecorder(Redactor(), limit_bytes=limit_bytes))
+        recorder = recorders.setdefault(entry["cell"], OutputRecorder(redactor or Redactor(), limit_bytes=limit_bytes))
         if output["output_type"] == "stream":
             recorder.stream(output["name"], output["text"])
         else:
+            recorder.flush()
             recorder.outputs.append(output)
     return {cell: recorder.take() for cell, recorder in recorders.items()}
 
@@ -262,21 +344,26 @@ def captured_descriptors(recorder: OutputRecorder) -> Iterator[Callable[[], None
     threads: list[threading.Thread] = []
     markers: dict[int, threading.Event] = {1: threading.Event(), 2: threading.Event()}
     token = os.urandom(16).hex().encode()
+    own: dict[int, int] = {}  # the pipes' ends again: code may close or redirect 1 and 2
     for number, name in ((1, "stdout"), (2, "stderr")):
         read_end, write_end = os.pipe()
         os.dup2(write_end, number)
-        os.close(write_end)
+        own[number] = write_end
         thread = threading.Thread(target=_pump, args=(read_end, name, recorder, token, markers[number]), daemon=True)
         thread.start()
         threads.append(thread)
     streams = sys.stdout, sys.stderr
-    sys.stdout = RecordedStream("stdout", recorder.stream, 1)
-    sys.stderr = RecordedStream("stderr", recorder.stream, 2)
+    sys.stdout = RecordedStream("stdout", recorder.stream, 1, recorder.flush)
+    sys.stderr = RecordedStream("stderr", recorder.stream, 2, recorder.flush)
+
+    owner = os.getpid()
 
     def drain() -> None:
+        if os.getpid() != owner:
+            return  # a fork that the code let run on has no threads that read
         for number, marker in markers.items():
             marker.clear()
-            os.write(number, token)
+            os.write(own[number], token)
             marker.wait(timeout=60)
 
     try:
@@ -286,27 +373,26 @@ def captured_descriptors(recorder: OutputRecorder) -> Iterator[Callable[[], None
         for number, copy in saved.items():
             os.dup2(copy, number)
             os.close(copy)
+            os.close(own[number])
         for thread in threads:
             # a child process that outlives the stage keeps the pipe open: its supervisor ends it, we do not wait
             thread.join(timeout=0.2)
 
 
 def _pump(descriptor: int, name: str, recorder: OutputRecorder, token: bytes, marker: threading.Event) -> None:
-    pending = b""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    held = b""
     with os.fdopen(descriptor, "rb", buffering=0) as pipe:
         while chunk := pipe.read(1 << 16):
-            pending += chunk
-            while token in pending:
-                before, _, pending = pending.partition(token)
-                recorder.stream(name, before.decode("utf-8", "replace"))
+            *parts, held = (held + chunk).split(token)
+            for part in parts:
+                recorder.stream(name, decoder.decode(part, final=True))
                 marker.set()
-            # the tail may be the first part of the token or of a character: only a whole line is passed on at once
-            head, newline, tail = pending.rpartition(b"\n")
-            if newline:
-                recorder.stream(name, (head + newline).decode("utf-8", "replace"))
-                pending = tail
-    if pending:
-        recorder.stream(name, pending.decode("utf-8", "replace"))
+            # only what may be the first part of the token has to wait: a line of 100 MB is not searched again with each part
+            begun = next((size for size in range(len(token) - 1, 0, -1) if held.endswith(token[:size])), 0)
+            ready, held = held[: len(held) - begun], held[len(held) - begun :]
+            recorder.stream(name, decoder.decode(ready))
+    recorder.stream(name, decoder.decode(held, final=True))
 
 
 def _mime(data: dict[str, Any]) -> dict[str, Any]:

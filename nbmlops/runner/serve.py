@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import StoreError
 from nbmlops.runner.gate import judge
 from nbmlops.runner.results import StageResult
+from nbmlops.store.replacing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,13 +64,10 @@ def restore_files(record: StageRecord, store: Store, surroundings: Surroundings,
         if path.endswith("/"):
             full.mkdir(parents=True, exist_ok=True)
             continue
-        temporary = full.with_name(f".{full.name}.nbmlops")
         try:
             full.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(store.objects.view(digest))
-            temporary.replace(full)
+            replace_file(full, store.objects.view(digest), point="restored")
         except (OSError, KeyError) as error:
-            temporary.unlink(missing_ok=True)
             raise StoreError(
                 f"the file {path}, which stage {record.stage!r} wrote, cannot be put back: {error}",
                 code="NB606",

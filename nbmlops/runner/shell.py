@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.compilerop import CachingCompiler
@@ -12,6 +13,8 @@ from traitlets import Type
 from traitlets.config import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nbmlops.runner.namespace import Namespace
     from nbmlops.runner.outputs import OutputRecorder
 
@@ -90,6 +93,11 @@ class StageShell(InteractiveShell):
         with self.user_ns.unwatched():
             transformed: str = super().transform_cell(raw_cell)  # type: ignore[no-untyped-call]
         return transformed
+
+    @contextmanager
+    def _tee(self, channel: str) -> Iterator[None]:  # noqa: ARG002 - IPython's signature
+        """Keep nothing of the streams beside the recorder: IPython's history would hold each of a million lines in memory."""
+        yield
 
     def enable_gui(self, gui: str | None = None) -> None:
         """Enable none: ``%matplotlib inline`` needs no event loop, and a stage has no screen."""

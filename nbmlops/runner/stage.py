@@ -125,6 +125,8 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         except NbmlopsError as error:
             failure = StageError(type=type(error).__name__, message=redactor.text(_line_of(error)), code=error.code, cell=run.failed_cell)
             return _failed(run, failure, started_s)
+        except MemoryError:  # what it made could not be compared or stored
+            return _failed(run, StageError(type="MemoryError", message=task.out_of_memory, cell=run.failed_cell), started_s)
 
 
 def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: ANN401 - a callable
@@ -152,7 +154,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
             if error is not None:
                 return _failed(
                     run,
-                    _describe(error, step.cell, outputs),
+                    _describe(error, step.cell, outputs, task),
                     started_s,
                     mutated=tuple(name for name in _changed(run) if name not in task.by_reference),
                 )
@@ -359,7 +361,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         seconds=run.seconds,
         outputs=outputs,
         cell_outputs=_keep_outputs(run),
-        metrics=metrics_of(run.namespace, task.metrics),
+        metrics=run.recorder.redacted(metrics_of(run.namespace, task.metrics)),
         effects=effects,
         files={path: digest for path, digest in files.items() if digest is not None or path not in written},
         files_written=written,
@@ -446,12 +448,15 @@ def _line_of(error: BaseException) -> str:
     return f"{error.code}: " + "; ".join(filter(None, (error.message, error.fix))) if isinstance(error, NbmlopsError) else str(error)
 
 
-def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]]) -> StageError:
+def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]], task: StageTask) -> StageError:
     last = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
     status = (error.code or 0) if isinstance(error, SystemExit) else None
+    message = last["evalue"] if last and not isinstance(error, NbmlopsError) else _line_of(error)
+    if isinstance(error, MemoryError):
+        message = task.out_of_memory + (f"; {message}" if message else "")
     return StageError(
         type=type(error).__name__,
-        message=last["evalue"] if last and not isinstance(error, NbmlopsError) else _line_of(error),
+        message=message,
         code=error.code if isinstance(error, NbmlopsError) else None,
         cell=cell,
         traceback=tuple(last["traceback"]) if last else (),

@@ -19,24 +19,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.errors import NbmlopsError, StoreError
 from nbmlops.runner.outputs import read_journal
-from nbmlops.runner.task import StageError, StageOutcome, StageTask
+from nbmlops.runner.redaction import Redactor, secret_values
+from nbmlops.runner.task import StageError, StageOutcome, StageTask, gibibytes
 from nbmlops.settings import load_settings
+from nbmlops.store.replacing import replace_file
 from nbmlops.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
-__all__ = ["end_with_parent", "supervise"]
+__all__ = ["adopt_orphans", "end_children", "end_with_parent", "supervise"]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL_S = 0.5
+_REAP_S = 0.005
+# what a program does whose memory was refused, and what the kernel does to one that took too much
+_MEMORY_SIGNALS = frozenset({signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS})
 
 
 def end_with_parent(number: signal.Signals) -> None:
     """Ask the kernel to send this process a signal when its parent ends."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Ask the kernel to make this process the parent of every descendant whose own parent ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def supervise(task: StageTask, result: Path, journal: Path, run: Callable[[StageTask, Any], StageOutcome], hangup: int | None = None) -> None:
@@ -57,13 +68,14 @@ def supervise(task: StageTask, result: Path, journal: Path, run: Callable[[Stage
     _lead_session()
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    started_s, begun = time.time(), time.monotonic()
+    started_s, begun, own = time.time(), time.monotonic(), os.getpid()
     child = os.fork()
     if child == 0:
-        _be_stage(task, result, journal, run)
+        _be_stage(task, result, journal, run, own)
     status, end = _wait(child, task.timeout_s, begun, stopped, hangup)
-    _end_descendants()
+    end_children()  # as subreaper we are the parent of all that the stage has left, or will be
     if end is None and result.exists():
         return
     result.unlink(missing_ok=True)
@@ -74,29 +86,36 @@ def supervise(task: StageTask, result: Path, journal: Path, run: Callable[[Stage
 def _lead_session() -> None:
     with suppress(OSError):
         os.setsid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     end_with_parent(signal.SIGTERM)
 
 
-def _be_stage(task: StageTask, result: Path, journal: Path, run: Callable[[StageTask, Any], StageOutcome]) -> None:
+def _be_stage(task: StageTask, result: Path, journal: Path, run: Callable[[StageTask, Any], StageOutcome], supervisor: int) -> None:
     """Be the child: never return."""
-    code = 1
+    code, own = 1, os.getpid()
     try:
         end_with_parent(signal.SIGKILL)
+        if os.getppid() != supervisor:
+            return  # it ended before we asked
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if task.memory_bytes:
-            resource.setrlimit(resource.RLIMIT_AS, (task.memory_bytes, task.memory_bytes))
+            # not the address space: libraries reserve much of that and use little (583 MB with pandas and scikit-learn, of which 288 MB are data)
+            resource.setrlimit(resource.RLIMIT_DATA, (task.memory_bytes, task.memory_bytes))
         with journal.open("w", encoding="utf-8") as sink:
             outcome = run(task, sink)
-        _write(result, outcome)
-        code = 0
+        if os.getpid() == own:  # a fork that the stage's code let run on does not speak for it
+            _write(result, outcome)
+            code = 0
     except BaseException as error:  # noqa: BLE001 - a bug of ours must reach the outcome, not end the worker silently
         import traceback  # noqa: PLC0415
 
-        failure = StageError(type=type(error).__name__, message=str(error), traceback=tuple(traceback.format_exc().splitlines()))
+        code_of = error.code if isinstance(error, NbmlopsError) else None
+        message = f"{error.code}: {error}" if isinstance(error, NbmlopsError) else str(error)
+        failure = StageError(type=type(error).__name__, message=message, code=code_of, traceback=tuple(traceback.format_exc().splitlines()))
         with suppress(OSError):
-            _write(result, StageOutcome(attempt=task.attempt, status="failed", error=failure))
+            if os.getpid() == own:
+                _write(result, StageOutcome(attempt=task.attempt, status="failed", error=failure))
     finally:
         with suppress(Exception):
             sys.stdout.flush()
@@ -129,16 +148,19 @@ def _wait(child: int, timeout_s: float | None, begun: float, stopped: list[int],
     return status, end
 
 
-def _end_descendants() -> None:
-    """Kill every process that the stage has left; as subreaper we are their parent, or will be."""
+def end_children(spared: Collection[int] = ()) -> None:
+    """Kill every child of this process, and what they leave to it, but for those spared; wait until they are gone."""
     while True:
-        for pid in _children(os.getpid()):
+        left = [pid for pid in _children(os.getpid()) if pid not in spared]
+        for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
+        for pid in left:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        if not left:
             return
+        time.sleep(_REAP_S)  # the list may miss one while others end: only an empty one is believed
 
 
 def _children(parent: int) -> list[int]:
@@ -156,8 +178,10 @@ def _account(task: StageTask, status: int, end: str | None, seconds: float, star
     elif end == "cancelled":
         error = StageError(type="Cancelled", message=f"stage {task.stage!r} was cancelled", cell=cell)
     elif os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
-        error = StageError(type="StageDied", message=f"the process of stage {task.stage!r} was ended by {name}", cell=cell, signal=name)
+        number = os.WTERMSIG(status)
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"SIG{number}"
+        message = f"the process of stage {task.stage!r} was ended by {name}{_perhaps_memory(task, number)}"
+        error = StageError(type="StageDied", message=message, cell=cell, signal=name)
     else:
         code = os.WEXITSTATUS(status)
         error = StageError(
@@ -166,12 +190,19 @@ def _account(task: StageTask, status: int, end: str | None, seconds: float, star
     return StageOutcome(attempt=task.attempt, status=end or "failed", seconds=seconds, error=error, started_s=started_s)
 
 
+def _perhaps_memory(task: StageTask, number: int) -> str:
+    if task.memory_bytes and number in _MEMORY_SIGNALS:
+        return f", perhaps for want of memory: its --memory is {gibibytes(task.memory_bytes)}"
+    return ", as the kernel does where memory runs out" if number == signal.SIGKILL else ""
+
+
 def _keep_journal(task: StageTask, journal: Path) -> str | None:
     """Store what the stage had shown before it died; None if nothing, or if the store cannot be written."""
     cells = [step.cell for step in task.steps if step.kind in {"stage", "report"} or task.stage.startswith("@")]
     try:
         lines = journal.read_text(encoding="utf-8").splitlines()
-        shown = read_journal(lines, limit_bytes=task.output_limit_bytes)
+        hidden = Redactor(secret_values(task.parameters, {**os.environ, **task.environment}, task.secrets))
+        shown = read_journal(lines, limit_bytes=task.output_limit_bytes, redactor=hidden)
         outputs = [shown.get(cell, []) for cell in cells]
         store = Store(task.store, settings=load_settings(Path(task.folder), store=task.store))
         return store.objects.put([json.dumps(outputs).encode()]) if any(outputs) else None
@@ -180,6 +211,7 @@ def _keep_journal(task: StageTask, journal: Path) -> str | None:
 
 
 def _write(path: Path, outcome: StageOutcome) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(outcome.to_json()), encoding="utf-8")
-    temporary.replace(path)
+    try:
+        replace_file(path, json.dumps(outcome.to_json()).encode(), point="result")
+    except OSError as error:
+        raise StoreError(f"the result of a stage cannot be written: {error.strerror}", code="NB801", fix="free space, then run again") from error

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from nbmlops.pipeline.model import Diagnostic
 
-__all__ = ["StageError", "StageOutcome", "StageTask"]
+__all__ = ["RESULT_LOST", "StageError", "StageOutcome", "StageTask", "gibibytes"]
+
+# what a supervisor exits with that has no room to say how its stage ended
+RESULT_LOST = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,11 @@ class StageTask:
     environment: Mapping[str, str] = field(default_factory=dict)
     rehearsal: Rehearsal | None = None
 
+    @property
+    def out_of_memory(self) -> str:
+        """What to say of a stage that was refused memory."""
+        return f"stage {self.stage!r} ran out of memory" + (f": its --memory is {gibibytes(self.memory_bytes)}" if self.memory_bytes else "")
+
     def to_json(self) -> dict[str, Any]:
         """Return the task as JSON data."""
         data = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -127,6 +135,11 @@ class StageTask:
 def _with_tuples(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return JSON data with tuples for its lists."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+
+
+def gibibytes(size_bytes: int) -> str:
+    """Return a size as ``--memory`` takes it."""
+    return f"{size_bytes / (1 << 30):.3g}GiB"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

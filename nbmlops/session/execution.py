@@ -6,9 +6,11 @@ import json
 import os
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.errors import StoreError
 from nbmlops.executors.base import EXECUTORS, Executor
 from nbmlops.executors.events import Event, RunFinished, RunStarted
 from nbmlops.executors.scheduler import Scheduler
@@ -47,6 +49,7 @@ class Execution:
         self.run_id = uuid.uuid4().hex[:16]
         self._started_s = time.time()
         self._tracking: Any = None
+        self._unfinished = False
         self._redactor = _redactor(planner)
 
     def run(self, *, workers: int, executor: str, track: bool, fail_fast: bool, watcher: Watcher | None) -> Run:
@@ -69,10 +72,19 @@ class Execution:
             watcher=watcher,
             fail_fast=fail_fast,
         )
+        try:
+            return self._run(scheduler)
+        except Interrupted:
+            raise
+        except BaseException as error:
+            self._break_off(scheduler, "cancelled" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+
+    def _run(self, scheduler: Scheduler) -> Run:
         self._emit(self._started())
         scheduler.environment = self._joined_environment()
         try:
-            with session.store.hold():
+            with self._session.store.hold():
                 scheduler.run()
         except KeyboardInterrupt as stop:
             scheduler.executor.close()
@@ -81,6 +93,17 @@ class Execution:
         finally:
             self._end(scheduler.executor)
         return self._finish(scheduler, cancelled=False)
+
+    def _break_off(self, scheduler: Scheduler, status: str) -> None:
+        """End a run that cannot be finished, such as on a full disk: in a kernel its locks would be held, and its trackers wait, for ever."""
+        scheduler.executor.close()
+        scheduler.release()
+        if self._unfinished:
+            with suppress(StoreError):
+                now_s = time.time()
+                self._emit(RunFinished(run_id=self.run_id, time_s=now_s, status=status, seconds=now_s - self._started_s))
+        if self._tracking is not None:
+            self._tracking[1].stop()
 
     def _joined_environment(self) -> dict[str, str]:
         """Return what makes the notebook's own MLflow calls log into this run; nothing for a notebook that has none."""
@@ -122,6 +145,7 @@ class Execution:
         if self._tracking is not None:
             outbox, sender = self._tracking
             outbox.append(_redacted(event, self._redactor))
+            self._unfinished = not isinstance(event, RunFinished)
             if isinstance(event, RunStarted):
                 sender.start()
 

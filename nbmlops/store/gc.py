@@ -7,6 +7,7 @@ at under the lock that a writer's commit shares. A run on its way keeps every re
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
@@ -93,7 +94,8 @@ def collect(store: Store, settings: Settings, *, dry_run: bool) -> Collection:
     deleted: list[FileInfo] = []
     kept_bytes = 0
     with ExitStack() as stack:
-        reach = _reach(store, settings, now_s, busy=_busy(store, stack))
+        busy = _busy(store, stack)
+        reach = _reach(store, settings, now_s, busy=busy)
         # Runs go before records and records before objects: killed in between, nothing that is left lacks its parts.
         for folder, wanted in _FOLDERS.items():
             for info in store.blobs.list(folder):
@@ -104,6 +106,8 @@ def collect(store: Store, settings: Settings, *, dry_run: bool) -> Collection:
                     kept_bytes += info.size_bytes
         if not dry_run:
             _sweep_locks(store)
+            if not busy:
+                _sweep_attempts(store, now_s)
     return Collection(
         deleted=tuple(sorted(info.path for info in deleted)),
         freed_bytes=sum(info.size_bytes for info in deleted),
@@ -202,6 +206,14 @@ def _sweep_locks(store: Store) -> None:
     for path in store.local_path("locks/any").parent.glob("stage-*.lock"):
         with suppress(StoreError), file_lock(path, timeout_s=0):
             path.unlink(missing_ok=True)
+
+
+def _sweep_attempts(store: Store, now_s: float) -> None:
+    """Clear away what runs that were killed, with all their processes, had told their stages; no run is going on."""
+    for path in store.local_path("attempts").glob("*"):
+        with suppress(OSError):
+            if path.is_dir() and not path.is_symlink() and now_s - path.stat().st_mtime >= _YOUNG_S:
+                shutil.rmtree(path)
 
 
 def _want_run(_store: Store, info: FileInfo, reach: _Reach, since_s: float) -> bool:

@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
+from nbmlops.failpoints import failpoint
 from nbmlops.store.locks import file_lock
 from nbmlops.store.objects import FileInfo, Planted, split_path
 
@@ -32,6 +33,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _OURS = {
     ".gitignore",
+    "attempts",
+    "cache",
     "index",
     "locks",
     "notebooks",
@@ -40,6 +43,7 @@ _OURS = {
     "quarantine",
     "records",
     "runs",
+    "verify",
     "wandb",
 }
 
@@ -80,12 +84,14 @@ class LocalBlobs:
         """Write to a temporary file in the same folder, sync, link or rename, sync the folder."""
         *folders, name = split_path(path)
         durable = durable and self._synced
+        point = path.partition("/")[0]
         with _explained(path, "write"):
             self._prepare()
             with self._folder(folders, create=True) as folder:
                 if overwrite or not self._refresh(folder, name, durable=durable):
-                    self._place(folder, name, buffers, overwrite=overwrite, durable=durable)
+                    self._place(folder, name, buffers, overwrite=overwrite, durable=durable, point=point)
                 if durable:
+                    failpoint(f"{point}.sync")
                     os.fsync(folder)
 
     def stat(self, path: str) -> FileInfo | None:
@@ -125,6 +131,7 @@ class LocalBlobs:
             try:
                 if not when():
                     return False
+                failpoint("blobs.remove")
                 if to is None:
                     os.unlink(name, dir_fd=folder)
                 else:
@@ -144,6 +151,7 @@ class LocalBlobs:
         """Make the root, with a `.gitignore` that keeps it out of git, unless both are there."""
         with _explained(self.root.name, "write"):
             if not self.root.is_dir():
+                failpoint("store.make")
                 self.root.parent.mkdir(parents=True, exist_ok=True)
                 self.root.mkdir(mode=0o700, exist_ok=True)
                 _sync(self.root.parent)
@@ -151,7 +159,7 @@ class LocalBlobs:
             if not os.path.lexists(self.root / ".gitignore") and _OURS.issuperset(entry.name for entry in self.root.iterdir()):
                 # On a full disk or a read-only one what comes next tells; reading needs no .gitignore.
                 with contextlib.suppress(OSError), self._folder([]) as folder:
-                    self._place(folder, ".gitignore", [memoryview(b"*\n")], overwrite=False, durable=True)
+                    self._place(folder, ".gitignore", [memoryview(b"*\n")], overwrite=False, durable=True, point="store")
 
     def _refresh(self, folder: int, name: str, *, durable: bool) -> bool:
         # What is wanted again is young again: a `gc` that is about to delete it looks at its age under the same lock.
@@ -168,24 +176,27 @@ class LocalBlobs:
                 return False
         return True
 
-    def _place(self, folder: int, name: str, buffers: Sequence[memoryview], *, overwrite: bool, durable: bool) -> None:
+    def _place(self, folder: int, name: str, buffers: Sequence[memoryview], *, overwrite: bool, durable: bool, point: str) -> None:
         temporary = f".tmp-{os.urandom(8).hex()}"
         try:
-            self._write_temporary(folder, temporary, buffers, durable=durable)
+            self._write_temporary(folder, temporary, buffers, durable=durable, point=point)
             with self._lock(shared=True):
+                failpoint(f"{point}.commit")
                 _commit(folder, temporary, name, overwrite=overwrite)
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=folder)
 
-    def _write_temporary(self, folder: int, name: str, buffers: Sequence[memoryview], *, durable: bool) -> None:
+    def _write_temporary(self, folder: int, name: str, buffers: Sequence[memoryview], *, durable: bool, point: str) -> None:
         descriptor = os.open(name, _CREATE, 0o600, dir_fd=folder)
         try:
             if _is_shared(folder):
                 os.fchmod(descriptor, 0o660)
+            failpoint(f"{point}.write")
             for buffer in buffers:
                 _write_all(descriptor, buffer)
             if durable:
+                failpoint(f"{point}.fsync")
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -218,6 +229,7 @@ def _open_child(folder: int, name: str, *, create: bool, synced: bool = True) ->
         if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
             raise
         raise Planted(name) from error
+    failpoint("store.make")
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=folder)
         if _is_shared(folder):

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
+from nbmlops.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,13 +83,18 @@ def _acquire(path: Path, mode: int, deadline: float | None, on_wait: Callable[[]
         descriptor = _open(path)
         _held.add(descriptor)
         try:
-            if not _take(descriptor, mode | fcntl.LOCK_NB):
+            with _explained(path, "taken"):
+                taken = _take(descriptor, mode | fcntl.LOCK_NB)
+            if not taken:
                 if on_wait is not None:
                     on_wait()
                     on_wait = None
-                _wait(descriptor, mode, deadline, path)
-            if _is_still(path, descriptor):
-                return descriptor
+                with _explained(path, "taken"):
+                    _wait(descriptor, mode, deadline, path)
+            with _explained(path, "held"):
+                failpoint("lock.held")
+                if _is_still(path, descriptor):
+                    return descriptor
         except BaseException:
             _held.discard(descriptor)
             os.close(descriptor)
@@ -99,20 +105,29 @@ def _acquire(path: Path, mode: int, deadline: float | None, on_wait: Callable[[]
 
 def _open(path: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    try:
+    with _explained(path, "opened"):
+        failpoint("lock.open")
         try:
             descriptor = os.open(path, flags, 0o600)
         except FileNotFoundError:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(path, flags, 0o600)
         _share(path, descriptor)
+    return descriptor
+
+
+@contextmanager
+def _explained(path: Path, act: str) -> Iterator[None]:
+    try:
+        yield
+    except StoreError:
+        raise
     except OSError as error:
         raise StoreError(
-            f"the lock {path} cannot be opened: {error.strerror}",
+            f"the lock {path} cannot be {act}: {error.strerror}",
             code="NB807",
-            fix="make its folder writable, or choose another store",
+            fix="make its folder writable and free space on its disk, or choose another store",
         ) from error
-    return descriptor
 
 
 def _share(path: Path, descriptor: int) -> None:
@@ -123,6 +138,7 @@ def _share(path: Path, descriptor: int) -> None:
 
 
 def _take(descriptor: int, operation: int) -> bool:
+    failpoint("lock.take")
     try:
         fcntl.flock(descriptor, operation)
     except BlockingIOError:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError, UsageError
+from nbmlops.failpoints import failpoint
 from nbmlops.store.objects import FileInfo, Planted, split_path
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class RemoteBlobs:
             info = None if overwrite else self.stat(path)
             if info is not None and time.time() - info.modified_s < _FRESH_S:
                 return
+            failpoint("remote.write")
             if self._atomic:
                 self._files.pipe_file(self._full(path), b"".join(buffers))
             else:
@@ -94,6 +96,7 @@ class RemoteBlobs:
             try:
                 if not when():
                     return False
+                failpoint("remote.remove")
                 if to is None:
                     self._files.rm_file(self._full(path))
                 else:

@@ -104,6 +104,10 @@ class Store:
         found = (self.record_alone(key) for key in self._keys(_code_index(code)))
         return tuple(record for record in found if record is not None and record.code == code)
 
+    def keys_of(self, code: str) -> tuple[str, ...]:
+        """Return the last keys of a stage's code, newest first, at most 8: they change with every record of it that anybody puts."""
+        return tuple(self._keys(_code_index(code)))
+
     def history(self, notebook: str, stage: str) -> tuple[str, ...]:
         """Return the last keys of a stage, newest first, at most 20; the record of a key may be gone."""
         return tuple(self._keys(_stage_index(notebook, stage)))

@@ -98,7 +98,10 @@ class Delivery:
 
     def send_all(self) -> dict[str, list[str]]:
         """Try every run that waits; return by tracker those of which something was sent."""
-        return {name: sent for name in self.trackers if (sent := self._send_each(name, self.outbox.pending(name)))}
+        sent = {name: runs for name in self.trackers if (runs := self._send_each(name, self.outbox.pending(name)))}
+        for run_id in self.outbox.undelivered():
+            self.outbox.settle(run_id, self.trackers)  # a sender that was killed may have sent it all and not filed it away
+        return sent
 
     def send_run(self, run_id: str) -> bool:
         """Try one run; return whether every tracker now has all of it that was written."""

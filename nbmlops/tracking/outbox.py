@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, RunFinished, RunStarted, event_from_json, event_to_json
+from nbmlops.failpoints import failpoint
 from nbmlops.store.locks import file_lock
+from nbmlops.store.replacing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,12 +117,19 @@ class Outbox:
         path = self._journal_path(event.run_id)
         with self._guard, _disk_errors(path):
             if isinstance(event, RunStarted):
-                self._own(event.run_id)
-                _append(path, [*self._addressees(), event_to_json(event)])
+                self._begin(event, path)
             else:
                 _append(path, [event_to_json(event)])
-            if isinstance(event, RunFinished) and event.run_id in self._owned:
-                self._owned.pop(event.run_id).close()
+            if isinstance(event, RunFinished):
+                self._disown(event.run_id)
+
+    def _begin(self, event: RunStarted, path: Path) -> None:
+        self._own(event.run_id)
+        try:
+            _append(path, [*self._addressees(), event_to_json(event)])
+        except BaseException:
+            self._disown(event.run_id)
+            raise
 
     def _addressees(self) -> list[dict[str, Any]]:
         return [] if self.trackers is None else [{"trackers": list(self.trackers)}]
@@ -164,7 +173,8 @@ class Outbox:
         progress = Progress(position=journal.lines, events=len(journal.events), reference=reference)
         path = self._progress_path(tracker, run_id)
         with _disk_errors(path):
-            _replace(path, _seal(asdict(progress)))
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            replace_file(path, _seal(asdict(progress)), point="progress", durable=True)
 
     def settle(self, run_id: str, trackers: Sequence[str]) -> None:
         """File the run away if it has ended and everybody has it; `trackers` are meant if the run names none."""
@@ -211,7 +221,11 @@ class Outbox:
     def _close(self, run_id: str) -> bool:
         # Another process may have ended it between the look and the lock.
         journal = self.journal(run_id)
-        if journal.finished or not journal.lines:
+        if journal.finished:
+            return False
+        if not journal.lines:
+            self._journal_path(run_id).unlink(missing_ok=True)  # killed, or out of room, before it had told anything
+            self._owner_path(run_id).unlink(missing_ok=True)
             return False
         if not journal.started:
             self._move(run_id, self.folder / "quarantine" / f"{run_id}.jsonl")
@@ -223,6 +237,7 @@ class Outbox:
 
     def _move(self, run_id: str, target: Path) -> None:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        failpoint("outbox.move")
         with suppress(FileNotFoundError):
             self._journal_path(run_id).rename(target)
 
@@ -230,6 +245,10 @@ class Outbox:
         stack = ExitStack()
         stack.enter_context(file_lock(self._owner_path(run_id), timeout_s=1.0))
         self._owned[run_id] = stack
+
+    def _disown(self, run_id: str) -> None:
+        if run_id in self._owned:
+            self._owned.pop(run_id).close()
 
     def _journal_path(self, run_id: str) -> Path:
         return self.folder / f"{_checked(run_id)}.jsonl"
@@ -290,7 +309,9 @@ def _append(path: Path, bodies: list[dict[str, Any]]) -> None:
     try:
         end = _cut_torn_tail(descriptor)
         try:
+            failpoint("outbox.write")
             _write_all(descriptor, data)
+            failpoint("outbox.fsync")
             os.fsync(descriptor)
         except OSError:
             os.ftruncate(descriptor, end)
@@ -298,6 +319,7 @@ def _append(path: Path, bodies: list[dict[str, Any]]) -> None:
     finally:
         os.close(descriptor)
     if new:
+        failpoint("outbox.sync")
         _sync_folder(path.parent)
 
 
@@ -335,17 +357,6 @@ def _bodies(data: bytes) -> Iterator[dict[str, Any] | None]:
     # What follows the last line feed is a line that is being written, or that a crash cut short.
     for line in data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]:
         yield _unseal(line)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

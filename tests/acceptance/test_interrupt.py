@@ -68,6 +68,7 @@ def test_killed(project: Project, sleeping: subprocess.Popen[str], *, whole_grou
     (os.killpg if whole_group else os.kill)(sleeping.pid, signal.SIGKILL)
     assert project.finish(sleeping, timeout_s=20).code == -signal.SIGKILL
     assert project.left_after(5) == {}
+    assert [path.name for path in (project.folder / ".nbmlops" / "attempts").iterdir() if path.name != "ipython"] == []
     assert_continues(project)
     assert project.call("store", "verify").code == 0
 

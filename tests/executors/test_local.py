@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.local import LocalExecutor
+from nbmlops.runner.task import StageOutcome
 from tests.runner.bench import Bench, alive
 
 if TYPE_CHECKING:
@@ -150,3 +152,24 @@ def test_environment_of_a_stage(bench: Bench) -> None:
     assert (seed, policy, parent) == ("0", os.environ.get("OMP_WAIT_POLICY", "PASSIVE"), None)
     assert int(threads) >= 1
     assert (done.environment["threads"], done.environment["OPENBLAS_NUM_THREADS"]) == (threads, os.environ.get("OPENBLAS_NUM_THREADS", threads))
+
+
+def test_server_that_died_before_a_task_is_told(bench: Bench, own: LocalExecutor) -> None:
+    """A task that is handed to a dead server has failed, without a traceback of ours, and the next one runs."""
+    assert bench.outcome("%%mlstage a\nx = 1").status == "ran"
+    assert own._server is not None
+    own._server.kill()
+    own._server.wait()
+    done = bench.outcome("%%mlstage a\nx = 1")
+    assert (done.status, done.error.type if done.error else None) == ("failed", "StageDied")
+    assert bench.outcome("%%mlstage a\nx = 1").status == "ran"
+
+
+def test_result_of_another_attempt_is_refused(bench: Bench, own: LocalExecutor, tmp_path: Path) -> None:
+    """The attempt is the fencing token: what another one has left in the folder is no answer."""
+    task, other = bench.task("%%mlstage a\nimport os, time\ntime.sleep(1)\nos._exit(0)"), bench.task("%%mlstage a\nx = 1")
+    own.start(task)
+    foreign = StageOutcome(attempt=other.attempt, status="ran")
+    (tmp_path / "attempts" / task.attempt / "result.json").write_text(json.dumps(foreign.to_json()))
+    done = bench.outcome_of(task)
+    assert (done.status, done.error is not None) == ("failed", True)

@@ -17,6 +17,7 @@ from nbmlops.executors.local import LocalExecutor
 from nbmlops.executors.scheduler import Scheduler
 from nbmlops.executors.tasks import preload_modules
 from nbmlops.pipeline.model import Step
+from nbmlops.store.store import Store
 from tests.runner.bench import Bench, cell
 
 if TYPE_CHECKING:
@@ -327,3 +328,24 @@ def test_setup_that_fails_fails_its_users_only(bench: Bench) -> None:
     """A setup cell below a stage does not concern it."""
     found = bench.statuses("%%mlstage a\nx = 1", cell("raise OSError('no')", "setup"), "%%mlstage b\ny = 1")
     assert found == {"a": "ran", "b": "failed"}
+
+
+class Overtaken(Store):
+    """A store where another process is always quicker: it has recorded what is claimed by the time the claim is granted."""
+
+    other: Bench | None = None
+
+    def claim(self, key: str, **options: Any) -> Any:
+        """Let the other one run to its end first."""
+        other, self.other = self.other, None
+        if other is not None:
+            other.run(*CHAIN)
+        return super().claim(key, **options)
+
+
+def test_record_that_came_before_the_claim_is_reused(bench: Bench, cache: Path) -> None:
+    """Between the plan and the claim another process may have finished: the stage is not computed again."""
+    store = Overtaken(bench.settings.store, settings=bench.settings)
+    store.other = Bench(bench.folder, cache, bench.executor)
+    bench.store = store
+    assert bench.statuses(*CHAIN) == {"a": "reused", "b": "reused"}

@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
-from typing import TYPE_CHECKING, Any
+import time
+from typing import Any
 
 import pytest
 
 from nbmlops.runner.outputs import OutputRecorder, RecordedStream, read_journal
 from nbmlops.runner.redaction import MASK, Redactor
-
-if TYPE_CHECKING:
-    from tests.runner.bench import Bench
+from tests.runner.bench import Bench, cell
 
 
 @pytest.fixture
@@ -173,8 +172,68 @@ def test_children_write_in_order(bench: Bench) -> None:
 
 def test_outputs_of_cells_are_kept_apart(bench: Bench) -> None:
     """Each cell of a stage has its own outputs, though C code wrote them."""
-    from tests.runner.bench import cell
-
     digest = bench.outcome(cell("import os\nos.write(1, b'one\\n')", "stage:a"), cell("os.write(1, b'two\\n')", "stage:a")).cell_outputs
     streams = [[item["text"] for item in outputs if item["output_type"] == "stream"] for outputs in bench.shown(digest)]
     assert streams == [["one\n"], ["two\n"]]
+
+
+def test_secret_in_parts_is_masked_in_a_journal_too() -> None:
+    """A killed stage's journal holds the parts of a secret in lines of their own: together they are masked."""
+    journal = io.StringIO()
+    recorder = OutputRecorder(Redactor(["hunter2"]), journal=journal)
+    recorder.begin(0)
+    for part in ("hun", "ter2\n"):
+        recorder.stream("stdout", part)
+        recorder.flush()
+    shown = read_journal(journal.getvalue().splitlines(), limit_bytes=1000, redactor=Redactor(["hunter2"]))
+    assert texts(shown[0]) == [("stdout", f"{MASK}\n")]
+
+
+def test_line_is_in_the_journal_when_it_ends() -> None:
+    """What a killed process has printed whole is there, and what it has flushed."""
+    journal = io.StringIO()
+    recorder = OutputRecorder(Redactor(), journal=journal)
+    recorder.begin(0)
+    stream = RecordedStream("stdout", recorder.stream, 1, recorder.flush)
+    print("loss", 0.5, file=stream)
+    print("epoch 2", end="", file=stream, flush=True)
+    assert texts(read_journal(journal.getvalue().splitlines(), limit_bytes=1000)[0]) == [("stdout", "loss 0.5\nepoch 2")]
+
+
+def test_streams_in_turn_are_bounded(recorder: OutputRecorder) -> None:
+    """A loop that writes to both streams in turn makes no output of each line, and loses none."""
+    for number in range(5000):
+        recorder.stream("stdout", f"{number}\n")
+        recorder.stream("stderr", "e\n")
+    outputs = recorder.take()
+    assert len(outputs) <= 1000
+    assert sum(len(text) for _, text in texts(outputs)) < 1000 * 300
+
+
+OWN_DESCRIPTORS = [
+    "os.close(1)",
+    "sys.stdout.close()",
+    "os.dup2(os.open('log.txt', os.O_CREAT | os.O_WRONLY), 1)\nos.write(1, b'elsewhere')",
+]
+
+
+@pytest.mark.parametrize("code", OWN_DESCRIPTORS)
+def test_output_that_the_code_closes_or_redirects(bench: Bench, code: str) -> None:
+    """A stage may do with its output what it likes: it ends, at once, and the next cell shows what it prints."""
+    cells = [cell(f"import os, sys\nprint('one')\n{code}", "stage:a"), cell("print('two')\nx = 1", "stage:a")]
+    begun = time.monotonic()
+    done = bench.outcome(*cells, "print(x)")
+    assert time.monotonic() - begun < 55
+    assert done.status == "ran", done.error
+    assert bench.text(done.cell_outputs).split() == ["one", "two"]
+    if "log.txt" in code:
+        assert (bench.folder / "log.txt").read_text() == "elsewhere"
+
+
+def test_forked_workers_are_heard(bench: Bench) -> None:
+    """What the workers of a pool print is the stage's, though each has a copy of its streams."""
+    code = "import multiprocessing\n\ndef work(i):\n    print('worker', i)\n    return i\n\n"
+    code += "with multiprocessing.get_context('fork').Pool(2) as pool:\n    x = pool.map(work, range(3))"
+    done = bench.outcome(f"%%mlstage a\n{code}", "print(x)")
+    assert done.status == "ran", done.error
+    assert sorted(bench.text(done.cell_outputs).split("\n")) == ["", "worker 0", "worker 1", "worker 2"]

@@ -65,8 +65,17 @@ def test_data_is_masked_throughout() -> None:
 
 def test_without_secrets_nothing_is_touched() -> None:
     """The data is handed on as it is."""
-    data = {"k": [1]}
-    assert Redactor().data(data) is data
+    data = {"k": [1, "through sk-learn-contrib", "sk-a-long-but-harmless-name-of-words"]}
+    assert Redactor().data(data) == data
+
+
+TOKENS = ["ghp_" + "a1" * 18, "sk-proj-" + "Ab3" * 8, "AKIA" + "B2" * 8, "xoxb-" + "1" * 12, "eyJ" + "a" * 12 + ".eyJ9.c2ln"]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_shape_of_a_token_is_masked(token: str) -> None:
+    """A token of a well-known service is a secret although nobody has named it."""
+    assert Redactor().text(f"login with '{token}', please") == f"login with '{MASK}', please"
 
 
 @given(st.text(max_size=30), st.text(alphabet="abcdef", min_size=4, max_size=6), st.text(max_size=30))

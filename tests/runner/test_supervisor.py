@@ -98,10 +98,67 @@ def test_timed_out_stage_keeps_what_it_printed(bench: Bench) -> None:
     assert "longer than its --timeout of 1 s" in done.error.message
 
 
-def test_memory_limit_is_an_error_of_the_stage(bench: Bench) -> None:
-    """Beyond `--memory` Python raises, and the outcome says so."""
-    done = bench.outcome("%%mlstage a\nx = bytearray(2 << 30)", memory_bytes=1 << 30)
-    assert (done.status, done.error.type if done.error else None) == ("failed", "MemoryError")
+HUNGRY = [
+    ("x = bytearray(2 << 30)", "MemoryError"),
+    ("x = []\nwhile True:\n    x.append('x' * 1_000_000)", "MemoryError"),
+    ("import numpy as np\nx = np.ones(1 << 28)", "MemoryError"),
+    ("import os\nos.abort()", "StageDied"),
+]
+
+
+@pytest.mark.parametrize(("code", "kind"), HUNGRY)
+def test_memory_limit_is_an_error_of_the_stage(bench: Bench, code: str, kind: str) -> None:
+    """Beyond `--memory` the stage fails, and the message names the stage and the limit."""
+    done = bench.outcome(f"%%mlstage a\n{code}", memory_bytes=1 << 30)
+    assert done.error is not None
+    assert (done.status, done.error.type) == ("failed", kind)
+    assert "stage 'a'" in done.error.message
+    assert "memory" in done.error.message
+    assert "its --memory is 1GiB" in done.error.message
+
+
+def test_memory_limit_is_of_data_not_of_addresses(bench: Bench) -> None:
+    """Libraries reserve addresses that they never use: a stage that reserves much and uses little is let be."""
+    reserve = "import mmap\nx = len(mmap.mmap(-1, 8 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ))"
+    assert bench.outcome(f"%%mlstage a\n{reserve}", memory_bytes=1 << 30).status == "ran"
+
+
+FORKS = [
+    ("if os.fork() == 0:\n    raise SystemExit(3)\nos.wait()\nx = 1", "ran"),
+    ("if os.fork() == 0:\n    raise SystemExit(3)\nos.wait()\nos._exit(7)", "failed"),
+]
+
+
+@pytest.mark.parametrize(("code", "status"), FORKS)
+def test_fork_that_runs_on_does_not_speak_for_the_stage(bench: Bench, code: str, status: str) -> None:
+    """A copy of the stage's process that returns from the cell, or raises, writes no result."""
+    done = bench.outcome(f"%%mlstage a\nimport os, time\n{code}")
+    assert done.status == status
+    assert done.error is None or done.error.exit_code == 7
+    assert left(bench.mark) == {}
+
+
+def test_orphans_of_a_killed_supervisor_end_too(bench: Bench) -> None:
+    """When the supervisor itself is killed, the daemons of its stage are ended by the server that forked it."""
+    task = bench.task(f"%%mlstage a\n{DAEMON}time.sleep(302)")
+    assert bench.executor is not None
+    bench.executor.start(task)
+    until_alive(bench.mark, "sleep 300")
+    time.sleep(0.5)
+    # one sleeper's parent is the stage; the other's, a daemon's, the supervisor, which is the stage's parent too
+    parents = {parent_of(pid) for pid in alive(bench.mark)}
+    (supervisor,) = parents & {parent_of(pid) for pid in parents}
+    os.kill(supervisor, signal.SIGKILL)
+    done = bench.outcome_of(task)
+    assert done.error is not None
+    assert (done.status, done.error.type) == ("failed", "StageDied")
+    assert "its supervisor was ended by signal 9" in done.error.message
+    assert left(bench.mark) == {}
+
+
+def parent_of(pid: int) -> int:
+    """Return the parent's process id."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 ALONE = """

@@ -200,3 +200,21 @@ def test_a_stranger_to_the_key_is_not_robbed(
 def test_an_empty_store_is_collected(store: Store) -> None:
     """Nothing to delete is no error."""
     assert collect(store, store.settings, dry_run=False).deleted == ()
+
+
+def test_attempts_of_killed_runs_go(store: Store, root: Path, age: Age, start: Callable[..., subprocess.Popen[str]]) -> None:
+    """What a run told its stages goes an hour after it was killed, and never while a run is on."""
+    for name in ("r1-old", "r1-old.before"):
+        (root / "attempts" / name).mkdir(parents=True)
+        (root / "attempts" / name / "task.json").write_text("{}")
+    age(root, 2 * HOUR_S)
+    (root / "attempts" / "r2-young").mkdir()
+    runner = start("with store.hold():\n    print('on', flush=True)\n    sys.stdin.readline()\n")
+    assert runner.stdout is not None
+    runner.stdout.readline()
+    collect(store, store.settings, dry_run=False)
+    assert len(list((root / "attempts").iterdir())) == 3
+    runner.kill()
+    runner.wait()
+    collect(store, store.settings, dry_run=False)
+    assert [path.name for path in (root / "attempts").iterdir()] == ["r2-young"]

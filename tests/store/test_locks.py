@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nbmlops import failpoints
 from nbmlops.errors import StoreError
 from nbmlops.store.locks import file_lock
 
@@ -137,3 +138,17 @@ def test_a_link_in_place_of_a_lock_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened"), file_lock(tmp_path / "lock"):
         pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_lock_that_the_kernel_refuses_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system answers instead of the lock is told with its remedy, and the lock stays free."""
+    monkeypatch.setenv("NBMLOPS_FAILPOINT", "lock.take:1:enospc")
+    failpoints._armed.cache_clear()
+    try:
+        with pytest.raises(StoreError, match=r"cannot be taken: No space left"), file_lock(tmp_path / "lock"):
+            pass
+    finally:
+        monkeypatch.undo()
+        failpoints._armed.cache_clear()
+    with file_lock(tmp_path / "lock", timeout_s=0):
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -193,3 +194,24 @@ def test_it_imports_the_standard_library_only() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_that_told_nothing_is_forgotten(outbox: Outbox) -> None:
+    """A process that was killed, or had no room, before its first line leaves a file without one: it is no run that waits."""
+    outbox.folder.mkdir(parents=True)
+    (outbox.folder / "r9.jsonl").touch()
+    assert outbox.close_dead() == []
+    assert outbox.undelivered() == []
+
+
+def test_a_run_that_could_not_begin_is_let_go(outbox: Outbox, fill: Callable[..., list[Event]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first line finds no room, the run's lock is free again, and the run may begin later."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StoreError):
+            fill("r1")
+    assert len(fill("r1")) == len(outbox.journal("r1").events)

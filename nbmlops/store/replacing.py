@@ -1,0 +1,62 @@
+"""Put new bytes in the place of a file's, whole or not at all: what is not in the store is written this way."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from nbmlops.failpoints import failpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typing_extensions import Buffer
+
+__all__ = ["replace_file"]
+
+
+def replace_file(path: Path, data: Buffer, *, point: str, durable: bool = False) -> None:
+    """Write a file so that `path` holds all of `data` or what it held before, whoever else writes it at the same time.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder must be there.
+    data : bytes-like
+    point : str
+        What the failpoints of this file are called.
+    durable : bool
+        Whether it must survive a crash of the machine, too.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind then.
+    """
+    temporary = path.with_name(f".tmp-{path.name[:100]}-{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        failpoint(f"{point}.write")
+        with temporary.open("xb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                failpoint(f"{point}.fsync")
+                os.fsync(file.fileno())
+        failpoint(f"{point}.commit")
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        failpoint(f"{point}.sync")
+        _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

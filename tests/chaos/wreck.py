@@ -1,0 +1,110 @@
+"""A small pipeline that is run for real, killed, and looked at for what must hold whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.settings import Settings
+from nbmlops.store.store import Store
+from nbmlops.store.verify import verify_store
+from tests.acceptance.project import Outcome, Project, cell
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["CHAOS", "UPSTREAM", "Wreck", "value_of"]
+
+CHAOS = "NBMLOPS_TEST_CHAOS" in os.environ
+CELLS = (
+    cell("p = 1", "parameters"),
+    "%%mlstage a\na = p",
+    "%%mlstage b\nb = a + 1",
+    "%%mlstage c\nc = a * 2\nprint('c is', c)",
+    "%%mlstage d\nd = b + c\nopen('d.txt', 'w').write(str(d))",
+    "%%mlstage e --metrics m\nm = {'value': d * 3 + int(open('d.txt').read())}",
+    "%%mlstage f\nf = [m, b]",
+    "print(f)",
+)
+UPSTREAM = {"a": "", "b": "a", "c": "a", "d": "abc", "e": "abcd", "f": "abcde"}
+
+
+def value_of(p: int) -> int:
+    """Return what stage e makes of a parameter."""
+    return ((p + 1) + 2 * p) * 4
+
+
+@dataclass
+class Wreck:
+    """One project, run again and again with other parameters.
+
+    Parameters
+    ----------
+    folder : Path
+    variables : mapping of str to str
+        What every command gets in its environment.
+    """
+
+    folder: Path
+    variables: Mapping[str, str]
+    finished: set[str] = field(default_factory=set)
+    p: int = 0
+
+    def __post_init__(self) -> None:
+        self.project = Project(self.folder)
+        self.project.write(CELLS)
+
+    @cached_property
+    def store(self) -> Store:
+        """The project's store, looked at from here."""
+        return Store(str(self.folder / ".nbmlops"), settings=Settings(project_root=self.folder, store=str(self.folder / ".nbmlops")))
+
+    def begin(self) -> None:
+        """Take a parameter that makes every stage stale."""
+        self.p += 1
+        self.finished.clear()
+
+    def start(self, *words: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start a run with the parameter of now."""
+        return self.project.start("run", "nb.ipynb", "out.ipynb", "--json", "-p", "p", self.p, *words, env={**self.variables, **(env or {})})
+
+    def finish(self, process: subprocess.Popen[str]) -> Outcome:
+        """Wait for a run, and check what holds after any end."""
+        done = self.project.finish(process)
+        self.check(done)
+        return done
+
+    def check(self, done: Outcome) -> None:
+        """Check that nothing is alive, nothing damaged, nothing finished lost, and nothing told that is not so."""
+        assert self.project.left_after(5) == {}
+        report = verify_store(self.store, repair=False)
+        assert report.ok, report.problems
+        written = self.folder / "out.ipynb"
+        assert not written.exists() or json.loads(written.read_text(encoding="utf-8"))["cells"]
+        started = {line.split()[0] for line in done.err.splitlines() if " ... " in line} & UPSTREAM.keys()
+        assert not started & self.finished, f"{started & self.finished} ran again, although finished\n{done.err}"
+        # a stage starts when all that it reads is recorded
+        self.finished |= {name for other in started for name in UPSTREAM[other]}
+        if done.code == 0:
+            assert set(done.statuses.values()) <= {"ran", "reused"}, done.statuses
+            assert done.stage("e")["metrics"] == {"value": value_of(self.p)}
+            self.finished |= UPSTREAM.keys()
+
+    def complete(self, **variables: str) -> Outcome:
+        """Run to the end without a fault, and check every value."""
+        done = self.finish(self.start(env=variables))
+        assert done.code == 0, done.err
+        return done
+
+    def outbox(self) -> dict[str, Any]:
+        """Return what the tracker was told of each run, by id; of one that still waits, None."""
+        from nbmlops.tracking.outbox import Outbox
+
+        told: dict[str, Any] = dict.fromkeys(Outbox(self.store.local_path("outbox")).undelivered())
+        folder = self.folder / "diary"
+        return told | ({path.name: path.read_text() for path in folder.iterdir() if path.name not in told} if folder.exists() else {})
