@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +28,8 @@ __all__ = ["Store", "index_path", "record_path", "run_path", "snapshot_path"]
 
 _EFFECTS_KEPT = 8
 _HISTORY_KEPT = 20
+# files written within so short a time may have one and the same
+_TICK_S = 1.0
 _RECORD = "stage-record/1"
 _RUN = "run-record/1"
 _INDEX = "index/1"
@@ -68,6 +71,7 @@ class Store:
         self._local = _open_local(url, settings, synced=synced)
         self.blobs: Blobs = self._local or _open_remote(url)
         self.objects = Objects(self.blobs)
+        self._told: dict[str, tuple[tuple[float, int], tuple[StageRecord, ...]]] = {}
 
     @property
     def trusted(self) -> bool:
@@ -100,9 +104,19 @@ class Store:
         return all(self.objects.exists(digest) for digest in record.digests())
 
     def records_of(self, code: str) -> tuple[StageRecord, ...]:
-        """Return the last records of a stage's code, newest first, at most 8."""
-        found = (self.record_alone(key) for key in self._keys(_code_index(code)))
-        return tuple(record for record in found if record is not None and record.code == code)
+        """Return the last records of a stage's code, newest first, at most 8: for what they tell of the code, not for what they give.
+
+        They are kept in memory while nobody adds one: a kernel asks for those of every stage around each cell.
+        """
+        index = self.blobs.stat(index_path(_code_index(code)))
+        stamp = None if index is None else (index.modified_s, index.size_bytes)
+        if stamp is None or self._told.get(code, (None, ()))[0] != stamp:
+            found = (self.record_alone(key) for key in self._keys(_code_index(code)))
+            records = tuple(record for record in found if record is not None and record.code == code)
+            if stamp is None or time.time() - stamp[0] < _TICK_S:
+                return records  # it may be written again without a new time
+            self._told[code] = (stamp, records)
+        return self._told[code][1]
 
     def keys_of(self, code: str) -> tuple[str, ...]:
         """Return the last keys of a stage's code, newest first, at most 8: they change with every record of it that anybody puts."""

@@ -15,7 +15,7 @@ import pytest
 import nbmlops
 from nbmlops.errors import StoreError, UsageError
 from nbmlops.store.records import RunRecord, StageRecord, seal
-from nbmlops.store.store import Store
+from nbmlops.store.store import Store, index_path
 
 if TYPE_CHECKING:
     from nbmlops.settings import Settings
@@ -60,6 +60,21 @@ def test_batch_syncs_what_a_kernel_has_written(store: Store, put_stage: PutStage
     monkeypatch.setattr(os, "fdatasync", waited.append)
     put_stage(store, "k2")
     assert len(waited) == 1
+
+
+def test_records_of_a_code_are_read_again_when_somebody_adds_one(store: Store, put_stage: PutStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then they are kept, if the index is older than two writings in one tick of the clock could be."""
+    first = put_stage(store, "k1")
+    path = Path(store.url) / index_path(f"code:{first.code}")
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 60))
+    assert store.records_of(first.code) == (first,)
+    reads: list[str] = []
+    read = store.record_alone
+    monkeypatch.setattr(store, "record_alone", lambda key: reads.append(key) or read(key))
+    assert store.records_of(first.code) == (first,)
+    assert reads == []
+    second = put_stage(Store(store.url, settings=store.settings), "k2")
+    assert store.records_of(first.code) == (second, first)
 
 
 def test_a_damaged_record_is_a_miss(store: Store, root: Path, put_stage: PutStage) -> None:
