@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -92,6 +93,10 @@ def _decides(kind: str, subject: str, unless: Sequence[str], unit: _Unit, pipeli
     if kind == "module":
         imported = modules_of(unit.part, unit.effects)
         return subject.partition(" ")[0] in imported and not imported.intersection(unless)
+    if kind == "submodule":
+        path, _, name = subject.partition(" ")
+        imported = modules_of(unit.part, unit.effects) if _asks_for(name, unit.part) else set()
+        return path in imported and not imported.intersection(unless)
     if kind == "definition":
         return _uses_name(subject, unit, pipeline)
     if kind == "variable":
@@ -104,6 +109,12 @@ def _uses_name(name: str, unit: _Unit, pipeline: Pipeline) -> bool:
     return any(name == read.name for read in unit.part.reads) or any(name in pipeline.setup[position].names for position in unit.part.setup)
 
 
+def _asks_for(name: str, part: Stage | Report) -> bool:
+    """Tell whether code names an attribute."""
+    sources = [part.source] if isinstance(part, Report) else [step.source for step in part.steps]
+    return any(re.search(rf"""\.\s*{name}\b|(["']){name}\1""", source) for source in sources)
+
+
 def _error(kind: str, subject: str, doer: Stage, cell: int, reader: str) -> Diagnostic:
     who = f"cell {cell}" if doer.name == _REPORT else f"stage {doer.name!r}"
     code, why, fix = _ERRORS[kind]
@@ -113,7 +124,7 @@ def _error(kind: str, subject: str, doer: Stage, cell: int, reader: str) -> Diag
 
 def named(kind: str, subject: str) -> str:
     """Return what was changed, in words."""
-    if kind in {"module", "opaque"}:
+    if kind in {"module", "opaque", "submodule"}:
         path, _, name = subject.partition(" ")
         return f"{name!r} in {path}"
     if kind == "definition":
@@ -126,6 +137,8 @@ _MOVE = "move it to a cell with the tag setup"
 _ERRORS = {
     "module": ("NB614", "uses that module: every stage imports it anew, so that the change would be lost",
                "hand the state on in a variable that the stage binds; for a cache, use functools.cache"),
+    "submodule": ("NB614", "names it: every stage imports that package anew, and only what it imports itself is there",
+                  "import that module where it is used"),
     "definition": ("NB614", _ANEW, "keep that state in a variable that the stage binds, or define it in a stage"),
     "variable": ("NB618", "reads it: every stage has a process of its own, so that the change would be lost", _MOVE),
     "process": ("NB618", "comes after it: every stage has a process of its own, so that the change would be lost", _MOVE),

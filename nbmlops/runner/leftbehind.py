@@ -54,8 +54,8 @@ class LeftBehind:
             yield
         finally:
             cell = str(ordinal)
-            for path, name, *unless in self._modules.changes():
-                self._found["module", f"{path} {name}", cell, *unless] = None
+            for kind, what, *unless in self._modules.changes():
+                self._found[kind, what, cell, *unless] = None
             for name, times in calls(self._namespace).items():
                 if times != called.get(name, 0) and keeps_state(self._namespace[name]):
                     self._found["cache", name, cell] = None
