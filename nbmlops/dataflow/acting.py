@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from nbmlops.notebook.purity import MUTATING_METHODS
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
 __all__ = ["acting_decorators", "acts", "calls_something", "changes_what_a_call_gives", "looks_for_subclasses", "root_name"]
 
 _BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While)
-_REGISTERING = frozenset({"add", "connect", "on", "push", "put", "register", "subscribe"})
+# methods by which an object keeps what it is given
+_REGISTERING = frozenset(
+    {"add", "append", "appendleft", "connect", "extend", "insert", "on", "push", "put", "register", "setdefault", "subscribe", "update"},
+)
 _TELLING = frozenset({"critical", "debug", "display", "error", "exception", "info", "print", "warn", "warning"})
 # by these a class is noted when it is made, or found without its name
 _NOTING = frozenset({"__init_subclass__", "__subclasses__", "__set_name__"})
@@ -157,7 +158,7 @@ def _changes_others(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
                 return True
             case ast.Expr(value=ast.Call() as value) if not _only_tells(value) and root_name(value.func) not in local:
                 return True
-            case ast.Call(func=ast.Attribute(attr=method) as func) if method in MUTATING_METHODS | _REGISTERING and root_name(func) not in local:
+            case ast.Call(func=ast.Attribute(attr=method) as func) if method in _REGISTERING and root_name(func) not in local:
                 return True
     return False
 

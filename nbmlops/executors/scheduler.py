@@ -434,10 +434,14 @@ class Scheduler:
         self._retraction.undo(name)
         self._discarded[name] = self._discarded.get(name, 0) + 1
         self._reasons[name] = f"{attempt.reason}; again, because {why}" if ("; again" not in attempt.reason) else attempt.reason
+        self._give_in(name)
+
+    def _give_in(self, name: str) -> None:
+        """Fail a stage that has been repeated too often: it would be repeated for ever."""
         if self._discarded[name] > _MOST_ATTEMPTS_LEARNING:
-            message = f"NB607: stage {name!r} reads something else each time it runs; name it with --in and --out"
+            message = f"NB607: stage {name!r} reads something else each time it runs; name that with --in and --out, or --file and --writes"
             error = StageError(type="Unsettled", message=message, code="NB607")
-            self._set(StageResult(name=name, status="failed", key=attempt.planned.key, reason=attempt.reason, error=error))
+            self._set(StageResult(name=name, status="failed", reason=self._reasons.get(name, ""), error=error))
 
     def _discard_outdated(self, plan: Plan) -> bool:
         """Give up attempts and results whose inputs are no longer what they were made from; tell whether there were any."""
@@ -457,6 +461,8 @@ class Scheduler:
                 del self.finished[name]
                 self.results.pop(name, None)
                 self._retraction.undo(name)
+                self._discarded[name] = self._discarded.get(name, 0) + 1
+                self._give_in(name)
                 found = True
         return found
 

@@ -36,6 +36,9 @@ class FileObserver(Protocol):
     def removed(self, path: str) -> None:
         """Note that a file or folder is about to be removed."""
 
+    def linked(self, path: str) -> None:
+        """Note that a symbolic link is about to be made."""
+
     def lists(self, frame: FrameType | None) -> bool:
         """Tell whether the notebook's or the project's code is among the callers, and no import before it."""
 
@@ -103,6 +106,12 @@ def _link(observer: FileObserver, args: tuple[Any, ...], _frame: FrameType | Non
         observer.opened(os.fsdecode(target), "w", 0)
 
 
+def _symlink(observer: FileObserver, args: tuple[Any, ...], frame: FrameType | None) -> None:
+    _link(observer, args, frame)
+    if args[2] == -1:
+        observer.linked(os.fsdecode(args[1]))
+
+
 def _remove(observer: FileObserver, args: tuple[Any, ...], _frame: FrameType | None) -> None:
     if args[1] == -1:  # below a descriptor only `shutil.rmtree` removes, which says so itself
         observer.removed(os.fsdecode(args[0]))
@@ -145,7 +154,7 @@ _TOLD: dict[str, Callable[[FileObserver, tuple[Any, ...], FrameType | None], Non
     "os.rename": _rename,
     "os.rmdir": _remove,
     "os.scandir": _list,
-    "os.symlink": _link,
+    "os.symlink": _symlink,
     "os.truncate": _truncate,
     "shutil.rmtree": _remove_tree,
     "sqlite3.connect": _connect,

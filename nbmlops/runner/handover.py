@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nbmlops.store.store import Store
 
-__all__ = ["keep_files", "keep_values", "metrics_of"]
+__all__ = ["keep_files", "keep_values", "metrics_of", "refuse_links"]
 
 
 def keep_values(
@@ -92,6 +92,23 @@ def metrics_of(namespace: dict[str, Any], names: Iterable[str]) -> dict[str, Any
         for key, item in items.items():
             found[str(key)] = _plain_metric(name, str(key), item)
     return found
+
+
+def refuse_links(paths: Iterable[str], stage: str, cell: int) -> None:
+    """Refuse symbolic links that a stage has made: a file is kept by its content, and what is written through the link would not be found.
+
+    Raises
+    ------
+    NotStorable
+        If there is one.
+    """
+    for path in paths:
+        raise NotStorable(
+            f"stage {stage!r} makes the link {path!r}, which cannot be kept: a later stage would get a copy of what it leads to",
+            code="NB612",
+            cell=cell,
+            fix="copy the file with shutil.copy, or hand its path on in a variable",
+        )
 
 
 def keep_files(paths: Iterable[str], *, folder: Path, project_root: Path, store: Store) -> dict[str, str]:

@@ -123,6 +123,15 @@ class Namespace(dict[str, Any]):
             self.withheld.clear()
 
     @contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """Note no lookups: what looks is not the stage's code."""
+        watching, self.watching = self.watching, False
+        try:
+            yield
+        finally:
+            self.watching = watching
+
+    @contextmanager
     def watch(self, elsewhere: Iterable[str]) -> Iterator[None]:
         """Note lookups of withheld names and of names that other stages provide.
 

@@ -86,6 +86,7 @@ class Observation:
         self._read: dict[str, None] = {}
         self._written: dict[str, None] = {}
         self._made: dict[str, None] = {}
+        self._linked: dict[str, None] = {}
         self._opened_as: dict[str, tuple[int, ...] | None] = {}
         self._removed: dict[str, str] = {}
         self._modules_before = set(sys.modules)
@@ -113,11 +114,17 @@ class Observation:
             return
         if path.endswith(_CODE_FILES) and self._is_import(path, frame):
             return
+        writes = any(letter in mode for letter in "wax+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR))
+        reads = "r" in mode or "+" in mode or "a" in mode if mode else not flags & os.O_WRONLY
+        self._note(path, flags, reads=reads, writes=writes)
+        full = os.path.realpath(path)
+        if full != os.path.abspath(path):  # noqa: PTH100 - through a link: another stage may use the file by its own name
+            self._note(full, flags, reads=reads, writes=writes)
+
+    def _note(self, path: str, flags: int, *, reads: bool, writes: bool) -> None:
         name = self._interesting(path)
         if name is None:
             return
-        writes = any(letter in mode for letter in "wax+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR))
-        reads = "r" in mode or "+" in mode or "a" in mode if mode else not flags & os.O_WRONLY
         if reads and name not in self._written and not flags & os.O_TRUNC:
             self._read.setdefault(name)
             self.attribution.note("file", name)
@@ -153,6 +160,16 @@ class Observation:
         if name is not None and not (self._folder / name).exists():
             self._keep_for_undo(path)
             self._made.setdefault(name)
+
+    def linked(self, path: str) -> None:
+        """Note that a symbolic link is about to be made."""
+        name = self._interesting(path)
+        if name is not None:
+            self._linked.setdefault(name)
+
+    def links(self) -> tuple[str, ...]:
+        """Return the symbolic links that were made and are still there."""
+        return tuple(sorted(name for name in self._linked if (self._folder / name).is_symlink()))
 
     def removed(self, path: str) -> None:
         """Note that a file or folder is about to be removed: one that the stage has not made itself was there before."""

@@ -85,6 +85,12 @@ class StageShell(InteractiveShell):
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
         self.recorder.error(etype.__name__, str(evalue), list(stb))
 
+    def transform_cell(self, raw_cell: str) -> str:
+        """Translate IPython's syntax. Whether a word is a magic without its sign is looked up in the namespace, which is no reading of the code's."""
+        with self.user_ns.unwatched():
+            transformed: str = super().transform_cell(raw_cell)  # type: ignore[no-untyped-call]
+        return transformed
+
     def enable_gui(self, gui: str | None = None) -> None:
         """Enable none: ``%matplotlib inline`` needs no event loop, and a stage has no screen."""
 

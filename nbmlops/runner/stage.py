@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from nbmlops.errors import NbmlopsError, NotebookError, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
 from nbmlops.pipeline.files import shows
-from nbmlops.runner.handover import keep_files, keep_values, metrics_of
+from nbmlops.runner.handover import keep_files, keep_values, metrics_of, refuse_links
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
@@ -236,7 +236,7 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     run.failed_cell = step.cell
     source = step.source
     run.observation.in_setup = not own
-    run.observation.attribution.begin(None if own else run.shell.transform_cell(source))  # type: ignore[no-untyped-call]
+    run.observation.attribution.begin(None if own else run.shell.transform_cell(source))
     if not own:
         with observing(run.observation, run.namespace), run.namespace.lacking(step.elsewhere) as missed:
             error = run_cell(run.shell, source, name, keep_history=run.task.stage.startswith("@"))
@@ -331,6 +331,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     if run.namespace.observed & set(task.setup_names):  # what it uses of setup was not foreseen: all of it counts, until it runs again
         run.observation.attribution.used = None
     files = run.observation.files_read()
+    refuse_links(run.observation.links(), task.stage, task.steps[-1].cell)
     written = keep_files(run.observation.outputs(), folder=Path(task.folder), project_root=Path(task.project_root), store=run.store)
     effects = Effects(
         reads=tuple(sorted(run.namespace.observed)),

@@ -115,10 +115,8 @@ class StageTask:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> StageTask:
         """Rebuild a task from `to_json`."""
-        values = _with_tuples(data)
-        values["steps"] = tuple(
-            Step(**{name: tuple(value) if isinstance(value, list) else value for name, value in step.items()}) for step in data["steps"]
-        )
+        values: dict[str, Any] = _with_tuples(data)
+        values["steps"] = tuple(Step(**_with_tuples(step)) for step in data["steps"])
         values["inputs"] = tuple((position, Artifact.from_json(artifact)) for position, artifact in data["inputs"])
         values["rehearsal"] = Rehearsal(**data["rehearsal"]) if data.get("rehearsal") else None
         return cls(**values)

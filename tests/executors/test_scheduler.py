@@ -266,6 +266,40 @@ def test_report_runs_after_the_stages_on_their_values(bench: Bench) -> None:
     assert bench.text(done.results["@report"].cell_outputs) == "first 1\nsecond 2\n"
 
 
+@pytest.mark.parametrize("reads", ["open('v.txt').read()", "__import__('os').listdir('.')"])
+def test_report_that_reads_what_is_written_below_it_is_refused(bench: Bench, reads: str) -> None:
+    """It runs when every stage is done, and would show what the notebook has only further down."""
+    (bench.folder / "v.txt").write_text("first")
+    done = bench.run(f"x = {reads}\nprint(x)", "%%mlstage a\nopen('v.txt', 'w').write('second')", report=True)
+    assert (done.results["a"].status, done.results["@report"].status) == ("ran", "failed")
+    assert done.results["@report"].error is not None
+    assert done.results["@report"].error.code == "NB218"
+
+
+def test_first_runs_that_may_use_files_keep_the_order(bench: Bench, cache: Path, tmp_path: Path) -> None:
+    """Nobody knows yet which files: the second would find the first one's half written. Once both have run, they run side by side."""
+    executor = LocalExecutor(tmp_path / "own", workers=2)
+    twin = Bench(bench.folder, cache, executor)
+    code = "import time, os\nname = '{0}' + '.txt'\nopen(name, 'w').write('x')\ntime.sleep({1})\nopen(name, 'a').write('y')"
+    cells = [f"%%mlstage {name}\n{code.format(name, 1.0)}" for name in "ab"]
+    events: list[str] = []
+    try:
+        for _ in range(2):
+            scheduler = Scheduler(twin.planner(*cells, forced=frozenset("ab")), executor, twin.store, twin.settings, "r" * 16)
+            scheduler.watcher = lambda moment: events.append(f"{moment.stage} {moment.result.status if moment.result else 'starts'}")
+            scheduler.run(report=False)
+    finally:
+        executor.close()
+    assert events[:4] == ["a starts", "a ran", "b starts", "b ran"]
+    assert events[4:6] == ["a starts", "b starts"]
+
+
+def test_first_run_does_not_wait_for_what_will_never_run(bench: Bench) -> None:
+    """A stage that hangs on a failed one has no files to wait for."""
+    cells = ("%%mlstage a\nx = 1 / 0", "%%mlstage b\nopen(str(x) + '.txt', 'w').write('b')", "%%mlstage c\nopen('c' + '.txt', 'w').write('c')")
+    assert bench.statuses(*cells) == {"a": "failed", "b": "not-run", "c": "ran"}
+
+
 def test_report_that_is_unchanged_is_reused(bench: Bench) -> None:
     """Report cells have a record like a stage's."""
     cells = ("%%mlstage a\nx = 1", "print(x)")

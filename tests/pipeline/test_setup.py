@@ -8,7 +8,7 @@ import pytest
 
 from nbmlops.pipeline.model import Parameter
 from nbmlops.pipeline.setup import Statement, line_comments, read_parameters, statements
-from tests.pipeline.written import cell, source_of
+from tests.pipeline.written import cell, pipeline_of, source_of
 
 
 def split(source: str) -> list[Statement]:
@@ -123,3 +123,29 @@ def test_injected_value_keeps_the_authors_help() -> None:
 def test_comment_inside_a_string_is_no_comment() -> None:
     """The tokenizer tells a comment from a text that looks like one."""
     assert line_comments("x = 'a # b'\ny = 1  # c\nz = (") == {2: "c"}
+
+
+ACTS = [
+    ("STEPS = []\ndef step(f):\n    STEPS.append(f)\n    return f\n@step\ndef two(x): return x", ["two"]),
+    (
+        "REG = {}\ndef reg(name):\n    def keep(f):\n        REG[name] = f\n        return f\n    return keep\n@reg('a')\ndef two(x): return x",
+        ["two"],
+    ),
+    ("class Steps:\n    def add(self, f):\n        return f\nsteps = Steps()\n@steps.add\ndef two(x): return x", ["two"]),
+    ("class Step:\n    kept = []\n    def __init__(self, f):\n        Step.kept.append(f)\n@Step\ndef two(x): return x", ["two"]),
+    ("T = []\ndef timed(f):\n    def run(*a):\n        T.append(1)\n        return f(*a)\n    return run\n@timed\ndef two(x): return x", []),
+    ("def named(f):\n    f.label = 'x'\n    print(f)\n    return f\n@named\ndef two(x): return x", []),
+    ("from functools import cache\n@cache\ndef two(x): return x", []),
+    ("from decimal import getcontext\ngetcontext().prec = 8", [""]),
+    ("import logging\nlogging.getLogger('app').disabled = True", [""]),
+    ("x = {}\nx['a'] = 1", []),
+]
+
+
+@pytest.mark.parametrize(("source", "expected"), ACTS)
+def test_what_changes_others_counts_for_every_stage(source: str, expected: list[str]) -> None:
+    """A decorator that registers, a setting on what a call gives: nothing that the stage names tells that it depends on these."""
+    pipeline = pipeline_of(cell(source, "setup"), "%%mlstage a\ny = 1")
+    acting = [item for item in pipeline.setup if item.configures]
+    assert [name for item in acting for name in (item.names or ("",)) if name in {"", "two"}] == expected
+    assert [pipeline.setup[position] for position in pipeline.stages["a"].setup if pipeline.setup[position].configures] == acting

@@ -250,3 +250,14 @@ def test_seed_differs_by_stage_and_run() -> None:
     """Stages of one run, and runs of one stage, draw different numbers; the same twice, the same."""
     assert len({derive_seed(seed, draw) for seed in (0, 1) for draw in ("a", "b")}) == 4
     assert derive_seed(3, "a") == derive_seed(3, "a") < 2**32
+
+
+def test_file_behind_a_link_is_used_by_both_names(bench: Bench) -> None:
+    """Another stage may read by its own name what this one writes through the link."""
+    bench.write("real.txt", "1")
+    (bench.folder / "link.txt").symlink_to("real.txt")
+    cells = ("%%mlstage a\nname = 'link' + '.txt'\nopen(name, 'w').write('2')", "%%mlstage b\nname = 'real' + '.txt'\ntext = open(name).read()")
+    done = bench.run(*cells, "text")
+    assert done.finished["a"].effects.files_written == ("link.txt", "real.txt")
+    assert done.planner.pipeline.stages["b"].files_from == {"real.txt": "a"}
+    assert bench.value(done, "b", "text") == "2"

@@ -1,4 +1,4 @@
-"""Conditions of stages: names that `--if` may read."""
+"""How stages hang together: the names that `--if` may read, the folders that they list."""
 
 from __future__ import annotations
 
@@ -28,3 +28,11 @@ def test_condition_on_a_parameter_is_fine() -> None:
 def test_condition_on_a_metric_is_left_to_the_run() -> None:
     """The keys of a dict of metrics are known when the stage has run."""
     assert codes_of("%%mlstage a --metrics m\nm = {'auc': 0.5}", "%%mlstage b --if 'auc > 0.4'\nx = 1") == []
+
+
+def test_folder_that_is_listed_before_it_is_written_into() -> None:
+    """The next run lists what this one writes; what lies deeper is not shown by the listing."""
+    listing = "%%mlstage a --file data\nnames = 1"
+    assert codes_of(listing, "%%mlstage b\nopen('data/w.txt', 'w').write('x')") == ["NB324 0:None"]
+    assert codes_of("%%mlstage b\nopen('data/w.txt', 'w').write('x')", listing) == []
+    assert codes_of(listing, "%%mlstage b\nopen('data/deep/w.txt', 'w').write('x')") == []
