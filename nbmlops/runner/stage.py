@@ -345,7 +345,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         files_made=tuple(path for path in task.files if path in written and path in run.observation.new),
         files_removed=run.observation.files_removed(),
         environment=tuple(sorted(run.observation.environment)),
-        modules=run.observation.modules(),
+        modules=run.observation.modules(task.imports),
         imports=run.observation.imports(),
         unseen=tuple(sorted(run.observation.unseen)),
         random=draws,

@@ -198,3 +198,15 @@ def test_cached_function_whose_values_can_be_changed(project: Project, returned:
     done = run(project, [CACHED.format(returned), "%%mlstage a\nx = str(f(1))", "%%mlstage b\ny = f(1)"])
     assert done.code == 0
     assert {item["code"] for item in done.data["diagnostics"]} == codes
+
+
+def test_edit_of_a_module_on_a_path_of_setup(project: Project) -> None:
+    """A stage depends on a module that it imports, wherever setup has put it on the path and whoever imports it too."""
+    (project.folder / "lib" / "pk").mkdir(parents=True)
+    for name, text in {"__init__": "", "state": "N = 1\n", "core": "from . import state\ndef run():\n    return state.N\n"}.items():
+        (project.folder / "lib" / "pk" / f"{name}.py").write_text(text)
+    cells = [cell('import sys\nsys.path.insert(0, "lib")\nfrom pk.core import run', "setup"), "%%mlstage a\nx = run()"]
+    assert run(project, [*cells, "%%mlstage b\nfrom pk import state\ny = state.N", "print(x, y)"]).code == 0
+    (project.folder / "lib" / "pk" / "state.py").write_text("N = 2\n")
+    assert project.run("out.ipynb").ran == ["a", "b"]
+    assert shown(project, "out.ipynb") == "2 2"
