@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from contextlib import ExitStack
@@ -250,7 +251,7 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     known = run.observation.paths_read
     begun = time.perf_counter()
     with (
-        run.left.around(_own_cells(run.task).index(step.cell), run.observation),
+        run.left.around(_own_cells(run.task).index(step.cell), run.observation, _unstorable(run, source)),
         observing(run.observation, run.namespace),
         run.namespace.watch(run.task.elsewhere),
     ):
@@ -287,6 +288,14 @@ def _came_late(step: Step, read: frozenset[str]) -> NbmlopsError | None:
 
 def _own_cells(task: StageTask) -> list[int]:
     return [step.cell for step in task.steps if step.kind in {"stage", "report"}]
+
+
+def _unstorable(run: _Run, source: str) -> list[str]:
+    """Return the setup objects that a cell uses and that have no fingerprint: of a report cell, which is known to use all, those that it names."""
+    names = [name for name, mark in run.before.items() if mark is None]
+    if run.task.stage.startswith("@"):
+        names = [name for name in run.task.expected if re.search(rf"\b{re.escape(name)}\b", source) and name not in run.loaded]
+    return [name for name in names if name in run.namespace and name not in run.loaded]
 
 
 def _trespass(run: _Run, step: Step, guarded: dict[str, str | None]) -> NbmlopsError | None:

@@ -29,6 +29,7 @@ FILES = {
     "helpers.py": HELPERS,
     "registry.py": REGISTRY,
     "plugins.py": "from registry import register\n@register\ndef f():\n    pass\n",
+    "noisy.py": "import warnings\nwarnings.simplefilter('always')\n",
     "holder.py": "import helpers\nclass Holder:\n    def next(self):\n        return helpers.bump()\n",
 }
 COLLECT = "def f(v, acc=[]):\n    acc.append(v)\n    return list(acc)"
@@ -210,3 +211,39 @@ def test_edit_of_a_module_on_a_path_of_setup(project: Project) -> None:
     (project.folder / "lib" / "pk" / "state.py").write_text("N = 2\n")
     assert project.run("out.ipynb").ran == ["a", "b"]
     assert shown(project, "out.ipynb") == "2 2"
+
+
+def test_text_that_does_not_tell_how_far_it_has_been_read(project: Project) -> None:
+    """A file that setup has begun to iterate over may have been read further by a stage: the run says so where a later one reads it too."""
+    (project.folder / "c.txt").write_text("l0\nl1\nl2\n")
+    cells = [cell('F = open("c.txt")\n_ = next(F)', "setup"), "%%mlstage a\nx = next(F)"]
+    assert {item["code"] for item in run(project, cells).data["diagnostics"]} == set()
+    assert {item["code"] for item in run(project, [*cells, "%%mlstage b\ny = next(F)"]).data["diagnostics"]} == {"NB321"}
+
+
+def test_report_cell_that_reads_a_file_of_setup(project: Project) -> None:
+    """The stage below begins where setup leaves the file: the run fails."""
+    (project.folder / "c.txt").write_text("l1\nl2\n")
+    done = run(project, [cell('F = open("c.txt")', "setup"), "print(F.readline())", "%%mlstage b\ny = F.readline()"])
+    assert (done.code, "NB614" in {item["code"] for item in done.data["diagnostics"]}) == (1, True)
+
+
+LOGGERS = {
+    "level of the root": ("logging.getLogger().setLevel('INFO')", {"NB210"}),
+    "level of one": ("logging.getLogger('app').setLevel('INFO')", {"NB210"}),
+    "all that is below": ("logging.disable(logging.ERROR)", {"NB210"}),
+    "handler": ("logging.getLogger('app').addHandler(logging.FileHandler('app.log', delay=True))", {"NB210"}),
+    "what the first message sets up": ("logging.warning('shown')", set()),
+    "logger": ("logging.getLogger('app').info('shown')", set()),
+    "filters for a while": ("import warnings\nwith warnings.catch_warnings():\n    import noisy", set()),
+    "library": ("import matplotlib.pyplot, sklearn.linear_model, urllib3", set()),
+}
+
+
+@pytest.mark.parametrize("name", LOGGERS)
+def test_logger_that_a_stage_sets_up(project: Project, name: str) -> None:
+    """What other stages log is shown without it, which is said; importing and logging set nothing up that others miss."""
+    code, codes = LOGGERS[name]
+    done = run(project, ["import logging", f"%%mlstage a\nsaid = logging\n{code}\nx = 1", "%%mlstage b\nlogging.getLogger('app').info('b')\ny = x"])
+    assert done.code == 0
+    assert {item["code"] for item in done.data["diagnostics"]} == codes
