@@ -61,7 +61,7 @@ def left_behind_warnings(pipeline: Pipeline, effects: Mapping[str, Effects]) -> 
     """Yield what stages left behind that changes what a later cell shows, or that may do more and cannot be told."""
     for stage in pipeline.stages.values():
         for kind, subject, unless, cell, later in _changes(stage, effects.get(stage.name, NO_EFFECTS), pipeline, effects):
-            seeing = [unit for unit in later if kind not in _NAMED or _uses_name(subject, unit, pipeline)]
+            seeing = [unit for unit in later if kind not in _NAMED or _uses_name(subject.partition(" ")[0], unit, pipeline)]
             if seeing and kind in _WARNINGS and not unless:
                 code, message, fix = _WARNINGS[kind]
                 message = message.format(stage=stage.name, subject=named(kind, subject), later=seeing[0].label)
@@ -135,6 +135,9 @@ def named(kind: str, subject: str) -> str:
         return f"the accessor {subject!r} of pandas"
     if kind == "object":
         return f"how far {subject!r} has been read, or what is in it"
+    if kind == "lossy":
+        name, _, what = subject.partition(" ")
+        return f"{name!r}, of which {what}"
     return f"the environment variable {subject}" if kind == "variable" else subject
 
 
@@ -151,7 +154,7 @@ _ERRORS = {
     "accessor": ("NB618", "names it: every stage has a process of its own, where it is not registered", _MOVE),
     "process": ("NB618", "comes after it: every stage has a process of its own, so that the change would be lost", _MOVE),
 }  # fmt: skip
-_NAMED = frozenset({"cache", "iterator"})
+_NAMED = frozenset({"cache", "iterator", "lossy"})
 _SHOWN = ("NB210", "stage {stage!r} was seen to change {subject}, which no other stage and no report cell sees", _MOVE)
 _WARNINGS = {
     "process": _SHOWN,
@@ -166,6 +169,11 @@ _WARNINGS = {
         "NB321",
         "stage {stage!r} uses {subject!r}, which does not tell how far it has been read; {later} begins where setup leaves it",
         "make it in the stage that uses it, or hand on what was read from it in a variable",
+    ),
+    "lossy": (
+        "NB325",
+        "stage {stage!r} hands on {subject} is another one once it is loaded: {later} gets what the class's __getstate__ or __reduce__ makes of it",
+        "let it keep all that can be stored",
     ),
     "opaque": (
         "NB321",

@@ -18,6 +18,7 @@ from nbmlops.pipeline.effects import Effects
 from nbmlops.pipeline.files import shows
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of, refuse_links
 from nbmlops.runner.leftbehind import LeftBehind
+from nbmlops.runner.losses import losses
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
@@ -325,6 +326,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     writes = _unforeseen(run)
     kept = sorted({*task.wants, *(name for name in mutated if name in task.later), *writes})
     aliases = _aliases(run, kept, mutated)
+    hooked: dict[str, tuple[object, ...]] = {}
     outputs = keep_values(
         run.namespace,
         sorted({*kept, *(name for names in aliases for name in names)}),
@@ -333,6 +335,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         context=run.context,
         stage=task.stage,
         cell=task.steps[-1].cell,
+        hooked=hooked,
     )
     outputs = {name: noting_holders(artifact, run.held.get(name, ())) for name, artifact in outputs.items()}
     states = random_states()
@@ -342,6 +345,9 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     files = run.observation.files_read()
     refuse_links(run.observation.links(), task.stage, task.steps[-1].cell)
     written = keep_files(run.observation.outputs(), folder=Path(task.folder), project_root=Path(task.project_root), store=run.store)
+    for name, objects in hooked.items():
+        for lost in losses(objects, run.context):
+            run.left.add("lossy", f"{name} {lost}")
     effects = Effects(
         reads=tuple(sorted(run.namespace.observed)),
         writes=writes,

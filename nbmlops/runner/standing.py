@@ -14,12 +14,12 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.localmodules import local_module_path
 from nbmlops.store.fingerprint import class_state, function_state, value_fingerprint
+from nbmlops.store.serializers.hooks import attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -112,13 +112,9 @@ class _Look:
         return f"{{{','.join(f'{key!r:.80}:{self.at(value)}' for key, value in list(held.items()))}}}"
 
     def _instance(self, value: Any) -> str:  # noqa: ANN401
-        held = dict(getattr(value, "__dict__", {}))
-        for name in (name for base in type(value).__mro__ for name in _slots(base)):
-            with suppress(AttributeError):
-                held[name] = object.__getattribute__(value, name)
         inner = self._all(gc.get_referents(value)) if type(value).__module__ == "_csv" else ""
         lines = getattr(value, "line_num", "") if type(value).__module__ in {"csv", "_csv"} else ""
-        return f"{lines}{self._attributes(held)}{inner}"
+        return f"{lines}{self._attributes(attributes(value))}{inner}"
 
     def _iterator(self, value: Any) -> str:  # noqa: ANN401
         """Look at an iterator of the interpreter or a library: at how much is left of it, and at what it iterates over."""
@@ -168,11 +164,6 @@ def _is_of(module: str, name: str, value: Any) -> bool:  # noqa: ANN401
 
 def _is_users(kind: type) -> bool:
     return kind.__module__ == "__main__" or local_module_path(sys.modules.get(kind.__module__)) is not None
-
-
-def _slots(kind: type) -> tuple[str, ...]:
-    slots = vars(kind).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 def _digest(value: Any) -> str:  # noqa: ANN401

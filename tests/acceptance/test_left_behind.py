@@ -247,3 +247,30 @@ def test_logger_that_a_stage_sets_up(project: Project, name: str) -> None:
     done = run(project, ["import logging", f"%%mlstage a\nsaid = logging\n{code}\nx = 1", "%%mlstage b\nlogging.getLogger('app').info('b')\ny = x"])
     assert done.code == 0
     assert {item["code"] for item in done.data["diagnostics"]} == codes
+
+
+WITHOUT_LOCK = """def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != 'lock'}
+    def __setstate__(self, state):
+        self.__dict__.update(state, lock=threading.Lock())"""
+LOSSY = {
+    "reduce": ("def __reduce__(self):\n        return P, (self.x,)", {"NB325"}),
+    "reset": ("def __getstate__(self):\n        return {**self.__dict__, 'extra': None}", {"NB325"}),
+    "all": ("def __getstate__(self):\n        return dict(self.__dict__)", set()),
+    "none": ("pass", set()),
+    "lock": (WITHOUT_LOCK, set()),
+}
+
+
+@pytest.mark.parametrize("name", LOSSY)
+def test_class_that_says_what_is_stored(project: Project, name: str) -> None:
+    """What an object loses on its way to a later stage is said, but not what cannot be stored anyway."""
+    hook, codes = LOSSY[name]
+    made = f"import threading\nclass P:\n    def __init__(self, x):\n        self.x = x\n    {hook}"
+    lock = "\np.lock = threading.Lock()" if name == "lock" else ""
+    cells = [made, f"%%mlstage a\np = P(1)\np.extra = 'kept'{lock}"]
+    for reader in ("", "%%mlstage b\ny = p.x"):
+        done = run(project, [*cells, *filter(None, [reader])])
+        assert done.code == 0
+        assert {item["code"] for item in done.data["diagnostics"]} == (codes if reader else set())
+    assert {item["code"] for item in project.run().data["diagnostics"]} == codes

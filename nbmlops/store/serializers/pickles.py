@@ -25,6 +25,7 @@ from nbmlops.store.serializers.base import Encoded, private, summarise, type_nam
 from nbmlops.store.serializers.canonical import Canonical, SetForms
 from nbmlops.store.serializers.definitions import LOADER, Definitions, Loader
 from nbmlops.store.serializers.histories import reducer_of, without_hidden
+from nbmlops.store.serializers.hooks import has_hooks
 from nbmlops.store.serializers.references import References
 from nbmlops.store.serializers.refusals import is_refused, not_storable
 from nbmlops.store.serializers.shared import Window, private_arrays, rebuild_window, shared_windows
@@ -39,6 +40,7 @@ __all__ = ["PickleSerializer"]
 _MAGIC = b"nbmlops-pickle5\n"
 _ALIGNMENT = 64
 _LENGTH_BYTES = 8
+_MOST_HOOKED = 50
 _STATE = 2  # its place in what __reduce_ex__ returns
 # identity is what these are about, and pickle would copy them
 _SINGLETONS: tuple[tuple[Any, str, str], ...] = (
@@ -81,6 +83,7 @@ class PickleSerializer:
                 form=last.form,
                 type=type_name(value),
                 summary=summarise(value),
+                hooked=tuple(last.hooked),
             )
         finally:
             first.release()
@@ -116,6 +119,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.stream = io.BytesIO()
         self.buffers: list[pickle.PickleBuffer] = []
         self.arrays: list[Any] = []
+        self.hooked: list[Any] = []
         self.references = References(context)
         self.definitions = Definitions(context, self.references, self._alone, named=not alone)
         self._value = value
@@ -217,7 +221,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return _arrow_column
         if package == "pandas":
             return self._pandas
-        return self._other
+        return self._hooked if has_hooks(kind, self._context) else self._other
 
     def _numpy(self, kind: type) -> Callable[[Any], Any] | None:
         if kind.__name__ == "ndarray":
@@ -249,6 +253,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._private.update((id(array), array) for array in private_arrays(value))
         extends = hasattr(value, "_from_sequence") or hasattr(value, "construct_array_type")
         return _extension(value) if extends else NotImplemented
+
+    def _hooked(self, value: Any) -> Any:  # noqa: ANN401
+        if len(self.hooked) < _MOST_HOOKED:
+            self.hooked.append(value)
+        return self._other(value)
 
     def _other(self, value: Any) -> Any:  # noqa: ANN401
         if is_refused(value):
