@@ -19,7 +19,7 @@ from nbmlops.executors.validity import Validity, given, read_others
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
 from nbmlops.runner.results import StageResult
-from nbmlops.runner.seeing import seen_later
+from nbmlops.runner.seeing import lost_on, seen_later
 from nbmlops.runner.serve import judged, remove_files, restore_files, serve
 from nbmlops.runner.task import StageError, StageOutcome
 from nbmlops.store.records import StageRecord
@@ -172,9 +172,9 @@ class Scheduler:
         if item.state == "skipped" or item.record is None:
             self._set(StageResult(name=name, status="skipped", reason=item.reason))
             return
-        trouble = self._lost_on(name, item.record.effects)
+        trouble = lost_on(name, item.record.effects, self.planner, self.finished)
         if trouble is not None:
-            self._set(StageResult(name=name, status="failed", key=item.key, reason=item.reason, error=_error_of(trouble), run_id=self.run_id))
+            self._set(StageResult(name=name, status="failed", key=item.key, reason=item.reason, error=StageError.of(trouble), run_id=self.run_id))
             return
         requirements = item.stage.directive.require
         result = serve(item.record, name, item.reason, requirements, store=self.store, surroundings=self.planner.surroundings)
@@ -308,23 +308,13 @@ class Scheduler:
         name = attempt.stage
         own = attempt.stage_as_planned if name == REPORT else self.planner.pipeline.stages[name]
         seeing = seen_later(self.planner, own, effects, {name: effects}, self.finished)
-        trouble = next(iter(seeing.values()), None) or self._lost_on(name, effects)
+        trouble = next(iter(seeing.values()), None) or lost_on(name, effects, self.planner, self.finished)
         if trouble is None:
             return False
         self._bar(seeing)
         self._tries[name] = attempt.stage_as_planned.directive.retries + 1
-        self._fail(attempt, replace(outcome, status="failed", error=_error_of(trouble)))
+        self._fail(attempt, replace(outcome, status="failed", error=StageError.of(trouble)))
         return True
-
-    def _lost_on(self, name: str, effects: Effects) -> Diagnostic | None:
-        """Return what an earlier stage has changed that a stage uses and that no stage hands on."""
-        stages = self.planner.pipeline.stages
-        for other, record in self.finished.items():
-            if other in stages and record.effects.left_behind:
-                trouble = seen_later(self.planner, stages[other], record.effects, {name: effects}, self.finished).get(name)
-                if trouble is not None:
-                    return trouble
-        return None
 
     def _bar(self, seeing: Mapping[str, Diagnostic]) -> None:
         """Take back what stages have made without a change that they were to see, and what was made of that."""
@@ -515,7 +505,3 @@ class Scheduler:
 
 _GONE = StageResult(name="", status="not-run")
 _PAST = {"failed": "failed", "refused": "was refused", "timed-out": "ran out of time", "cancelled": "was cancelled", "not-run": "did not run"}
-
-
-def _error_of(trouble: Diagnostic) -> StageError:
-    return StageError(type="NotebookError", message=f"{trouble.code}: {trouble.message}; {trouble.fix}", cell=trouble.cell, code=trouble.code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ class Namespace(dict[str, Any]):
     scheduler can add the edge and run the stage again.
     """
 
-    __slots__ = ("elsewhere", "observed", "watching", "withheld")
+    __slots__ = ("elsewhere", "lacks", "observed", "watching", "withheld")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - dict's own signature
         super().__init__(*args, **kwargs)
@@ -35,6 +36,7 @@ class Namespace(dict[str, Any]):
         self.elsewhere: frozenset[str] = frozenset()
         self.observed: set[str] = set()
         self.watching = False
+        self.lacks = False
 
     def __missing__(self, name: str) -> Any:  # noqa: ANN401 - a namespace holds anything
         if name in self.withheld:
@@ -50,7 +52,8 @@ class Namespace(dict[str, Any]):
 
     def _show_all(self) -> None:
         """Bring back what is withheld: code that lists the namespace reads all of it, and what other stages bind as well."""
-        if self.watching:
+        # matplotlib lists the namespace for itself when setup asks for its backend
+        if self.watching and not (self.lacks and sys._getframe(2).f_globals is not self):  # noqa: SLF001 - who lists is told by the stack alone
             self.observed.update(self.withheld, self.elsewhere, ALL_NAMES)
             self.update(self.withheld)
             self.withheld.clear()
@@ -112,11 +115,13 @@ class Namespace(dict[str, Any]):
         """
         before = self.observed
         found = self.observed = set()
+        self.lacks = True
         self.withhold(names)
         try:
             with self.watch(names) if names else nullcontext():
                 yield found
         finally:
+            self.lacks = False
             self.observed = before
             for name, value in self.withheld.items():
                 self.setdefault(name, value)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nbmlops.runner.plan import Planner
     from nbmlops.store.records import StageRecord
 
-__all__ = ["modules_of", "seen_later"]
+__all__ = ["lost_on", "modules_of", "seen_later"]
 
 
 def seen_later(
@@ -40,6 +40,28 @@ def seen_later(
         return {}
     known = {**planner.effects, **(others or {})}
     return left_behind(stage, seen, planner.pipeline, known, lambda part, effects: modules_of(planner, part, effects, records or {}))
+
+
+def lost_on(name: str, effects: Effects, planner: Planner, records: Mapping[str, StageRecord]) -> Diagnostic | None:
+    """Return what an earlier stage of this run has changed that a stage uses and that no stage hands on.
+
+    Parameters
+    ----------
+    name : str
+        The stage that uses it, or ``@report``.
+    effects : Effects
+        What it was seen to do.
+    planner : Planner
+    records : mapping of str to StageRecord
+        What stages have made in this run.
+    """
+    stages = planner.pipeline.stages
+    for other, record in records.items():
+        if other in stages and record.effects.left_behind:
+            trouble = seen_later(planner, stages[other], record.effects, {name: effects}, records).get(name)
+            if trouble is not None:
+                return trouble
+    return None
 
 
 def modules_of(planner: Planner, part: Stage | Report, effects: Effects, records: Mapping[str, StageRecord]) -> set[str]:

@@ -13,6 +13,8 @@ from nbmlops.store.records import Artifact
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nbmlops.pipeline.model import Diagnostic
+
 __all__ = ["StageError", "StageOutcome", "StageTask"]
 
 
@@ -141,6 +143,11 @@ class StageError:
     traceback: tuple[str, ...] = ()
     exit_code: int | None = None
     signal: str | None = None
+
+    @classmethod
+    def of(cls, trouble: Diagnostic) -> StageError:
+        """Return a diagnostic as the error of the stage that it stops."""
+        return cls(type="NotebookError", message=f"{trouble.code}: {trouble.message}; {trouble.fix}", cell=trouble.cell, code=trouble.code)
 
     def to_json(self) -> dict[str, Any]:
         """Return the error as JSON data."""

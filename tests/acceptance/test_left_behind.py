@@ -50,7 +50,7 @@ REFUSED: dict[str, tuple[list[str], str, str]] = {
     "module that an artifact brings": (
         ["%%mlstage p\nfrom holder import Holder\no = Holder()", "%%mlstage a\nimport helpers\nx = helpers.bump()", "%%mlstage b\ny = o.next()"],
         "NB614",
-        "b",
+        "a",
     ),
     "module changed by another's import": (
         ["%%mlstage a\nimport registry, plugins\nx = 1", "%%mlstage b\nimport registry\ny = len(registry.REG)"],

@@ -28,12 +28,16 @@ _LINES = (
 _SETUP = (
     "K = #", "def f(v):\n    v.append(K)", "def f(v):\n    v[:] = v[#:]", "def g(v):\n    return v + K", "def h():\n    return K + n",
     "count = #\ndef up():\n    global count\n    count += 1\n    return count", "seen = []", "name = 'o'",
-
-
     (
         "class Box:\n    kind = #\n    def __init__(self):\n        self.total = K\n"
         "    def add(self, v):\n        self.total += v\n        seen.append(v)"
     ),
+)  # fmt: skip
+# setup that changes what other setup has made
+_ACTING = (
+    *_SETUP, "seen.append(#)", "Box.kind = #", "K += #", "count += 1",
+    "def keep(f):\n    seen.append(f.__name__)\n    return f\n@keep\ndef k#(): return #",
+    "seen.sort()", "Box.label = [#]", "K = len(seen)", "u = seen", "seen[:] = seen[:1]",
 )  # fmt: skip
 _FIRST = (
     "K = 2\nseen = []\nname = 'o'\ncount = 0\ndef f(v):\n    v.append(K)\ndef g(v):\n    return v + 1\ndef h():\n    return n\n"
@@ -57,10 +61,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook as its parts; the first and the last stage are always there."""
+    """A notebook as its parts; the first and the last stage are always there. Where setup is `acting`, there is more of it."""
 
     parts: tuple[Part, ...]
     values: dict[str, int] = field(default_factory=dict)
+    acting: bool = False
 
     @property
     def code(self) -> list[str]:
@@ -81,9 +86,9 @@ class Notebook:
         if kind == "parameter":
             return replace(self, values={"n": chance.randrange(5)})
         if kind == "insert" or not parts:
-            parts.insert(place, _part(chance, f"i{chance.randrange(10**6)}"))
+            parts.insert(place, _part(chance, f"i{chance.randrange(10**6)}", acting=self.acting))
         elif kind == "change":
-            parts[place] = replace(_part(chance, parts[place].name or "-"), name=parts[place].name)
+            parts[place] = replace(_part(chance, parts[place].name or "-", acting=self.acting), name=parts[place].name)
         elif kind == "delete":
             del parts[place]
         elif kind == "move":
@@ -93,9 +98,9 @@ class Notebook:
         return replace(self, parts=tuple(parts))
 
 
-def _part(chance: random.Random, name: str) -> Part:
-    if name != "-" and chance.random() < 0.15:
-        return Part("", _filled(chance, [chance.choice(_SETUP)]))
+def _part(chance: random.Random, name: str, *, acting: bool) -> Part:
+    if name != "-" and chance.random() < (0.4 if acting else 0.15):
+        return Part("", _filled(chance, [chance.choice(_ACTING if acting else _SETUP)]))
     return Part(name, _filled(chance, chance.choices(_LINES, k=chance.randint(1, 3))))
 
 
@@ -103,6 +108,7 @@ def _filled(chance: random.Random, lines: list[str]) -> str:
     return "\n".join("".join(str(chance.randrange(5)) if letter == "#" else letter for letter in line) for line in lines)
 
 
-def write_notebook(chance: random.Random) -> Notebook:
+def write_notebook(chance: random.Random, *, acting: bool = False) -> Notebook:
     """Write a notebook of one to five parts."""
-    return Notebook(tuple(_part(chance, f"s{number}") for number in range(chance.randint(1, 5))))
+    parts = tuple(_part(chance, f"s{number}", acting=acting) for number in range(chance.randint(1, 5)))
+    return Notebook(parts, acting=acting)

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from nbmlops.executors.local import LocalExecutor
 
+_EXAMPLES = int(os.environ.get("NBMLOPS_TEST_EXAMPLES", "20"))
 _LIMITS = settings(
-    max_examples=int(os.environ.get("NBMLOPS_TEST_EXAMPLES", "25")),
+    max_examples=_EXAMPLES,
     suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,
 )
@@ -72,9 +73,19 @@ def piped(notebook: Notebook, bench: Bench, only: frozenset[str] | None = None) 
 def test_pipeline_equals_straight_execution(server: LocalExecutor, cache: Path, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     """Random notebooks, run, edited and run again in one store: the value is right, or the run is refused with a code."""
     chance = random.Random(seed)
-    folder = tmp_path_factory.getbasetemp() / f"equal-{next(_numbers)}"
-    bench = Bench(folder / "project", cache, server)
-    notebook = write_notebook(chance)
+    _check(chance, write_notebook(chance), Bench(tmp_path_factory.getbasetemp() / f"equal-{next(_numbers)}" / "project", cache, server))
+
+
+@settings(_LIMITS, max_examples=max(8, _EXAMPLES // 3))
+@given(st.integers(0, 2**32))
+def test_setup_that_changes_setup_is_no_exception(server: LocalExecutor, cache: Path, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    """Appended lists, registered functions, attributes set: setup cells one after the other, between stages."""
+    chance = random.Random(seed)
+    _check(chance, write_notebook(chance, acting=True), Bench(tmp_path_factory.getbasetemp() / f"acting-{next(_numbers)}" / "project", cache, server))
+
+
+def _check(chance: random.Random, notebook: Notebook, bench: Bench) -> None:
+    folder = bench.folder.parent
     try:
         for turn in range(3):
             if chance.random() < 0.3 and notebook.parts:
