@@ -61,7 +61,7 @@ def left_behind_warnings(pipeline: Pipeline, effects: Mapping[str, Effects]) -> 
     """Yield what stages left behind that changes what a later cell shows, or that may do more and cannot be told."""
     for stage in pipeline.stages.values():
         for kind, subject, unless, cell, later in _changes(stage, effects.get(stage.name, NO_EFFECTS), pipeline, effects):
-            seeing = [unit for unit in later if kind not in _NAMED or _uses_name(subject.partition(" ")[0], unit, pipeline)]
+            seeing = [unit for unit in later if kind not in _NAMED or _may_meet(subject.partition(" ")[0], unit, pipeline)]
             if seeing and kind in _WARNINGS and not unless:
                 code, message, fix = _WARNINGS[kind]
                 message = message.format(stage=stage.name, subject=named(kind, subject), later=seeing[0].label)
@@ -109,6 +109,14 @@ def _decides(kind: str, subject: str, unless: Sequence[str], unit: _Unit, pipeli
 
 def _uses_name(name: str, unit: _Unit, pipeline: Pipeline) -> bool:
     return any(name == read.name for read in unit.part.reads) or any(name in pipeline.setup[position].names for position in unit.part.setup)
+
+
+def _may_meet(name: str, unit: _Unit, pipeline: Pipeline) -> bool:
+    """Tell whether a cell may use what has a name; what has one with a dot is a method, which is called on what other stages hand on, too."""
+    owner, _, method = name.partition(".")
+    if not method:
+        return _uses_name(name, unit, pipeline)
+    return _asks_for(method, unit.part) and (_uses_name(owner, unit, pipeline) or any(read.kind == "stage" for read in unit.part.reads))
 
 
 def _asks_for(name: str, part: Stage | Report) -> bool:

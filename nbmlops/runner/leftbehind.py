@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.notebook.code import parse_code
-from nbmlops.runner.caches import calls, keeps_state
+from nbmlops.runner.caches import cached, calls, keeps_state
 from nbmlops.runner.modulestate import ModuleStates
 from nbmlops.runner.processstate import ProcessState
 from nbmlops.runner.standing import standing
@@ -68,9 +68,8 @@ class LeftBehind:
             cell = str(ordinal)
             for kind, what, *unless in self._modules.changes():
                 self._found[kind, what, cell, *unless] = None
-            for name, times in calls(self._namespace).items():
-                if times != called.get(name, 0) and keeps_state(self._namespace[name]):
-                    self._found["cache", name, cell] = None
+            functions, times = cached(self._namespace), calls(self._namespace)
+            self._found.update({("cache", name, cell): None for name in times if times[name] != called.get(name, 0) and keeps_state(functions[name])})
             for name, before in stood.items():
                 after = standing(objects[name], self._context) if before is not None and self._namespace.get(name) is objects[name] else before
                 if before is not None and after is not None and (before != after or not after.told):

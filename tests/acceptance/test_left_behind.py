@@ -274,3 +274,21 @@ def test_class_that_says_what_is_stored(project: Project, name: str) -> None:
         assert done.code == 0
         assert {item["code"] for item in done.data["diagnostics"]} == (codes if reader else set())
     assert {item["code"] for item in project.run().data["diagnostics"]} == codes
+
+
+METHODS = {
+    "method": ("@functools.cache\n    def load(self, n)", "o = L()\no.load(1).append(2)", "y = o.load(1)", "[n]", {"NB323"}),
+    "static method": ("@staticmethod\n    @functools.cache\n    def load(n)", "L.load(1).append(2)", "y = L.load(1)", "[n]", {"NB323"}),
+    "of another name": ("@functools.cache\n    def load(self, n)", "o = L()\no.load(1).append(2)", "y = o.k", "[n]", set()),
+    "number": ("@functools.lru_cache(maxsize=9)\n    def load(self, n)", "o = L()\nx = o.load(1)", "y = o.load(x)", "n * 2", set()),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_cached_method_whose_values_can_be_changed(project: Project, name: str) -> None:
+    """Methods share no cache between stages either, whether they are called by their class or on an object that is handed on."""
+    method, first, second, returned, codes = METHODS[name]
+    made = f"import functools\nclass L:\n    k = 1\n    {method}:\n        return {returned}"
+    done = run(project, [made, f"%%mlstage a\n{first}", f"%%mlstage b\n{second}"])
+    assert done.code == 0
+    assert {item["code"] for item in done.data["diagnostics"]} == codes
