@@ -51,6 +51,7 @@ def make_task(
         setup_names=tuple(sorted(setup_names)),
         expected=tuple(sorted(expected if stage.name != REPORT else setup_names)),
         used=tuple(sorted({pipeline.setup[position].fingerprint for position in stage.setup})),
+        imports=tuple(sorted(pipeline.imports_of(stage))),
         by_reference=pipeline.by_reference,
         elsewhere=tuple(sorted(elsewhere)),
         binds=stage.binds,

@@ -174,7 +174,7 @@ def _get_ready(shell: StageShell) -> bool:
     importlib.import_module("bdb")  # running a cell asks for it
     shell.logger  # noqa: B018 - made when it is first asked for
     Observation(Path.cwd(), Path.cwd())  # asks where libraries and temporary files are
-    ProcessState().begin({})  # likewise
+    ProcessState(Path.cwd()).begin({})  # likewise
     own = has_own_modules()
     if not own:
         mark_loaded()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ __all__ = ["DECIDING", "ModulesOf", "left_behind", "left_behind_warnings", "name
 ModulesOf = Callable[["Stage | Report", Effects], set[str]]
 _REPORT = "@report"
 
-DECIDING = frozenset({"module", "definition", "process", "variable"})
+DECIDING = frozenset({"accessor", "module", "definition", "object", "process", "variable"})
 """The kinds that may change values; the others are told as warnings."""
 
 
@@ -59,9 +60,9 @@ def left_behind(doer: Stage, seen: Effects, pipeline: Pipeline, effects: Mapping
 def left_behind_warnings(pipeline: Pipeline, effects: Mapping[str, Effects]) -> Iterator[Diagnostic]:
     """Yield what stages left behind that changes what a later cell shows, or that may do more and cannot be told."""
     for stage in pipeline.stages.values():
-        for kind, subject, _, cell, later in _changes(stage, effects.get(stage.name, NO_EFFECTS), pipeline, effects):
-            seeing = [unit for unit in later if kind != "cache" or _uses_name(subject, unit, pipeline)]
-            if seeing and kind in _WARNINGS:
+        for kind, subject, unless, cell, later in _changes(stage, effects.get(stage.name, NO_EFFECTS), pipeline, effects):
+            seeing = [unit for unit in later if kind not in _NAMED or _may_meet(subject.partition(" ")[0], unit, pipeline)]
+            if seeing and kind in _WARNINGS and not unless:
                 code, message, fix = _WARNINGS[kind]
                 message = message.format(stage=stage.name, subject=named(kind, subject), later=seeing[0].label)
                 yield Diagnostic(code=code, severity="warning", message=message, fix=fix, cell=cell, stage=stage.name)
@@ -92,16 +93,36 @@ def _decides(kind: str, subject: str, unless: Sequence[str], unit: _Unit, pipeli
     if kind == "module":
         imported = modules_of(unit.part, unit.effects)
         return subject.partition(" ")[0] in imported and not imported.intersection(unless)
-    if kind == "definition":
+    if kind in {"accessor", "submodule"}:
+        path, _, name = subject.rpartition(" ")
+        if not _asks_for(name, unit.part):
+            return False
+        imported = modules_of(unit.part, unit.effects)
+        return (not path or path in imported) and not imported.intersection(unless)
+    if kind in {"definition", "object"}:
         return _uses_name(subject, unit, pipeline)
     if kind == "variable":
         static = {*getattr(unit.part, "environment", ()), *(name for position in unit.part.setup for name in pipeline.setup[position].environment)}
         return subject in static or subject in unit.effects.environment
-    return kind == "process" and not unit.reports
+    return kind == "process" and not unit.reports and not (unless and modules_of(unit.part, unit.effects).intersection(unless))
 
 
 def _uses_name(name: str, unit: _Unit, pipeline: Pipeline) -> bool:
     return any(name == read.name for read in unit.part.reads) or any(name in pipeline.setup[position].names for position in unit.part.setup)
+
+
+def _may_meet(name: str, unit: _Unit, pipeline: Pipeline) -> bool:
+    """Tell whether a cell may use what has a name; what has one with a dot is a method, which is called on what other stages hand on, too."""
+    owner, _, method = name.partition(".")
+    if not method:
+        return _uses_name(name, unit, pipeline)
+    return _asks_for(method, unit.part) and (_uses_name(owner, unit, pipeline) or any(read.kind == "stage" for read in unit.part.reads))
+
+
+def _asks_for(name: str, part: Stage | Report) -> bool:
+    """Tell whether code names an attribute."""
+    sources = [part.source] if isinstance(part, Report) else [step.source for step in part.steps]
+    return any(re.search(rf"""\.\s*{name}\b|(["']){name}\1""", source) for source in sources)
 
 
 def _error(kind: str, subject: str, doer: Stage, cell: int, reader: str) -> Diagnostic:
@@ -113,11 +134,18 @@ def _error(kind: str, subject: str, doer: Stage, cell: int, reader: str) -> Diag
 
 def named(kind: str, subject: str) -> str:
     """Return what was changed, in words."""
-    if kind in {"module", "opaque"}:
+    if kind in {"module", "opaque", "submodule"}:
         path, _, name = subject.partition(" ")
         return f"{name!r} in {path}"
     if kind == "definition":
         return f"what {subject!r} holds (an attribute, a default argument or a closure)"
+    if kind == "accessor":
+        return f"the accessor {subject!r} of pandas"
+    if kind == "object":
+        return f"how far {subject!r} has been read, or what is in it"
+    if kind == "lossy":
+        name, _, what = subject.partition(" ")
+        return f"{name!r}, of which {what}"
     return f"the environment variable {subject}" if kind == "variable" else subject
 
 
@@ -126,10 +154,15 @@ _MOVE = "move it to a cell with the tag setup"
 _ERRORS = {
     "module": ("NB614", "uses that module: every stage imports it anew, so that the change would be lost",
                "hand the state on in a variable that the stage binds; for a cache, use functools.cache"),
+    "submodule": ("NB614", "names it: every stage imports that package anew, and only what it imports itself is there",
+                  "import that module where it is used"),
     "definition": ("NB614", _ANEW, "keep that state in a variable that the stage binds, or define it in a stage"),
+    "object": ("NB614", _ANEW, "make it in the stage that uses it, or hand on what was read from it in a variable"),
     "variable": ("NB618", "reads it: every stage has a process of its own, so that the change would be lost", _MOVE),
+    "accessor": ("NB618", "names it: every stage has a process of its own, where it is not registered", _MOVE),
     "process": ("NB618", "comes after it: every stage has a process of its own, so that the change would be lost", _MOVE),
 }  # fmt: skip
+_NAMED = frozenset({"cache", "iterator", "lossy"})
 _SHOWN = ("NB210", "stage {stage!r} was seen to change {subject}, which no other stage and no report cell sees", _MOVE)
 _WARNINGS = {
     "process": _SHOWN,
@@ -139,6 +172,16 @@ _WARNINGS = {
         "NB323",
         "stage {stage!r} calls {subject}, which keeps what it returns; {later} gets a value of its own, without what was changed in this one",
         "leave what it returns as it is, or copy it: each stage has a cache of its own",
+    ),
+    "iterator": (
+        "NB321",
+        "stage {stage!r} uses {subject!r}, which does not tell how far it has been read; {later} begins where setup leaves it",
+        "make it in the stage that uses it, or hand on what was read from it in a variable",
+    ),
+    "lossy": (
+        "NB325",
+        "stage {stage!r} hands on {subject} is another one once it is loaded: {later} gets what the class's __getstate__ or __reduce__ makes of it",
+        "let it keep all that can be stored",
     ),
     "opaque": (
         "NB321",

@@ -399,6 +399,10 @@ class Pipeline:
         defined = {name for statement in self.setup if statement.defines_code for name in statement.names}
         return tuple(sorted(defined - {name for stage in self.stages.values() for name in stage.binds}))
 
+    def imports_of(self, part: Stage | Report) -> set[str]:
+        """Return the dotted names of the modules that a stage or report cell imports, and the setup that it uses."""
+        return {*part.modules, *(module for position in part.setup for module in self.setup[position].modules)}
+
     @cached_property
     def lacking(self) -> Mapping[int, tuple[str, ...]]:
         """For each setup cell, the names whose value, at its place, is one that a stage has made: a process that runs it has not got them."""

@@ -29,8 +29,22 @@ def keep_values(
     context: Context,
     stage: str,
     cell: int,
+    hooked: dict[str, tuple[object, ...]] | None = None,
 ) -> dict[str, Artifact]:
     """Store values as artifacts; names that share mutable state go into one object.
+
+    Parameters
+    ----------
+    namespace : dict of str to object
+    names : iterable of str
+    aliases : iterable of tuple of str
+        The names that share state.
+    store : Store
+    context : Context
+    stage : str
+    cell : int
+    hooked : dict of str to tuple of object, optional
+        Gets, for each name, the objects whose class decides by itself what of them is stored.
 
     Raises
     ------
@@ -60,6 +74,8 @@ def keep_values(
                 cell=cell,
                 fix=error.fix or "make it where it is used, in a setup cell or in the stage that needs it",
             ) from error
+        if hooked is not None and encoded.hooked:
+            hooked.update(dict.fromkeys(members or (name,), encoded.hooked))
         digest = store.objects.put(encoded.buffers)
         form = store.objects.put([encoded.form]) if encoded.form else ""
         for member in members or (name,):

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.notebook.code import parse_code
-from nbmlops.runner.caches import calls, keeps_state
+from nbmlops.runner.caches import cached, calls, keeps_state
 from nbmlops.runner.modulestate import ModuleStates
 from nbmlops.runner.processstate import ProcessState
+from nbmlops.runner.standing import standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,8 +35,9 @@ class LeftBehind:
 
     def __init__(self, folder: Path, project_root: Path, context: Context, sources: Iterable[str]) -> None:
         self._modules = ModuleStates(folder, project_root, context)
-        self._process = ProcessState(sorted({root for source in sources for root in patched_roots(source)}))
+        self._process = ProcessState(folder, sorted({root for source in sources for root in patched_roots(source)}))
         self._namespace: Mapping[str, Any] = context.namespace
+        self._context = context
         self._found: dict[tuple[str, ...], None] = {}
 
     @contextmanager
@@ -45,8 +47,18 @@ class LeftBehind:
             yield
 
     @contextmanager
-    def around(self, ordinal: int, observation: Observation) -> Iterator[None]:
-        """Compare before and after the body, which is the stage's own cell of this number."""
+    def around(self, ordinal: int, observation: Observation, unstorable: Iterable[str] = ()) -> Iterator[None]:
+        """Compare before and after the body, which is the stage's own cell of this number.
+
+        Parameters
+        ----------
+        ordinal : int
+        observation : Observation
+        unstorable : iterable of str
+            The setup objects that it uses and that cannot be stored: no fingerprint tells whether they changed.
+        """
+        objects = {name: self._namespace[name] for name in unstorable}
+        stood = {name: standing(value, self._context) for name, value in objects.items()}
         self._modules.begin()
         self._process.begin(self._namespace)
         called = calls(self._namespace)
@@ -54,15 +66,18 @@ class LeftBehind:
             yield
         finally:
             cell = str(ordinal)
-            for path, name, *unless in self._modules.changes():
-                self._found["module", f"{path} {name}", cell, *unless] = None
-            for name, times in calls(self._namespace).items():
-                if times != called.get(name, 0) and keeps_state(self._namespace[name]):
-                    self._found["cache", name, cell] = None
+            for kind, what, *unless in self._modules.changes():
+                self._found[kind, what, cell, *unless] = None
+            functions, times = cached(self._namespace), calls(self._namespace)
+            self._found.update({("cache", name, cell): None for name in times if times[name] != called.get(name, 0) and keeps_state(functions[name])})
+            for name, before in stood.items():
+                after = standing(objects[name], self._context) if before is not None and self._namespace.get(name) is objects[name] else before
+                if before is not None and after is not None and (before != after or not after.told):
+                    self._found["object" if before.mark != after.mark else "iterator", name, cell] = None
             for subject in self._modules.opaque():
                 self._found["opaque", subject, cell] = None
-            for kind, what in (*self._process.changes(self._namespace), *observation.environment_changes()):
-                self._found[kind, what, cell] = None
+            for kind, what, *unless in (*self._process.changes(self._namespace), *observation.environment_changes()):
+                self._found[kind, what, cell, *unless] = None
 
     @property
     def sources(self) -> dict[str, str]:

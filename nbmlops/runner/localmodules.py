@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import ModuleType
 
-__all__ = ["LocalModules", "has_own_modules", "is_loaded_from", "is_local", "is_own_code", "local_module_path", "source_digest"]
+__all__ = ["LocalModules", "has_own_modules", "imported_from", "is_loaded_from", "is_local", "is_own_code", "local_module_path", "source_digest"]
 
 _ENDINGS = (*EXTENSION_SUFFIXES, ".py")
 
@@ -27,6 +27,12 @@ def local_module_path(module: ModuleType | None) -> Path | None:
     """Return the file of a module that is the user's own, or None for any other."""
     name = getattr(module, "__file__", None)
     return Path(name) if isinstance(name, str) and name.endswith(_ENDINGS) and is_own_code(name) else None
+
+
+def imported_from(names: Iterable[str]) -> set[Path]:
+    """Return the files of those of the modules of these dotted names, and of their packages, that are the user's own and are imported here."""
+    found = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 2)}
+    return {path for name in found if (path := local_module_path(sys.modules.get(name)))}
 
 
 def is_own_code(path: str | Path) -> bool:
@@ -100,7 +106,7 @@ class LocalModules:
         paths = [folder, *(Path(entry) for entry in sys.path if entry)]
         self._search = [path for path in dict.fromkeys(paths) if path == folder or is_own_code(path / "x.py")]
         self._parsed: dict[Path, ModuleSource] = {}
-        self._located: dict[str, list[Path]] = {}
+        self._located: dict[tuple[str, tuple[Path, ...]], list[Path]] = {}
 
     def fingerprints(self, modules: Iterable[str], paths: Iterable[str] = ()) -> tuple[dict[str, str], set[str]]:
         """Return what the user's own modules hold, and which other modules they and the notebook import.
@@ -131,6 +137,8 @@ class LocalModules:
     def _reached(self, modules: Iterable[str], paths: Iterable[str], foreign: set[str]) -> dict[Path, ModuleSource]:
         found: dict[Path, ModuleSource] = {}
         queue = [Path(os.path.normpath(self._folder / path)) for path in paths]
+        # setup may put folders on the search path, which shows in where modules were found
+        added = tuple(folder for folder in dict.fromkeys(map(_top, queue)) if folder not in self._search)
         names = list(modules)
         seen: set[str] = set()
         while names or queue:
@@ -139,9 +147,9 @@ class LocalModules:
                 if name in seen:
                     continue
                 seen.add(name)
-                located = self._located.get(name)
+                located = self._located.get((name, added))
                 if located is None:
-                    located = self._located[name] = self._locate(name)
+                    located = self._located[name, added] = self._locate(name, added)
                 if not located:
                     foreign.add(name)
                 queue += located
@@ -152,14 +160,16 @@ class LocalModules:
                 names += found[path].imports
         return found
 
-    def _locate(self, name: str) -> list[Path]:
+    def _locate(self, name: str, added: Iterable[Path]) -> list[Path]:
         """Return the files that importing `name` runs: its packages' and its own."""
         parts = name.split(".")
         for folder in self._search:
             files = _files(folder, parts)
             if files and (str(files[0]).startswith(self._root) or os.path.realpath(files[0]).startswith(self._root) or not self._installed(name)):
                 return files
-        return [] if self._installed(name) else self._found_elsewhere(parts)
+        if self._installed(name):
+            return []
+        return self._found_elsewhere(parts) or next((files for folder in added if (files := _files(folder, parts))), [])
 
     def _found_elsewhere(self, parts: list[str]) -> list[Path]:
         """Ask the import system for what is in no folder of the search path, such as a package in editable mode."""
@@ -185,10 +195,15 @@ class LocalModules:
             if path.is_relative_to(folder):
                 parts = path.relative_to(folder).with_suffix("").parts
                 return ".".join(parts[:-1])
-        top = path.parent
-        while (top / "__init__.py").is_file():
-            top = top.parent
-        return ".".join(path.relative_to(top).with_suffix("").parts[:-1])
+        return ".".join(path.relative_to(_top(path)).with_suffix("").parts[:-1])
+
+
+def _top(path: Path) -> Path:
+    """Return the folder from which a module's dotted name starts."""
+    top = path.parent
+    while (top / "__init__.py").is_file():
+        top = top.parent
+    return top
 
 
 def _read(path: Path, package: str) -> ModuleSource:

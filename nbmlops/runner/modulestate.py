@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["ModuleChange", "ModuleStates"]
 
 ModuleChange = tuple[str, ...]
+Marks = dict[str, str]
 _PLAIN = frozenset({int, float, complex, bool, type(None), str, bytes})
 # they guard or log: nothing in them decides a value
 _HARMLESS = ("_thread", "threading", "logging", "_weakref", "weakref", "_weakrefset")
 _OPAQUE = "opaque"
+_SUBMODULE = "submodule"
 
 
 _belongs = functools.cache(is_loaded_from)
@@ -47,7 +49,8 @@ class ModuleStates:
         self._folder = folder
         self._root = project_root
         self._context = context
-        self._seen: dict[str, dict[str, str]] = {}
+        self._seen: dict[str, Marks] = {}
+        self._held: dict[str, types.ModuleType] = {}
         self._found: dict[ModuleChange, None] = {}
         self._depth = 0
         self.sources: dict[str, str] = {}
@@ -59,7 +62,11 @@ class ModuleStates:
         self._seen = self._states()
 
     def changes(self) -> tuple[ModuleChange, ...]:
-        """Return what has changed since `begin`: each the module's path and the name; then the module whose import changed it, if one did."""
+        """Return what has changed since `begin`, as effects hold it.
+
+        Each is a kind, the module's path with the name, and the modules that change it by being imported, if any do. The kind is ``submodule``
+        where a package was only given a module that was imported from it, else ``module``.
+        """
         self._compare(self._states(), ())
         self._active = False
         return tuple(self._found)
@@ -91,36 +98,62 @@ class ModuleStates:
                 self._compare(after, (os.path.relpath(path, self._folder),))
                 self._seen = after
 
-    def _compare(self, now: dict[str, dict[str, str]], by: tuple[str, ...]) -> None:
+    def _compare(self, now: dict[str, Marks], by: tuple[str, ...]) -> None:
         for path, before in self._seen.items():
             after = now.get(path, before)
             for name in sorted({*before, *after}):
-                if before.get(name) != after.get(name) and path not in by:
-                    self._found[path, name, *by] = None
+                mark = after.get(name, "")
+                if before.get(name) == after.get(name) or path in by or (name not in before and self._is_lazy(path, name, mark)):
+                    continue
+                kind, _, submodule = mark.partition(" ")
+                unless = (submodule.rpartition(" ")[0], *by) if kind == _SUBMODULE else by
+                self._found[_SUBMODULE if kind == _SUBMODULE and name not in before else "module", f"{path} {name}", *filter(None, unless)] = None
 
-    def _states(self) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {}
+    def _is_lazy(self, path: str, name: str, mark: str) -> bool:
+        """Tell whether a module makes a name when it is first asked for (PEP 562): whoever asks in another process gets the same."""
+        module = self._held[path]
+        ask = vars(module).get("__getattr__")
+        if ask is None:
+            return False
+        active, self._active = self._active, False
+        try:
+            return self._attribute(module, name, ask(name)) == mark
+        except Exception:  # noqa: BLE001 - it is the user's code, and an AttributeError is its way to say no
+            return False
+        finally:
+            self._active = active
+
+    def _states(self) -> dict[str, Marks]:
+        found: dict[str, Marks] = {}
         for name in names_since():
             module = sys.modules.get(name)
             file = getattr(module, "__file__", None)
             if module is not None and isinstance(file, str) and self._is_local(file):
-                found[os.path.relpath(file, self._folder)] = self._state(module)
+                path = os.path.relpath(file, self._folder)
+                self._held[path] = module
+                found[path] = self._state(module)
         return found
 
     def _is_local(self, file: str) -> bool:
         return _belongs(file, self._root)
 
-    def _state(self, module: types.ModuleType) -> dict[str, str]:
-        found: dict[str, str] = {}
+    def _state(self, module: types.ModuleType) -> Marks:
+        found: Marks = {}
         for name, value in list(vars(module).items()):
             if name.startswith("__") or name == "_":
                 continue
-            found[name] = self._mark(value)
+            found[name] = self._attribute(module, name, value)
             if isinstance(value, type) and value.__module__ == module.__name__:
                 found.update({f"{name}.{item}": self._mark(held) for item, held in list(vars(value).items()) if not item.startswith(("__", "_abc_"))})
         return found
 
-    def _mark(self, value: Any) -> str:  # noqa: ANN401 - whatever a module holds
+    def _attribute(self, module: types.ModuleType, name: str, value: Any) -> str:  # noqa: ANN401 - whatever a module holds
+        if isinstance(value, types.ModuleType) and sys.modules.get(f"{module.__name__}.{name}") is value:
+            file = getattr(value, "__file__", None)
+            return f"{_SUBMODULE} {os.path.relpath(file, self._folder) if isinstance(file, str) else ''} {id(value)}"
+        return self._mark(value)
+
+    def _mark(self, value: Any) -> str:  # noqa: ANN401
         kind = type(value)
         if kind in _PLAIN:
             return f"{kind.__name__} {value!r}"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.runner.attribution import Attribution
 from nbmlops.runner.environment import EVERY_VARIABLE, SHELL_VARIABLES, file_digest, path_digest
 from nbmlops.runner.fileevents import FILE_EVENTS, note_event, watching_lookups
-from nbmlops.runner.localmodules import is_own_code, local_module_path
+from nbmlops.runner.localmodules import imported_from, is_own_code, local_module_path
 from nbmlops.runner.lookups import noticing_lookups
 from nbmlops.runner.processes import Journal, program_name, program_words
 from nbmlops.runner.readers import wrap_loaded_readers, wrap_when_loaded
@@ -28,7 +28,7 @@ from nbmlops.runner.sincefork import names_since
 from nbmlops.runner.undo import Undo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import FrameType
 
 __all__ = ["Observation", "observing"]
@@ -322,11 +322,18 @@ class Observation:
                     found[path] = state
         return found
 
-    def modules(self) -> tuple[str, ...]:
-        """Return the files of the user's own modules that were imported meanwhile, relative to the notebook's folder."""
+    def modules(self, named: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return the files of the user's own modules that were imported meanwhile, relative to the notebook's folder.
+
+        Parameters
+        ----------
+        named : iterable of str
+            Modules that the stage's code imports by these dotted names: wherever they were found, and even if others had imported them before.
+        """
         paths = {str(path) for name in set(names_since()) - self._modules_before if (path := local_module_path(sys.modules.get(name)))}
         found = {os.path.normpath(self._folder / path) for path in paths} | self._code
-        return tuple(sorted(os.path.relpath(path, self._folder) for path in found if self.attribution.counts("module", path)))
+        used = {os.path.normpath(self._folder / path) for path in imported_from(named)}
+        return tuple(sorted(os.path.relpath(path, self._folder) for path in found | used if path in used or self.attribution.counts("module", path)))
 
     def _is_import(self, path: str, frame: FrameType | None) -> bool:
         """Note code that is loaded as a module, and tell whether it was opened for that, or to show its lines: then it is no data."""

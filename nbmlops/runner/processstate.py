@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import builtins
-import functools
 import os
 import sys
-import sysconfig
 import types
 from contextlib import contextmanager, suppress
+from importlib.machinery import ExtensionFileLoader, SourceFileLoader
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.imports import around_imports
+from nbmlops.runner.localmodules import is_own_code
+from nbmlops.runner.processlooks import LOOKS, Look, State, kind_of, library_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
 __all__ = ["ProcessState"]
 
-State = dict[str, str]
-# what IPython's inline backend sets by itself when pyplot is first used
-_INLINE = ("backend", "interactive", "toolbar", "figure.", "savefig.dpi", "font.size")
+Found = dict[tuple[str, ...], None]
+_LOADERS = (SourceFileLoader, ExtensionFileLoader)  # each module has one of its own, so that it can be wrapped
 
 
 class ProcessState:
@@ -28,49 +29,78 @@ class ProcessState:
 
     Parameters
     ----------
+    folder : Path
+        The notebook's folder; modules are named by their path relative to it.
     roots : iterable of str
         Names that the code sets attributes of; where they are modules or classes of libraries, these are compared too.
     """
 
-    def __init__(self, roots: Iterable[str] = ()) -> None:
+    def __init__(self, folder: Path, roots: Iterable[str] = ()) -> None:
         self._roots = tuple(roots)
-        self._before: dict[str, State] = {}
+        self._folder = folder
+        self._before: dict[Look, State] = {}
+        self._first: dict[Look, State] = {}
+        self._found: Found = {}
         self._patchable: dict[str, dict[str, int]] = {}
         self._active = False
+        self._depth = 0
 
     def begin(self, namespace: Mapping[str, Any]) -> None:
         """Take the present state for the one to compare with."""
         self._active = True
-        self._before = {name: look() for name, look in _LOOKS.items() if name in sys.modules}
+        self._found = {}
+        self._before = {look: look.look() for look in LOOKS if look.module in sys.modules}
+        self._first = dict(self._before)
         self._patchable = self._attributes(namespace)
 
-    def changes(self, namespace: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-        """Return what differs now: ``("process", what)`` where it can change a value, ``("shown", what)`` where only what is shown."""
+    def changes(self, namespace: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+        """Return what differs now: each a kind and what, as effects hold them; then the path of the module whose import changed it, if one did."""
         self._active = False
-        found: dict[tuple[str, str], None] = {}
-        for name, before in self._before.items():
-            after = _LOOKS[name]()
-            found.update({(_kind(what, after[what]), what): None for what in sorted(before.keys() & after.keys()) if before[what] != after[what]})
+        for look, before in self._before.items():
+            after = look.look()
+            # one that is as it was at first was changed for a while only, perhaps by an import
+            changed = [what for what in look.differing(before, after) if self._first.get(look, before).get(what) != after.get(what)]
+            self._found.update({kind_of(what, after.get(what, "")): None for what in changed})
         for what, attributes in self._attributes(namespace).items():
             earlier = self._patchable.get(what, attributes)
-            changed = {name for name, identity in earlier.items() if attributes.get(name) != identity}
+            patched = {name for name, identity in earlier.items() if attributes.get(name) != identity}
             if what not in sys.modules:
-                changed |= attributes.keys() - earlier.keys()  # classes do not load their attributes lazily
-            found.update({("process", f"{what}.{name}"): None for name in sorted(changed)})
-        return tuple(found)
+                patched |= attributes.keys() - earlier.keys()  # classes do not load their attributes lazily
+            self._found.update({("process", f"{what}.{name}"): None for name in sorted(patched)})
+        return tuple(self._found)
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """See libraries with options as they are imported: their options then are those to compare with."""
-        with around_imports(lambda spec: self._importing(spec.name) if spec.name in _LOOKS else None):
+        """See modules as they are imported: the options that a library comes with, and what it registers, are those to compare with."""
+        with around_imports(lambda spec: self._importing(spec.name, spec.origin) if isinstance(spec.loader, _LOADERS) else None):
             yield
 
     @contextmanager
-    def _importing(self, name: str) -> Iterator[None]:
-        yield
-        if self._active and name not in self._before:
+    def _importing(self, name: str, origin: str | None) -> Iterator[None]:
+        outermost = self._active and self._depth == 0
+        earlier = {look: look.look() for look in self._before if look.registers} if outermost else {}
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
             with suppress(Exception):  # a library that is half there is the user's own trouble
-                self._before[name] = _LOOKS[name]()
+                self._before.update({look: look.look() for look in LOOKS if self._active and look.module == name and look not in self._before})
+            for look in [look for look in self._before if outermost and look.registers]:
+                self._registered(look, earlier.get(look, self._before[look]), origin)
+
+    def _registered(self, look: Look, before: State, origin: str | None) -> None:
+        """Take what an import has registered for what was there: every process that imports it has it, and of the user's own modules it is said."""
+        after, known = look.look(), dict(self._before[look])
+        for what in look.differing(before, after):
+            if known.pop(what, None) == before.get(what):
+                known |= {what: after[what]} if what in after else {}
+            elif what in self._before[look]:
+                known[what] = self._before[look][what]
+            kind, subject = kind_of(what, after.get(what, ""))
+            if kind != "shown" and origin is not None and is_own_code(origin):
+                self._found[kind, subject, os.path.relpath(origin, self._folder)] = None
+        self._before[look] = known
 
     def _attributes(self, namespace: Mapping[str, Any]) -> dict[str, dict[str, int]]:
         """Return the identities of what the libraries' modules and classes hold that the code may patch."""
@@ -94,90 +124,5 @@ def _identities(owner: types.ModuleType | type) -> dict[str, int]:
 
 def _is_library(module: types.ModuleType | None) -> bool:
     file = getattr(module, "__file__", None)
-    folders = tuple(folder + os.sep for folder in _library_folders())
+    folders = tuple(folder + os.sep for folder in library_folders())
     return module is not None and module.__name__ != "__main__" and (not isinstance(file, str) or file.startswith(folders))
-
-
-def _kind(what: str, after: str) -> str:
-    if what.startswith(("matplotlib", "numpy's print options", "pandas option display", "pandas option plotting", "pandas option styler")):
-        return "shown"
-    # ignoring or warning changes what is shown; raising and calling change what comes out
-    return "shown" if what == "numpy's error handling" and "raise" not in after and "call" not in after else "process"
-
-
-def _os() -> State:
-    with suppress(OSError):
-        return {"the working directory": os.getcwd()}  # noqa: PTH109 - the text that code sees
-    return {"the working directory": ""}
-
-
-def _sys() -> State:
-    return {"sys.path": repr([str(entry) for entry in sys.path if not str(entry).startswith(_library_folders())])}
-
-
-@functools.cache
-def _library_folders() -> tuple[str, ...]:
-    return tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-
-
-def _decimal() -> State:
-    decimal: Any = sys.modules["decimal"]
-    context = decimal.getcontext()
-    traps = sorted(kind.__name__ for kind, trapped in context.traps.items() if trapped)
-    return {"the decimal context": f"{context.prec} {context.rounding} {context.Emin} {context.Emax} {context.capitals} {context.clamp} {traps}"}
-
-
-def _locale() -> State:
-    locale: Any = sys.modules["locale"]
-    return {"the locale": locale.setlocale(locale.LC_ALL)}
-
-
-def _numpy() -> State:
-    numpy: Any = sys.modules["numpy"]
-    return {
-        "numpy's error handling": repr(sorted(numpy.geterr().items())),
-        "numpy's print options": repr(sorted((name, repr(value)) for name, value in numpy.get_printoptions().items())),
-    }
-
-
-def _pandas() -> State:
-    config: Any = sys.modules["pandas._config.config"]  # the public listing of options is text
-    return {f"pandas option {name}": repr(config.get_option(name)) for name in list(config._registered_options) if name not in _deprecated(config)}  # noqa: SLF001
-
-
-def _deprecated(config: Any) -> set[str]:  # noqa: ANN401 - pandas has no types for it
-    return set(config._deprecated_options)  # noqa: SLF001 - looking at one of these warns
-
-
-def _sklearn() -> State:
-    sklearn: Any = sys.modules["sklearn"]
-    return {f"scikit-learn option {name}": repr(value) for name, value in sklearn.get_config().items()}
-
-
-def _torch() -> State:
-    torch: Any = sys.modules["torch"]
-    return {
-        "torch's default dtype": str(torch.get_default_dtype()),
-        "torch's default device": str(torch.get_default_device()),
-        "torch's deterministic algorithms": str(torch.are_deterministic_algorithms_enabled()),
-        "torch's gradients": str(torch.is_grad_enabled()),
-    }
-
-
-def _matplotlib() -> State:
-    matplotlib: Any = sys.modules["matplotlib"]
-    kept = {name: dict.get(matplotlib.rcParams, name) for name in matplotlib.rcParams if not name.startswith(_INLINE)}
-    return {"matplotlib's rcParams": repr(kept)}
-
-
-_LOOKS: Mapping[str, Callable[[], State]] = {
-    "os": _os,
-    "sys": _sys,
-    "decimal": _decimal,
-    "locale": _locale,
-    "numpy": _numpy,
-    "pandas": _pandas,
-    "sklearn": _sklearn,
-    "torch": _torch,
-    "matplotlib": _matplotlib,
-}

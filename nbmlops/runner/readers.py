@@ -1,4 +1,4 @@
-"""Notice the files that libraries open in native code, which Python's audit events do not tell: Arrow's readers and the like.
+"""Notice the files that libraries open in native code, which Python's audit events do not tell: Arrow's readers, `dbm` and the like.
 
 Their functions are wrapped, once in a process, when their module is imported. A wrapped function does what it did before, and tells `note`.
 """
@@ -34,6 +34,9 @@ _PARQUET = (
 )
 _POLARS = tuple((f"{verb}_{kind}", 0, "source", _READ) for verb in ("read", "scan") for kind in ("csv", "ipc", "ndjson", "parquet", "json", "avro"))
 READERS: dict[str, tuple[tuple[str, int, str, str], ...]] = {
+    # their files have other names than the database: see `_wrap_database`
+    "dbm.gnu": (),
+    "dbm.ndbm": (),
     "cv2": (("imread", 0, "filename", _READ), ("VideoCapture", 0, "filename", _READ), ("imwrite", 0, "filename", _WRITE)),
     "h5py._hl.files": (("File", 0, "name", _READ),),
     "lightgbm.basic": (("Dataset", 0, "data", _READ), ("Booster", 2, "model_file", _READ)),
@@ -82,6 +85,8 @@ def wrap_when_loaded(spec: ModuleSpec, note: Note) -> None:
 
 
 def _wrap_module(module: ModuleType, note: Note) -> None:
+    if module.__name__.startswith("dbm."):
+        _wrap_database(module, note)
     for name, place, keyword, mode in READERS.get(module.__name__, ()):
         found = vars(module).get(name)
         if isinstance(found, type):
@@ -92,6 +97,23 @@ def _wrap_module(module: ModuleType, note: Note) -> None:
             made = _wrapped(found, place, keyword, mode, note)
             if made is not None:
                 setattr(module, name, made)
+
+
+def _wrap_database(module: ModuleType, note: Note) -> None:
+    """Wrap the function that opens a database of `dbm`, as `shelve` does too."""
+    function: Any = vars(module)["open"]
+    if hasattr(function, _MARK):
+        return
+    endings = ("",) if module.__name__ == "dbm.gnu" else (".db",) if "Berkeley" in str(getattr(module, "library", "")) else (".dir", ".pag")
+
+    @functools.wraps(function)
+    def noticed(filename: Any, flag: str = "r", *args: Any) -> Any:  # noqa: ANN401
+        for ending in endings:
+            note(os.fsdecode(filename) + ending, {"r": _READ, "n": _WRITE}.get(flag[:1], "r+b"))
+        return function(filename, flag, *args)
+
+    setattr(noticed, _MARK, True)
+    vars(module)["open"] = noticed
 
 
 def _wrapped(function: Any, place: int, keyword: str, mode: str, note: Note) -> Any:  # noqa: ANN401 - any callable

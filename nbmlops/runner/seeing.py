@@ -67,7 +67,7 @@ def lost_on(name: str, effects: Effects, planner: Planner, records: Mapping[str,
 def modules_of(planner: Planner, part: Stage | Report, effects: Effects, records: Mapping[str, StageRecord]) -> set[str]:
     """Return the paths of the project-local modules that a stage or report cell uses, those of its artifacts included."""
     setup, surroundings = planner.pipeline.setup, planner.surroundings
-    used = {*part.modules, *(module for position in part.setup for module in setup[position].modules)}
+    used = planner.pipeline.imports_of(part)
     for read in part.reads:
         artifact = records[read.provider].outputs.get(read.name) if read.kind == "stage" and read.provider in records else None
         used.update(name.partition(":")[2] for name in (artifact.refers if artifact else ()) if name.startswith("module:"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from nbmlops.pipeline.files import shows
 from nbmlops.runner.environment import THREAD_VARIABLES
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of, refuse_links
 from nbmlops.runner.leftbehind import LeftBehind
+from nbmlops.runner.losses import losses
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
@@ -253,7 +255,7 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     known = run.observation.paths_read
     begun = time.perf_counter()
     with (
-        run.left.around(_own_cells(run.task).index(step.cell), run.observation),
+        run.left.around(_own_cells(run.task).index(step.cell), run.observation, _unstorable(run, source)),
         observing(run.observation, run.namespace),
         run.namespace.watch(run.task.elsewhere),
     ):
@@ -292,6 +294,14 @@ def _own_cells(task: StageTask) -> list[int]:
     return [step.cell for step in task.steps if step.kind in {"stage", "report"}]
 
 
+def _unstorable(run: _Run, source: str) -> list[str]:
+    """Return the setup objects that a cell uses and that have no fingerprint: of a report cell, which is known to use all, those that it names."""
+    names = [name for name, mark in run.before.items() if mark is None]
+    if run.task.stage.startswith("@"):
+        names = [name for name in run.task.expected if re.search(rf"\b{re.escape(name)}\b", source) and name not in run.loaded]
+    return [name for name in names if name in run.namespace and name not in run.loaded]
+
+
 def _trespass(run: _Run, step: Step, guarded: dict[str, str | None]) -> NbmlopsError | None:
     """Return an error if a cell has changed what it must leave as it is: others read that without the change, or should have."""
     for name, before in guarded.items():
@@ -319,6 +329,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     writes = _unforeseen(run)
     kept = sorted({*task.wants, *(name for name in mutated if name in task.later), *writes})
     aliases = _aliases(run, kept, mutated)
+    hooked: dict[str, tuple[object, ...]] = {}
     outputs = keep_values(
         run.namespace,
         sorted({*kept, *(name for names in aliases for name in names)}),
@@ -327,6 +338,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         context=run.context,
         stage=task.stage,
         cell=task.steps[-1].cell,
+        hooked=hooked,
     )
     outputs = {name: noting_holders(artifact, run.held.get(name, ())) for name, artifact in outputs.items()}
     states = random_states()
@@ -336,6 +348,9 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
     files = run.observation.files_read()
     refuse_links(run.observation.links(), task.stage, task.steps[-1].cell)
     written = keep_files(run.observation.outputs(), folder=Path(task.folder), project_root=Path(task.project_root), store=run.store)
+    for name, objects in hooked.items():
+        for lost in losses(objects, run.context):
+            run.left.add("lossy", f"{name} {lost}")
     effects = Effects(
         reads=tuple(sorted(run.namespace.observed)),
         writes=writes,
@@ -348,7 +363,7 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         files_made=tuple(path for path in task.files if path in written and path in run.observation.new),
         files_removed=run.observation.files_removed(),
         environment=tuple(sorted(run.observation.environment)),
-        modules=run.observation.modules(),
+        modules=run.observation.modules(task.imports),
         imports=run.observation.imports(),
         unseen=tuple(sorted(run.observation.unseen)),
         random=draws,

@@ -48,6 +48,8 @@ class StageTask:
         What setup binds, and which of that the stage is known to read; the rest is withheld and noticed.
     used : tuple of str
         Fingerprints of the setup statements that the stage is known to use: what others read does not count.
+    imports : tuple of str
+        Dotted names of the modules that the stage, and the setup that it uses, import.
     by_reference : tuple of str
         Functions and classes of setup cells: artifacts refer to them by name.
     elsewhere : tuple of str
@@ -90,6 +92,7 @@ class StageTask:
     setup_names: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
     used: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
     by_reference: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
     binds: tuple[str, ...] = ()

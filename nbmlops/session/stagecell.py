@@ -276,7 +276,7 @@ class StageCell:
         started_s, begun = time.time(), time.perf_counter()
         with (
             self.left.following(),
-            self.left.around(0, observation),
+            self.left.around(0, observation, [name for name in watched if before[name] is None and name not in stage.inputs]),
             recording(session.shell, recorder, self.body),
             observing(observation, self.namespace),
             seed_when_imported(seed) as coming,

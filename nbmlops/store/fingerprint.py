@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from nbmlops.store.serializers import Context
 
-__all__ = ["alias_sets", "function_state", "mutable_ids", "state_fingerprint", "value_fingerprint"]
+__all__ = ["alias_sets", "class_state", "function_state", "mutable_ids", "state_fingerprint", "value_fingerprint"]
 
 # never changed in place, and nothing below them is
 _ATOMS = (
@@ -69,7 +69,7 @@ def state_fingerprint(value: Any, context: Context) -> str | None:  # noqa: ANN4
     if isinstance(value, types.FunctionType):
         state: Any = function_state(value) if value.__globals__ is context.namespace else None
     elif isinstance(value, type):
-        state = _class_state(value) if value.__module__ in {"__main__", "builtins"} else None
+        state = class_state(value) if value.__module__ in {"__main__", "builtins"} else None
     elif isinstance(value, (types.ModuleType, types.BuiltinFunctionType)):
         state = None
     elif isinstance(value, contextvars.ContextVar):
@@ -94,7 +94,7 @@ def _is_set(cell: types.CellType) -> bool:
     return True
 
 
-def _class_state(kind: type) -> dict[str, Any]:
+def class_state(kind: type) -> dict[str, Any]:
     """Return what can change in a class: its attributes, and its methods, which a stage may replace."""
     found = {}
     # a Flag notes each combination that was ever made
@@ -154,7 +154,7 @@ def _shared_by_instances(kind: type) -> tuple[int | None, Iterable[Any]]:
     """Return what a class of the notebook holds for all its instances: ``counter = 0``, which a method may set, or ``items = []``."""
     if kind.__module__ != "__main__" or issubclass(kind, (enum.Enum, tuple)):
         return None, ()
-    return id(kind), [*_class_state(kind).values(), *kind.__bases__]
+    return id(kind), [*class_state(kind).values(), *kind.__bases__]
 
 
 def alias_sets(named: Mapping[str, Any], context: Context | None = None) -> tuple[tuple[str, ...], ...]:

@@ -29,6 +29,7 @@ FILES = {
     "helpers.py": HELPERS,
     "registry.py": REGISTRY,
     "plugins.py": "from registry import register\n@register\ndef f():\n    pass\n",
+    "noisy.py": "import warnings\nwarnings.simplefilter('always')\n",
     "holder.py": "import helpers\nclass Holder:\n    def next(self):\n        return helpers.bump()\n",
 }
 COLLECT = "def f(v, acc=[]):\n    acc.append(v)\n    return list(acc)"
@@ -196,5 +197,98 @@ CACHED = "import functools\n@functools.cache\ndef f(n):\n    return {0}"
 def test_cached_function_whose_values_can_be_changed(project: Project, returned: str, codes: set[str]) -> None:
     """Two stages that call it do not share what it keeps, which is said where it matters."""
     done = run(project, [CACHED.format(returned), "%%mlstage a\nx = str(f(1))", "%%mlstage b\ny = f(1)"])
+    assert done.code == 0
+    assert {item["code"] for item in done.data["diagnostics"]} == codes
+
+
+def test_edit_of_a_module_on_a_path_of_setup(project: Project) -> None:
+    """A stage depends on a module that it imports, wherever setup has put it on the path and whoever imports it too."""
+    (project.folder / "lib" / "pk").mkdir(parents=True)
+    for name, text in {"__init__": "", "state": "N = 1\n", "core": "from . import state\ndef run():\n    return state.N\n"}.items():
+        (project.folder / "lib" / "pk" / f"{name}.py").write_text(text)
+    cells = [cell('import sys\nsys.path.insert(0, "lib")\nfrom pk.core import run', "setup"), "%%mlstage a\nx = run()"]
+    assert run(project, [*cells, "%%mlstage b\nfrom pk import state\ny = state.N", "print(x, y)"]).code == 0
+    (project.folder / "lib" / "pk" / "state.py").write_text("N = 2\n")
+    assert project.run("out.ipynb").ran == ["a", "b"]
+    assert shown(project, "out.ipynb") == "2 2"
+
+
+def test_text_that_does_not_tell_how_far_it_has_been_read(project: Project) -> None:
+    """A file that setup has begun to iterate over may have been read further by a stage: the run says so where a later one reads it too."""
+    (project.folder / "c.txt").write_text("l0\nl1\nl2\n")
+    cells = [cell('F = open("c.txt")\n_ = next(F)', "setup"), "%%mlstage a\nx = next(F)"]
+    assert {item["code"] for item in run(project, cells).data["diagnostics"]} == set()
+    assert {item["code"] for item in run(project, [*cells, "%%mlstage b\ny = next(F)"]).data["diagnostics"]} == {"NB321"}
+
+
+def test_report_cell_that_reads_a_file_of_setup(project: Project) -> None:
+    """The stage below begins where setup leaves the file: the run fails."""
+    (project.folder / "c.txt").write_text("l1\nl2\n")
+    done = run(project, [cell('F = open("c.txt")', "setup"), "print(F.readline())", "%%mlstage b\ny = F.readline()"])
+    assert (done.code, "NB614" in {item["code"] for item in done.data["diagnostics"]}) == (1, True)
+
+
+LOGGERS = {
+    "level of the root": ("logging.getLogger().setLevel('INFO')", {"NB210"}),
+    "level of one": ("logging.getLogger('app').setLevel('INFO')", {"NB210"}),
+    "all that is below": ("logging.disable(logging.ERROR)", {"NB210"}),
+    "handler": ("logging.getLogger('app').addHandler(logging.FileHandler('app.log', delay=True))", {"NB210"}),
+    "what the first message sets up": ("logging.warning('shown')", set()),
+    "logger": ("logging.getLogger('app').info('shown')", set()),
+    "filters for a while": ("import warnings\nwith warnings.catch_warnings():\n    import noisy", set()),
+    "library": ("import matplotlib.pyplot, sklearn.linear_model, urllib3", set()),
+}
+
+
+@pytest.mark.parametrize("name", LOGGERS)
+def test_logger_that_a_stage_sets_up(project: Project, name: str) -> None:
+    """What other stages log is shown without it, which is said; importing and logging set nothing up that others miss."""
+    code, codes = LOGGERS[name]
+    done = run(project, ["import logging", f"%%mlstage a\nsaid = logging\n{code}\nx = 1", "%%mlstage b\nlogging.getLogger('app').info('b')\ny = x"])
+    assert done.code == 0
+    assert {item["code"] for item in done.data["diagnostics"]} == codes
+
+
+WITHOUT_LOCK = """def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != 'lock'}
+    def __setstate__(self, state):
+        self.__dict__.update(state, lock=threading.Lock())"""
+LOSSY = {
+    "reduce": ("def __reduce__(self):\n        return P, (self.x,)", {"NB325"}),
+    "reset": ("def __getstate__(self):\n        return {**self.__dict__, 'extra': None}", {"NB325"}),
+    "all": ("def __getstate__(self):\n        return dict(self.__dict__)", set()),
+    "none": ("pass", set()),
+    "lock": (WITHOUT_LOCK, set()),
+}
+
+
+@pytest.mark.parametrize("name", LOSSY)
+def test_class_that_says_what_is_stored(project: Project, name: str) -> None:
+    """What an object loses on its way to a later stage is said, but not what cannot be stored anyway."""
+    hook, codes = LOSSY[name]
+    made = f"import threading\nclass P:\n    def __init__(self, x):\n        self.x = x\n    {hook}"
+    lock = "\np.lock = threading.Lock()" if name == "lock" else ""
+    cells = [made, f"%%mlstage a\np = P(1)\np.extra = 'kept'{lock}"]
+    for reader in ("", "%%mlstage b\ny = p.x"):
+        done = run(project, [*cells, *filter(None, [reader])])
+        assert done.code == 0
+        assert {item["code"] for item in done.data["diagnostics"]} == (codes if reader else set())
+    assert {item["code"] for item in project.run().data["diagnostics"]} == codes
+
+
+METHODS = {
+    "method": ("@functools.cache\n    def load(self, n)", "o = L()\no.load(1).append(2)", "y = o.load(1)", "[n]", {"NB323"}),
+    "static method": ("@staticmethod\n    @functools.cache\n    def load(n)", "L.load(1).append(2)", "y = L.load(1)", "[n]", {"NB323"}),
+    "of another name": ("@functools.cache\n    def load(self, n)", "o = L()\no.load(1).append(2)", "y = o.k", "[n]", set()),
+    "number": ("@functools.lru_cache(maxsize=9)\n    def load(self, n)", "o = L()\nx = o.load(1)", "y = o.load(x)", "n * 2", set()),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_cached_method_whose_values_can_be_changed(project: Project, name: str) -> None:
+    """Methods share no cache between stages either, whether they are called by their class or on an object that is handed on."""
+    method, first, second, returned, codes = METHODS[name]
+    made = f"import functools\nclass L:\n    k = 1\n    {method}:\n        return {returned}"
+    done = run(project, [made, f"%%mlstage a\n{first}", f"%%mlstage b\n{second}"])
     assert done.code == 0
     assert {item["code"] for item in done.data["diagnostics"]} == codes

@@ -116,6 +116,36 @@ def test_a_small_view_does_not_carry_its_base() -> None:
     assert encode([np.zeros(1_000_000)[:3]], Context()).size_bytes < 1000
 
 
+VIEWS = {"records": lambda array: array.view(np.recarray), "part": lambda array: array.view(np.recarray)[1:], "field": lambda array: array["b"]}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_records_share_memory_with_their_array(view: Any) -> None:
+    """Records are of numpy's own class again, and writing through one shows in the other."""
+    array = np.zeros(3, dtype=[("a", "i4"), ("b", "f8")])
+    again, other = load([array, view(array)])
+    assert type(other) is type(view(array))
+    again["b"][1:] = 7.5
+    assert other.tolist() == view(again).tolist()
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_matrix_shares_memory_with_its_array() -> None:
+    """A matrix is one more view of memory."""
+    matrix = np.asmatrix(np.eye(2))
+    again, array = load([matrix, np.asarray(matrix)])
+    array[0, 1] = 5
+    assert (type(again), again.tolist()) == (np.matrix, [[1, 5], [0, 1]])
+
+
+def test_class_of_arrays_that_shares_memory_is_refused() -> None:
+    """Nobody here knows how to make a masked array over memory that another array has too."""
+    array = np.arange(3.0)
+    with pytest.raises(NotStorable, match="share memory"):
+        load([array, np.ma.MaskedArray(array, [True, False, False])])
+    assert load([array, np.ma.MaskedArray(array.copy(), [True, False, False])])[1].tolist() == [None, 1.0, 2.0]
+
+
 def test_arrays_of_objects_that_share_memory_are_refused() -> None:
     """Their sharing cannot be kept, so the error says to copy."""
     whole = np.array([1, [], None], object)

@@ -37,7 +37,7 @@ CHECKS: tuple[Callable[[Checked], Iterator[Diagnostic]], ...] = (
     linking.unknown_outputs,  # NB206
     linking.unknown_conditions,  # NB207
     linking.process_state,  # NB210
-    linking.left_behind,  # NB210 NB321 NB323
+    linking.left_behind,  # NB210 NB321 NB323 NB325
     linking.changed_listings,  # NB324
     hiding.dynamic_code,  # NB211
     linking.history,  # NB212

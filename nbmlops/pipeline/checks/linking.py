@@ -259,7 +259,7 @@ def cycles(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def left_behind(checked: Checked) -> Iterator[Diagnostic]:
-    """Find what stages were seen to change outside their variables (NB210, NB321, NB323), where reading has not told it."""
+    """Find what stages were seen to change outside their variables (NB210, NB321, NB323, NB325), where reading has not told it."""
     told = {item.stage for item in process_state(checked)}
     for warning in left_behind_warnings(checked.pipeline, checked.effects):
         if warning.code != "NB210" or warning.stage not in told:

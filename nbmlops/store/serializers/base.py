@@ -66,6 +66,8 @@ class Encoded:
         The type's public name, such as ``"pandas.DataFrame"``.
     summary : str
         The size in a few words, such as ``"1,000 x 20"``.
+    hooked : tuple of object
+        The objects in it, as far as they are few, whose class in the user's own code decides by itself what of them is stored.
     """
 
     format: str
@@ -74,6 +76,7 @@ class Encoded:
     form: bytes = b""
     type: str
     summary: str
+    hooked: tuple[object, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def size_bytes(self) -> int:

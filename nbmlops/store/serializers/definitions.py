@@ -13,6 +13,7 @@ import importlib
 import sys
 import types
 import typing
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +210,8 @@ class Definitions:
         module = sys.modules.get(value.__module__ or "")
         if module is not None and vars(module) is self._context.namespace:
             return False
+        if module is None:
+            _import_part(value.__module__ or "")
         return bool(cp._should_pickle_by_reference(value))  # noqa: SLF001
 
     def _owner(self, value: types.FunctionType) -> tuple[str | dict[str, Any], dict[str, Any]]:
@@ -225,6 +228,13 @@ class Definitions:
         shared = self._globals.setdefault(id(scope), (scope, {"__name__": name} if isinstance(name, str) else {}))[1]
         wanted = cp._extract_code_globals(value.__code__)  # noqa: SLF001
         return shared, {name: scope[name] for name in wanted if name in scope}
+
+
+def _import_part(name: str) -> None:
+    """Import a module of a package that is there: numpy 2 says that `recarray` is of `numpy.rec`, and loads that when it is first asked for."""
+    if name.partition(".")[0] in sys.modules and name.partition(".")[0] not in _MAIN:
+        with suppress(Exception):  # it may name anything
+            importlib.import_module(name)
 
 
 def _without_columns(code: types.CodeType) -> bytes:

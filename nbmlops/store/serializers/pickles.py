@@ -25,9 +25,10 @@ from nbmlops.store.serializers.base import Encoded, private, summarise, type_nam
 from nbmlops.store.serializers.canonical import Canonical, SetForms
 from nbmlops.store.serializers.definitions import LOADER, Definitions, Loader
 from nbmlops.store.serializers.histories import reducer_of, without_hidden
+from nbmlops.store.serializers.hooks import has_hooks
 from nbmlops.store.serializers.references import References
 from nbmlops.store.serializers.refusals import is_refused, not_storable
-from nbmlops.store.serializers.shared import Window, private_arrays, rebuild_window, shared_windows
+from nbmlops.store.serializers.shared import ARRAY_SUBCLASSES, Window, private_arrays, rebuild_view, rebuild_window, shared_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,7 @@ __all__ = ["PickleSerializer"]
 _MAGIC = b"nbmlops-pickle5\n"
 _ALIGNMENT = 64
 _LENGTH_BYTES = 8
+_MOST_HOOKED = 50
 _STATE = 2  # its place in what __reduce_ex__ returns
 # identity is what these are about, and pickle would copy them
 _SINGLETONS: tuple[tuple[Any, str, str], ...] = (
@@ -69,7 +71,8 @@ class PickleSerializer:
             first.run()
             windows = shared_windows(first.arrays)
             if windows is None:
-                raise NotStorable("two arrays of objects share memory, which cannot be stored", code="NB615", fix="make one of them a copy()")
+                what = "two arrays of objects, or of a class of their own, share memory, which cannot be stored"
+                raise NotStorable(what, code="NB615", fix="make one of them a copy()")
             if windows:
                 # `first` lives on: the ids in `windows` must not be given to other arrays
                 last = _Pickler(context, value, windows=windows)
@@ -81,6 +84,7 @@ class PickleSerializer:
                 form=last.form,
                 type=type_name(value),
                 summary=summarise(value),
+                hooked=tuple(last.hooked),
             )
         finally:
             first.release()
@@ -116,6 +120,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.stream = io.BytesIO()
         self.buffers: list[pickle.PickleBuffer] = []
         self.arrays: list[Any] = []
+        self.hooked: list[Any] = []
         self.references = References(context)
         self.definitions = Definitions(context, self.references, self._alone, named=not alone)
         self._value = value
@@ -210,45 +215,70 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         package = kind.__module__.partition(".")[0]
         without_history = reducer_of(kind)
         if without_history is not None:
-            return without_history
+            return self._foreign(kind, without_history)
         if package == "numpy":
             return self._numpy(kind)
         if package == "pyarrow" and kind.__name__.endswith("Array"):
             return _arrow_column
         if package == "pandas":
             return self._pandas
-        return self._other
+        return self._foreign(kind)
+
+    def _foreign(self, kind: type, reducer: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
+        """Return how to reduce values of classes that are not ours to know; of those that are arrays, the memory is noted."""
+        reducer = reducer or (self._hooked if has_hooks(kind, self._context) else self._other)
+        numpy: Any = sys.modules.get("numpy")
+        if numpy is None or not issubclass(kind, numpy.ndarray):
+            return reducer
+
+        def array(value: Any) -> Any:  # noqa: ANN401
+            self._note_array(value)
+            return reducer(value)
+
+        return array
 
     def _numpy(self, kind: type) -> Callable[[Any], Any] | None:
         if kind.__name__ == "ndarray":
             return self._array
-        if kind.__name__ in {"memmap", "recarray", "matrix"}:
+        if kind.__name__ in ARRAY_SUBCLASSES:
             return self._array_subclass
         if kind.__module__ == "numpy.dtypes":
             return _dtype
-        return self._other
+        return self._foreign(kind)
 
     def _array(self, value: Any) -> Any:  # noqa: ANN401
-        if id(value) not in self._private:
-            self.arrays.append(value)
-        window = self._windows.get(id(value))
+        window = self._note_array(value)
         if window:
-            parts = (window.block, value.dtype, value.shape, value.strides, window.offset, value.flags.writeable)
-            return rebuild_window, parts
+            return rebuild_window, window
         if value.dtype.hasobject:
             return NotImplemented if value.flags.writeable else _read_only(value)
         if value.flags.c_contiguous or value.flags.f_contiguous:
             return NotImplemented
         return _reordered(value)
 
+    def _note_array(self, value: Any) -> tuple[Any, ...] | None:  # noqa: ANN401
+        """Note memory that others may use, and return the array's place in it, once that is known."""
+        if id(value) not in self._private:
+            self.arrays.append(value)
+        window = self._windows.get(id(value))
+        return (window.block, value.dtype, value.shape, value.strides, window.offset, value.flags.writeable) if window else None
+
     def _array_subclass(self, value: Any) -> Any:  # noqa: ANN401
         refused = self._other(value)
+        window = self._note_array(value)
+        if window:
+            return rebuild_view, (type(value), *window)
         return refused if value.flags.writeable else _read_only(value)
 
     def _pandas(self, value: Any) -> Any:  # noqa: ANN401
         self._private.update((id(array), array) for array in private_arrays(value))
         extends = hasattr(value, "_from_sequence") or hasattr(value, "construct_array_type")
         return _extension(value) if extends else NotImplemented
+
+    def _hooked(self, value: Any) -> Any:  # noqa: ANN401
+        if len(self.hooked) < _MOST_HOOKED:
+            self.hooked.append(value)
+        return self._other(value)
 
     def _other(self, value: Any) -> Any:  # noqa: ANN401
         if is_refused(value):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from nbmlops.store.serializers.base import Context
 
-__all__ = ["References", "distribution_of", "namespace_name"]
+__all__ = ["References", "distribution_of", "is_users", "namespace_name"]
 
 _MAIN = frozenset({"__main__", "__mp_main__"})
 # the stream names their functions, the value does not
@@ -68,6 +68,11 @@ class References:
     def sorted(self) -> tuple[str, ...]:
         """Return what was noted."""
         return tuple(sorted(self._found))
+
+
+def is_users(module: str, context: Context) -> bool:
+    """Tell whether code is the notebook's or the project's, by the name of its module."""
+    return module in _MAIN or _is_local(sys.modules.get(module), context.local_roots)
 
 
 def _is_local(module: ModuleType | None, roots: tuple[Path, ...]) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Window", "private_arrays", "rebuild_window", "shared_windows"]
+__all__ = ["ARRAY_SUBCLASSES", "Window", "is_plain_array", "private_arrays", "rebuild_view", "rebuild_window", "shared_windows"]
+
+ARRAY_SUBCLASSES = frozenset({"memmap", "recarray", "matrix"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +21,26 @@ class Window:
 def shared_windows(arrays: list[Any]) -> dict[int, Window] | None:
     """Return, by the array's id, the windows of those arrays whose memory overlaps another's.
 
-    None where they hold objects: the memory of these cannot be copied as bytes.
+    None where they hold objects, whose memory cannot be copied as bytes, or are of a class that nobody here knows how to make of a block.
     """
     windows: dict[int, Window] = {}
     for group in _groups(arrays):
-        if any(array.dtype.hasobject for _, _, array in group):
+        if any(array.dtype.hasobject or not is_plain_array(type(array)) for _, _, array in group):
             return None
         low, high = group[0][0], max(item[1] for item in group)
         block = _memory(low, high)
         windows.update((id(array), Window(block, start - low)) for start, _, array in group)
     return windows
+
+
+def is_plain_array(kind: type) -> bool:
+    """Tell the arrays that are a view of memory and nothing else."""
+    return kind.__module__.partition(".")[0] == "numpy" and kind.__name__ in {"ndarray", *ARRAY_SUBCLASSES}
+
+
+def rebuild_view(kind: type, *parts: Any) -> Any:  # noqa: ANN401 - called by pickle
+    """Return the array at its place in the block, as one of a subclass."""
+    return rebuild_window(*parts).view(kind)
 
 
 def rebuild_window(block: Any, dtype: Any, shape: Any, strides: Any, offset: int, writeable: bool) -> Any:  # noqa: ANN401, FBT001 - called by pickle
