@@ -10,6 +10,7 @@ import gc
 import io
 import operator
 import sys
+import threading
 import types
 import weakref
 from collections import deque
@@ -89,7 +90,8 @@ class _Look:
         return look(value) if look is not None else _UNKNOWN
 
     def _looks(self) -> Iterable[tuple[Callable[[Any], bool], Callable[[Any], str]]]:
-        yield lambda value: isinstance(value, (types.ModuleType, types.CodeType, types.FrameType)), lambda _: _UNKNOWN
+        # a thread goes on by itself
+        yield lambda value: isinstance(value, (types.ModuleType, types.CodeType, types.FrameType, threading.Thread)), lambda _: _UNKNOWN
         yield lambda value: isinstance(value, io.IOBase), self._file
         yield lambda value: type(value) in _FRAMES, self._frame
         yield lambda value: isinstance(value, dict), self._attributes
