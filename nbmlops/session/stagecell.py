@@ -23,6 +23,7 @@ from nbmlops.runner.serve import judged, serve
 from nbmlops.runner.stage import derive_seed
 from nbmlops.runner.stagekey import identity, stage_key
 from nbmlops.runner.task import StageError
+from nbmlops.session.awaiting import own_loop
 from nbmlops.session.capture import recording, replay
 from nbmlops.session.finding import Finding, merged, said, way_back
 from nbmlops.session.hidden import Examination
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import ExecutionResult
 
+    from nbmlops.pipeline.build import Piece
     from nbmlops.pipeline.model import Stage
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.stagekey import Components
@@ -171,21 +173,34 @@ class StageCell:
             return self._execute(self._identities(), "its stored outputs cannot be read")
         shown = self._outputs(record)
         replay(self.session.shell, [output for cell in shown for output in cell])
-        absent = sorted(set(self.stage.binds) - set(record.outputs))
-        for name in (*absent, *self._deleted()):
+        absent = {name for name in set(self.stage.binds) - set(record.outputs) if self._would_be_gone(name)}
+        for name in sorted({*absent, *self._deleted()}):
             self.namespace.pop(name, None)
             self.session.provenance.gone(name)
-        self.session.provenance.not_loaded(self.stage.name, set(absent) - set(self._deleted()))
+        self.session.provenance.not_loaded(self.stage.name, absent - set(self._deleted()))
         self.session.history.stages[self.stage.name] = StageRun(cell=self.seen, parts=parts, effects=record.effects, outputs=record.outputs)
         reason = f"reused from run {record.run_id[:8]}"
         requirements = self.stage.directive.require
         result = serve(record, self.stage.name, reason, requirements, store=self.session.store, surroundings=self.planner.surroundings)
         return CellOutcome(result=result)
 
+    def _would_be_gone(self, name: str) -> bool:
+        """Tell whether a value that the record does not hold would not outlive a run of the stage: it is the stage's own, or surely overwritten.
+
+        After ``if flag: tmp = 2`` a `tmp` that the user has made is still there.
+        """
+        if name not in self.namespace or any(piece.flow.binds[name].kind == "definite" for piece in self._pieces() if name in piece.flow.binds):
+            return True
+        origin = self.session.provenance.get(name)
+        return origin is not None and origin.stage == self.stage.name and self.namespace[name] is origin.value
+
+    def _pieces(self) -> list[Piece]:
+        """Return what reading tells of the stage's cells."""
+        return [piece for piece in self.planner.source.pieces if piece.stage == self.stage.name]
+
     def _deleted(self) -> tuple[str, ...]:
         """Return the names that the stage deletes."""
-        pieces = [piece for piece in self.planner.source.pieces if piece.stage == self.stage.name]
-        return tuple(sorted({name for piece in pieces for name in piece.flow.deleted}))
+        return tuple(sorted({name for piece in self._pieces() for name in piece.flow.deleted}))
 
     def _load(self, record: StageRecord) -> None:
         """Bind a record's outputs; names that were aliases are aliases again. What is live already stays the object that it is."""
@@ -358,7 +373,7 @@ class StageCell:
 
     def _unseen(self) -> str:
         """Return what in the cell may have read names that nobody saw."""
-        pieces = [piece for piece in self.planner.source.pieces if piece.stage == self.stage.name]
+        pieces = self._pieces()
         words = [word for piece in pieces for word, _ in piece.flow.dynamic] + [
             f"from {name} import *" for piece in pieces for name in piece.flow.star_imports
         ]
@@ -418,7 +433,8 @@ class StageCell:
         count = shell.execution_count
         shell.execution_count = max(1, len(history) - 1)
         try:
-            ran: ExecutionResult = shell.run_cell(first + self.body, store_history=False, silent=False)
+            with own_loop(shell):
+                ran: ExecutionResult = shell.run_cell(first + self.body, store_history=False, silent=False)
         finally:
             shell.execution_count = count
         return ran

@@ -607,3 +607,59 @@ def test_check_shows_a_table_with_its_text(open_live: Opener) -> None:
     assert "<td" in shown["text/html"]
     assert "<script>" not in shown["text/html"]
     assert "run [3]" in shown["text/html"]
+
+
+@pytest.mark.parametrize(
+    "maybe",
+    [
+        pytest.param("x = 1\nif flag:\n    tmp = 2", id="if"),
+        pytest.param("x = 1\nfor tmp in rows:\n    x += tmp", id="for"),
+        pytest.param("try:\n    import nosuchmodule as tmp\nexcept ImportError:\n    x = 1", id="import"),
+    ],
+)
+def test_reuse_leaves_a_variable_that_the_stage_only_might_bind(open_live: Opener, maybe: str) -> None:
+    """As running it would; what the stage itself has made before goes."""
+    live = open_live(("flag = 0\nrows = []", f"%%mlstage a\n{maybe}"))
+    live.type("tmp = 'precious'")
+    assert "reused" in live.run(2).last_line
+    assert live.value("tmp") == "'precious'"
+
+
+def test_reuse_takes_back_what_an_earlier_run_of_the_stage_made(open_live: Opener) -> None:
+    """Of a branch that is not taken any more nothing is left."""
+    live = open_live(("flag = 0", "%%mlstage a\nx = 1\nif flag:\n    tmp = 2"))
+    live.run(1, "flag = 1")
+    live.run(2)
+    assert live.value("tmp") == "2"
+    live.run(1, "flag = 0")
+    assert "reused" in live.run(2).last_line
+    assert live.value("'tmp' in globals()") == "False"
+
+
+def test_name_bound_again_after_an_alias(open_live: Opener) -> None:
+    """What held the older object changes it; the name keeps the newer one, here and in batch."""
+    cells = (
+        "%%mlstage a\ntrain = [1]\nboth = {'t': train}",
+        "%%mlstage b\ntrain = [2]",
+        "%%mlstage p\ny = train + both['t']",
+        "%%mlstage c\nboth['t'].append(3)",
+        "%%mlstage d\nz = train, both",
+    )
+    live = open_live(cells)
+    assert live.value("train, both, y, z") == "([2], {'t': [1, 3]}, [2, 1], ([2], {'t': [1, 3]}))"
+    assert live.check() == ""
+    assert in_batch(live, "d") == "reused"
+    assert "not reproducible" not in live.run(4, "%%mlstage c\nboth['t'].append(4)").text + live.run(5).text
+    assert live.value("train, both, z") == "([2], {'t': [1, 4]}, ([2], {'t': [1, 4]}))"
+    live.edit(4, "%%mlstage c\nboth['t'].append(5)")
+    assert in_batch(live, "d") == "ran"
+
+
+def test_stage_that_awaits(open_live: Opener) -> None:
+    """As an ordinary cell may; batch gives the same, and reuses it."""
+    body = "import asyncio\n\nasync def slow(v):\n    await asyncio.sleep(0.01)\n    return v\n\nx = sum(await asyncio.gather(slow(1), slow(3)))"
+    live = open_live((f"%%mlstage a\n{body}", "import asyncio\nawait asyncio.sleep(0)\nasyncio.get_running_loop().is_running()"))
+    assert live.value("x") == "4"
+    assert in_batch(live, "a") == "reused"
+    assert "ZeroDivisionError" in live.run(1, f"%%mlstage a\n{body}\n1 / 0").text
+    assert live.run(2).ok
