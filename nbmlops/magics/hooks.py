@@ -127,6 +127,9 @@ class Hooks:
         from nbmlops.runner.observe import observing  # noqa: PLC0415 - the session is there, so this is too
 
         self._watching.close()
+        tags = tuple((_parent(self.shell).get("metadata") or {}).get("tags") or ())
+        if session.may_change_setup(source, tags, self.cell_id):
+            session.setup_changes.begin(session)
         self._watched = session.observation()
         watched = self._watched
         session.live.begin(lambda: session.left_behind(source), watched)

@@ -33,7 +33,7 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - what the
     outer = events._get_running_loop()  # noqa: SLF001 - the public one raises where there is none
     task = asyncio.current_task() if outer is not None else None
     if outer is not None and task is not None:
-        tasks._leave_task(outer, task)  # type: ignore[attr-defined]  # noqa: SLF001 - newer versions refuse a task within a task
+        tasks._leave_task(outer, task)  # noqa: SLF001 - newer versions refuse a task within a task
     events._set_running_loop(None)  # noqa: SLF001 - there is no public way to run a loop inside another
     try:
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as own:
@@ -41,4 +41,4 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - what the
     finally:
         events._set_running_loop(outer)  # noqa: SLF001
         if outer is not None and task is not None:
-            tasks._enter_task(outer, task)  # type: ignore[attr-defined]  # noqa: SLF001
+            tasks._enter_task(outer, task)  # noqa: SLF001

@@ -25,7 +25,7 @@ from nbmlops.session.history import History
 from nbmlops.session.livestate import LiveState
 from nbmlops.session.loaded import LoadedModules
 from nbmlops.session.loading import equals_with_caches, load_run
-from nbmlops.session.making import note_setup
+from nbmlops.session.making import SetupChanges, note_setup
 from nbmlops.session.patches import CodeWatch
 from nbmlops.session.pool import WarmWorkers
 from nbmlops.session.process import ProcessState, snapshot
@@ -84,6 +84,7 @@ class KernelSession:
         self.seeded: dict[str, Any] = {}
         self.metrics: dict[str, Any] = {}
         self.configured: set[str] = set()
+        self.setup_changes = SetupChanges()
         self.setup_files: dict[str, str | None] = {}
         self.setup_environment: set[str] = set()
         self.setup_modules: set[str] = set()
@@ -196,9 +197,14 @@ class KernelSession:
         watching.in_setup = True
         return watching
 
+    def may_change_setup(self, source: str, tags: tuple[str, ...], cell_id: str | None) -> bool:
+        """Tell whether a cell that is about to run may be setup and change names of setup without saying so: one with a tag, or a decorator."""
+        return bool(tags) or self.cells.is_tagged(source, cell_id) or source.lstrip().startswith("@") or "\n@" in source
+
     def cell_failed(self, source: str, cell_id: str | None, *, count: int | None = None) -> None:
         """Take note of a cell that is no stage and has raised: what it did before is nobody's."""
         self.history.add(self.cells.outside(source, cell_id, count=count), tracked=False)
+        self.setup_changes.forget()
         self.live.note(f"[{count}]", self.live.end())
         self.cell_ended(f"[{count}]")
 
@@ -233,6 +239,7 @@ class KernelSession:
             index = self.cells.notebook().index_of(seen.id)
             roled = self.source().cells[index] if index is not None else None
         if roled is None or roled.role not in _SETUP:
+            self.setup_changes.forget()
             self.history.add(seen, tracked=False)
             self.live.note(seen.label, changed)
             self.cell_ended(seen.label)
@@ -410,6 +417,10 @@ class KernelSession:
     def state(self, value: Any) -> str | None:  # noqa: ANN401 - any code
         """Return the digest of what can change in a function or class."""
         return state_fingerprint(value, self.context())
+
+    def print_of(self, value: Any) -> str | None:  # noqa: ANN401 - any value
+        """Return the digest of a value, or of what can change in a function or class; None where it cannot be stored."""
+        return self.state(value) if is_code(value) else value_fingerprint(value, self.context())
 
     def unchanged(self, name: str, origin: Origin) -> bool:
         """Tell whether a live value is still what its origin says."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult
 
     from nbmlops.pipeline.build import Piece
+    from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Stage
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.stagekey import Components
@@ -322,7 +323,7 @@ class StageCell:
                 self.left.add("definition", name)
         session.live.note(f"stage {stage.name}", self.left.entries())
         effects = observed_effects(session, stage, attempt.observation, kept, mutated=attempt.changed, draws=attempt.draws, left=self.left)
-        parts = self.planner.parts(stage, identities or {}, effects, kept.files)
+        parts = self.planner.parts(self._as_learnt(effects), identities or {}, effects, kept.files)
         self._look_again(attempt.changed, kept.held, parts)
         digest = session.store.objects.put([json.dumps([attempt.outputs]).encode()]) if attempt.outputs else None
         record = StageRecord(
@@ -349,6 +350,12 @@ class StageCell:
         self._note(record, kept)
         result = replace(StageResult.of_record(record, "ran", reason), key=record.key if whole else None)
         return CellOutcome(result=judged(result, stage.directive.require), remarks=(*self._brought(), *kept.lost), warning=self._warning())
+
+    def _as_learnt(self, effects: Effects) -> Stage:
+        """Return the stage as it is linked now that it is known what it does: what batch makes its key of."""
+        self.planner.learn(self.stage.name, effects)
+        now = self.planner.pipeline.stages[self.stage.name]
+        return now if now.inputs == self.stage.inputs else self.stage
 
     def _makers(self) -> set[int]:
         providers = {self.stage.inputs[name] for name in self.examined.inputs.restore if name in self.stage.inputs}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.notebook_in_kernel import Live
+from tests.acceptance.project import cell
 
 if TYPE_CHECKING:
     from tests.acceptance.project import Cell, Project
@@ -663,3 +664,89 @@ def test_stage_that_awaits(open_live: Opener) -> None:
     assert in_batch(live, "a") == "reused"
     assert "ZeroDivisionError" in live.run(1, f"%%mlstage a\n{body}\n1 / 0").text
     assert live.run(2).ok
+
+
+def tagged_setup(source: str) -> Cell:
+    """Give a cell with the tag `setup`."""
+    return cell(source, "setup")
+
+
+@pytest.mark.parametrize(
+    ("made", "change", "read", "again"),
+    [
+        pytest.param("L = [3, 1, 2]", "L.sort()", "L[0]", False, id="sort"),
+        pytest.param("L = [3]", "L.append(1)", "list(L)", True, id="append"),
+        pytest.param("L = {'k': 1}", "L.update(a=1)", "dict(L)", False, id="update"),
+        pytest.param("L = []\ndef add():\n    L.append(1)", "add()", "list(L)", True, id="function"),
+        pytest.param("L = []\ndef reg(f):\n    L.append(f.__name__)\n    return f", "@reg\ndef g():\n    return 1", "len(L)", True, id="decorator"),
+    ],
+)
+def test_setup_cell_that_changes_in_place_what_another_made(open_live: Opener, made: str, change: str, read: str, again: bool) -> None:  # noqa: FBT001
+    """Run in their order there is nothing to say, and batch shares the result; one of them alone is told with all that lead back."""
+    live = open_live((tagged_setup(made), tagged_setup(change), f"%%mlstage a\nx = {read}"))
+    assert live.check() == ""
+    value = live.value("x")
+    assert in_batch(live, "a") == "reused"
+    live.run(2)
+    done = live.run(3, f"%%mlstage a\nx = {read} if True else 0")
+    if again:
+        assert_warns(done.text, "NB406", "'L' was not made by", ", one run of each in this order", "run [2], ")
+        assert in_batch(live, "a") == "ran"
+    else:
+        assert "not reproducible" not in done.text
+    live.run(1)
+    assert_warns(live.run(3, f"%%mlstage a\nx = {read} if 1 else 0").text, "NB406", "'L' was not made by", "in this order")
+    assert in_batch(live, "a") == "ran"
+    live.run(1)
+    live.run(2)
+    assert "not reproducible" not in live.run(3).text
+    assert live.value("x") == value
+    assert live.check() == ""
+
+
+def test_setup_cell_that_changes_what_it_makes(open_live: Opener) -> None:
+    """All in one cell: the literal is not the whole of it."""
+    live = open_live((tagged_setup("L = [3, 1, 2]\nL.sort()"), "%%mlstage a\nx = L[0]"))
+    assert live.check() == ""
+    live.run(1)
+    assert "not reproducible" not in live.run(2, "%%mlstage a\nx = L[0] + 0").text
+    assert live.value("x") == "1"
+    live.type("L.append(0)")
+    assert_warns(live.run(2, "%%mlstage a\nx = L[-1]").text, "NB403", "'L' was changed after [5] made it", "run [5] again")
+
+
+def test_setup_value_that_is_changed_further_down(open_live: Opener) -> None:
+    """What was derived from it before is not older than it."""
+    live = open_live((tagged_setup("L = [3]"), tagged_setup("first = L[0], len(L)"), tagged_setup("L.append(1)"), "%%mlstage a\nx = first, len(L)"))
+    assert live.check() == ""
+    live.run(2)
+    assert_warns(live.run(4).text, "NB406", "'first' of [7] was made when 'L' was not what the cells above it make", "run [2], [7], [4] again")
+    for index in (1, 2, 3, 4):
+        done = live.run(index)
+    assert "not reproducible" not in done.text
+    assert live.value("x") == "((3, 1), 2)"
+    assert live.check() == ""
+
+
+def test_setup_cell_edited_to_change_in_place_something_else(open_live: Opener) -> None:
+    """All cells that make the name are named: running them in order leads back."""
+    live = open_live(("cfg = {}", "cfg['a'] = 1", "%%mlstage a\nx = dict(cfg)"))
+    live.run(2, "cfg['b'] = 1")
+    assert_warns(live.run(3).text, "NB406", "'cfg' was not made by [2], [5], one run of each in this order", "run [2], [5] again, in this order")
+    for index in (1, 2, 3):
+        done = live.run(index)
+    assert "not reproducible" not in done.text
+    assert live.value("x") == "{'b': 1}"
+    assert live.check() == ""
+
+
+def test_setup_cell_run_on_what_a_stage_has_made_of_a_name(open_live: Opener) -> None:
+    """What it then makes is not what a run from top to bottom gives."""
+    live = open_live(("counts = []", tagged_setup("m = len(counts)"), "%%mlstage a\ncounts.append(1)", "%%mlstage b\ny = m"))
+    assert live.check() == ""
+    live.run(2)
+    assert_warns(live.run(4, "%%mlstage b\ny = m + 0").text, "NB406", "'m' of [7] was made when 'counts' was not", "run [2], [7] again")
+    live.run(1)
+    live.run(2)
+    assert "not reproducible" not in live.run(4).text
+    assert live.value("y") == "0"
