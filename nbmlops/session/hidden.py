@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmlops.pipeline.effects import NO_EFFECTS
+from nbmlops.session.absent import Absent, check_absent
 from nbmlops.session.finding import Finding, listed, merged
 from nbmlops.session.inputs import Inputs, check_inputs
 from nbmlops.session.setup import SetupCheck
@@ -46,7 +47,8 @@ class Examination:
         self.inputs: Inputs = check_inputs(session, stage, stale, self.notebook, continues=continues)
         self.setup = SetupCheck(session, planner, self.notebook, stage)
         self.setup.run()
-        self.findings = merged([*self.inputs.findings, *self.setup.findings, *self._left_out(), *self._module_state()])
+        self.absent = Absent() if continues else check_absent(session, planner, stage, self.notebook)
+        self.findings = merged([*self.inputs.findings, *self.setup.findings, *self.absent.findings, *self._left_out(), *self._module_state()])
 
     def around(self, parts: Components) -> tuple[Finding, ...]:
         """Return what is wrong around the stage: modules, packages, the process.

@@ -261,6 +261,13 @@ class StageCell:
                 kept -= set(names)
         self.namespace.update({name: former[name] for name in kept})
 
+    def _give_back(self, *, own: bool) -> None:
+        """Let names be there again that the stage was not to see and has not bound; `own` if those of an earlier run of it too."""
+        for name, value in self.examined.absent.withhold.items():
+            origin = self.session.provenance.get(name)
+            if own or origin is None or origin.stage != self.stage.name:
+                self.namespace.setdefault(name, value)
+
     def _execute(self, identities: dict[str, str] | None, reason: str) -> CellOutcome:
         try:
             former = self._bring_back()
@@ -268,8 +275,11 @@ class StageCell:
             former = {}
             names = ", ".join(map(repr, self.examined.inputs.restore))
             self.findings.append(Finding(code="NB602", message=f"{names} cannot be read from the store", again=frozenset(self._makers())))
+        for name in self.examined.absent.withhold:
+            self.namespace.pop(name, None)
         attempt = self._attempt()
         if attempt.error is not None:
+            self._give_back(own=True)
             self._put_back(former, {*self.stage.binds, *attempt.changed})
             self._half_made(attempt.changed)
             return self._failed(attempt.error, attempt.outputs, reason, attempt.seconds)
@@ -317,6 +327,7 @@ class StageCell:
         """Store what the stage has made, and its record."""
         session, stage = self.session, self.stage
         kept = keep(session, stage, attempt.observation, attempt.changed, attempt.watched, self.context)
+        self._give_back(own=False)
         self._put_back(former, {*stage.binds, *attempt.changed, *kept.outputs})
         for name in attempt.changed:
             if name in self.context.by_reference:
@@ -410,7 +421,11 @@ class StageCell:
         """Say which names the stage did not see as they were."""
         found = [f"{name} as stage {self.stage.inputs[name]} made it" for name in sorted(self.examined.inputs.restore) if name in self.stage.inputs]
         found += [f"{name} = {value!r} as above it" for name, value in self.examined.setup.rebind.items()]
-        return (f"with {', '.join(found)}",) if found else ()
+        without = self.examined.absent.told
+        return (
+            *([f"with {', '.join(found)}"] if found else []),
+            *([f"without {', '.join(without)}, which no cell above it makes"] if without else []),
+        )
 
     def _warning(self) -> str:
         """Return the line that says why the result is not reproducible."""

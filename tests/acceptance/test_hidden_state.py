@@ -750,3 +750,75 @@ def test_setup_cell_run_on_what_a_stage_has_made_of_a_name(open_live: Opener) ->
     live.run(2)
     assert "not reproducible" not in live.run(4).text
     assert live.value("y") == "0"
+
+
+TRIES = "%%mlstage a\ntry:\n    depth = max_depth\nexcept NameError:\n    depth = 3"
+
+
+@pytest.mark.parametrize(
+    ("cells", "hand", "edited", "what"),
+    [
+        pytest.param((TRIES,), "max_depth = 9", f"{TRIES} + 0", "'max_depth', which no cell above makes", id="guarded"),
+        pytest.param(
+            ("%%mlstage a\nx = 'debug' in globals()",), "debug = 1", "%%mlstage a\nx = 'debug' in globals(), 0", "'debug', which no", id="globals"
+        ),
+        pytest.param(("%%mlstage a\ny = sum([3, 4])",), "sum = lambda v: 0", "%%mlstage a\ny = sum([3, 4]) * 1", "the builtin 'sum'", id="builtin"),
+        pytest.param(
+            ("def total(v):\n    return sum(v)", "%%mlstage a\ny = total([3, 4])"),
+            "sum = lambda v: 0",
+            "%%mlstage a\ny = total([3, 4]) * 1",
+            "the builtin 'sum' is hidden by what",
+            id="helper",
+        ),
+    ],
+)
+def test_name_that_is_not_to_be_there(open_live: Opener, cells: tuple[str, ...], hand: str, edited: str, what: str) -> None:
+    """What a console has made is told, batch computes its own, and taking it away leads back."""
+    live = open_live(cells)
+    index = len(cells)
+    live.type(hand)
+    done = live.run(index, edited)
+    assert_warns(done.text, "NB405", what, f"[{index + 2}] made, which is not in the notebook", f"or del {hand.partition(' ')[0]}")
+    assert in_batch(live, "a") == "ran"
+    live.type(f"del {hand.partition(' ')[0]}")
+    assert "not reproducible" not in live.run(index).text
+    assert live.check() == ""
+    assert in_batch(live, "a") == "reused"
+
+
+def test_name_that_only_a_cell_below_makes(open_live: Opener) -> None:
+    """A stage that runs again does not find what stages below have made, nor what it has made itself; they are there afterwards."""
+    cache = "%%mlstage c\nif 'cache' not in globals():\n    cache = {}\ncache[1] = len(cache)"
+    live = open_live((TRIES, "%%mlstage b\ny = sum([3, 4])", cache, "%%mlstage d\nmax_depth = 9\nsum = 5\nz = dict(cache)"))
+    done = live.run(1, f"{TRIES} + 0")
+    assert "without max_depth, which no cell above it makes" in done.last_line
+    live.run(2, "%%mlstage b\ny = sum([3, 4]) * 1")
+    live.run(3, cache.replace("[1]", "[2]"))
+    live.run(4)
+    assert live.value("depth, y, cache, z, max_depth, sum") == "(3, 7, {2: 0}, {2: 0}, 9, 5)"
+    assert live.check() == ""
+    assert in_batch(live, "d") == "reused"
+
+
+def test_name_of_a_deleted_cell_or_one_that_a_stage_deletes(open_live: Opener) -> None:
+    """Neither is there in a run from top to bottom."""
+    live = open_live(("max_depth = 9", TRIES))
+    live.delete(1)
+    assert_warns(live.run(1, f"{TRIES} + 0").text, "NB405", "'max_depth', which no cell above makes, is what [2] made, which is not in the notebook")
+    live = open_live(("%%mlstage m\nmax_depth = 9", "%%mlstage e\nk = max_depth\ndel max_depth", TRIES))
+    assert live.value("depth") == "3"
+    live.run(1)
+    assert "without max_depth" in live.run(3, f"{TRIES} + 0").last_line
+    assert live.value("depth, max_depth") == "(3, 9)"
+
+
+def test_name_that_a_stage_only_might_bind_is_not_kept_as_its_own(open_live: Opener) -> None:
+    """It runs beside a variable of the user's: that stays, and is no result."""
+    live = open_live(("flag = 0", "%%mlstage a\nx = 1\nif flag:\n    tmp = 2", "print('tmp' in globals())"))
+    live.type("tmp = 'precious'")
+    assert "not reproducible" not in live.run(2, "%%mlstage a\nx = 2\nif flag:\n    tmp = 2").text
+    assert live.value("tmp") == "'precious'"
+    live.type("for row in [1]:\n    pass")
+    assert "not reproducible" not in live.run(2, "%%mlstage a\nfor row in [5]:\n    x = row\nx = row").text
+    assert live.value("x, row") == "(5, 5)"
+    assert live.check() == ""
