@@ -120,7 +120,7 @@ class Hooks:
         elif result.success:
             self.session.cell_ran(source, self._metadata, self.cell_id, self._before, watched, count=self.count)
         else:
-            self.session.cell_failed(source, self.cell_id, count=self.count)
+            self.session.cell_failed(source, self.cell_id, watched, count=self.count)
 
     def _watch(self, session: KernelSession, source: str) -> None:
         """Note what the cell reads, for the case that it is setup."""

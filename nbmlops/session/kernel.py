@@ -15,10 +15,12 @@ from nbmlops.notebook.directive import split_magic
 from nbmlops.notebook.document import read_document
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.build import Source, build, read_source
+from nbmlops.pipeline.effects import NO_EFFECTS
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.observe import Observation
 from nbmlops.runner.plan import Planner, Trial, only_stages
 from nbmlops.runner.randomness import random_states, save_random
+from nbmlops.runner.seeing import modules_of
 from nbmlops.session.cells import SeenCell, SeenCells
 from nbmlops.session.hidden import hidden_state
 from nbmlops.session.history import History
@@ -30,6 +32,7 @@ from nbmlops.session.patches import CodeWatch
 from nbmlops.session.pool import WarmWorkers
 from nbmlops.session.process import ProcessState, snapshot
 from nbmlops.session.provenance import Origin, Provenance, is_code
+from nbmlops.session.reads import ImportReads, ReadAbove, SetupReads
 from nbmlops.session.stagecell import CellOutcome, StageCell
 from nbmlops.session.staleness import KernelSurroundings
 from nbmlops.settings import Settings, load_settings
@@ -85,9 +88,7 @@ class KernelSession:
         self.metrics: dict[str, Any] = {}
         self.configured: set[str] = set()
         self.setup_changes = SetupChanges()
-        self.setup_files: dict[str, str | None] = {}
-        self.setup_environment: set[str] = set()
-        self.setup_modules: set[str] = set()
+        self.reads = SetupReads()
         for count, source in earlier:
             self.cell_ran(source, {}, None, {}, count=count)
 
@@ -162,7 +163,9 @@ class KernelSession:
         """The state of the process, and what was patched, when the cell that runs began."""
         return self._before if self._before is not None else (snapshot(), self.patches.everything())
 
-    def cell_ended(self, label: str, *, setup: str | None = None, statements: frozenset[str] = frozenset()) -> None:
+    def cell_ended(
+        self, label: str, *, setup: str | None = None, statements: frozenset[str] = frozenset(), seen_to: Observation | None = None
+    ) -> None:
         """Take note of what a cell has done to the process, and to code.
 
         Parameters
@@ -173,20 +176,25 @@ class KernelSession:
             The id of a setup cell that ran to its end: what it does is as it should be.
         statements : frozenset of str
             The fingerprints of its statements.
+        seen_to : Observation or None
+            What it was seen to read.
         """
         before, self._before = self._before, None
-        self.follow_reloads()
+        self.follow_reloads(seen_to)
         if before is not None:
             self.process.changed(before[0], label, setup=setup, statements=statements)
             self.patches.attribute(before[1], label, setup=setup is not None)
         self.patches.see(value for name, value in self.shell.user_ns.items() if is_code(value) and not name.startswith("_"))
         self.patches.see(self.loaded.local_modules())
 
-    def follow_reloads(self) -> None:
-        """Take note of modules that were reloaded, also by ``%autoreload``, which does it as a cell begins."""
+    def follow_reloads(self, seen_to: Observation | None = None) -> None:
+        """Take note of modules that were reloaded, also by ``%autoreload``, which does it as a cell begins, and of what they read meanwhile."""
         self.loaded.sync_autoreload(self.shell)
         reloaded = self.loaded.reloaded()
         self.patches.renew_from(reloaded)
+        self.reads.forget_modules(str(module.__file__) for module in reloaded)
+        if seen_to is not None:
+            self.reads.note_imports(seen_to)
         self.live.forget({os.path.relpath(str(module.__file__), self.folder) for module in reloaded})
 
     # -- other cells
@@ -195,18 +203,25 @@ class KernelSession:
         """Return what watches a cell that may be setup: what setup reads, every stage depends on."""
         watching = Observation(self.folder, self.settings.project_root, (str(self.store.local_path("")),))
         watching.in_setup = True
+        watching.attribution = ImportReads()
         return watching
+
+    def read_above(self, planner: Planner, stage: Stage) -> ReadAbove:
+        """Return what the setup cells above a stage, and the modules that it uses, have read when they ran here."""
+        cells = [seen.id for seen in self.cells.notebook().seen[: stage.cells[-1]] if seen is not None]
+        modules = modules_of(planner, stage, planner.effects.get(stage.name, NO_EFFECTS), {})
+        return self.reads.above(cells, {path: str(self.folder / path) for path in sorted(modules)})
 
     def may_change_setup(self, source: str, tags: tuple[str, ...], cell_id: str | None) -> bool:
         """Tell whether a cell that is about to run may be setup and change names of setup without saying so: one with a tag, or a decorator."""
         return bool(tags) or self.cells.is_tagged(source, cell_id) or source.lstrip().startswith("@") or "\n@" in source
 
-    def cell_failed(self, source: str, cell_id: str | None, *, count: int | None = None) -> None:
+    def cell_failed(self, source: str, cell_id: str | None, seen_to: Observation | None = None, *, count: int | None = None) -> None:
         """Take note of a cell that is no stage and has raised: what it did before is nobody's."""
         self.history.add(self.cells.outside(source, cell_id, count=count), tracked=False)
         self.setup_changes.forget()
         self.live.note(f"[{count}]", self.live.end())
-        self.cell_ended(f"[{count}]")
+        self.cell_ended(f"[{count}]", seen_to=seen_to)
 
     def cell_ran(
         self,
@@ -242,17 +257,15 @@ class KernelSession:
             self.setup_changes.forget()
             self.history.add(seen, tracked=False)
             self.live.note(seen.label, changed)
-            self.cell_ended(seen.label)
+            self.cell_ended(seen.label, seen_to=seen_to)
             return
         self.history.add(seen, tracked=True)
         prints = frozenset(statement.fingerprint for statement in self.pipeline().setup if statement.cell == roled.cell.index)
-        self.cell_ended(seen.label, setup=seen.id, statements=prints)
+        self.cell_ended(seen.label, setup=seen.id, statements=prints, seen_to=seen_to)
         self.configured |= prints
         note_setup(self, seen, roled)
         if seen_to is not None:
-            self.setup_files.update(seen_to.files_read())
-            self.setup_environment |= seen_to.environment
-            self.setup_modules.update(seen_to.modules())
+            self.reads.note_cell(seen.id, seen_to)
         now, states = random_states(), save_random()
         # setup that seeds decides what every stage draws; a cell that imports numpy and seeds it has no state before
         drawn = {name for name, state in now.items() if name in before and before[name] != state}

@@ -31,6 +31,7 @@ from nbmlops.session.history import StageRun
 from nbmlops.session.keeping import keep, observed_effects
 from nbmlops.session.loading import load_values
 from nbmlops.session.provenance import Origin
+from nbmlops.session.reads import ImportReads
 from nbmlops.store.fingerprint import alias_sets, state_fingerprint, value_fingerprint
 from nbmlops.store.records import StageRecord
 
@@ -112,6 +113,7 @@ class StageCell:
         """Reuse the stage if its inputs are what their stages made and a record serves it, else run it."""
         skipped = self.planner.skips(self.stage, self._plain_values())
         if skipped is not None:
+            self.session.history.idle[self.stage.name] = (self.seen, f"was skipped, since {skipped}")
             return CellOutcome(result=StageResult(name=self.stage.name, status="skipped", reason=skipped))
         identities = self._identities()
         self.planner.trial = replace(self.planner.trial, parameters=self.examined.setup.changed)
@@ -179,11 +181,21 @@ class StageCell:
             self.namespace.pop(name, None)
             self.session.provenance.gone(name)
         self.session.provenance.not_loaded(self.stage.name, absent - set(self._deleted()))
-        self.session.history.stages[self.stage.name] = StageRun(cell=self.seen, parts=parts, effects=record.effects, outputs=record.outputs)
+        self.session.history.stages[self.stage.name] = StageRun(
+            cell=self.seen, parts=parts, effects=record.effects, outputs=record.outputs, written=record.files_written
+        )
         reason = f"reused from run {record.run_id[:8]}"
         requirements = self.stage.directive.require
         result = serve(record, self.stage.name, reason, requirements, store=self.session.store, surroundings=self.planner.surroundings)
+        self._offer(result)
         return CellOutcome(result=result)
+
+    def _offer(self, result: StageResult) -> None:
+        """Let later stages use what the stage has made, or know that its gate has refused it."""
+        if result.status == "refused":
+            self.session.history.idle[self.stage.name] = (self.seen, f"was refused, since {result.reason}")
+        else:
+            self.session.history.idle.pop(self.stage.name, None)
 
     def _would_be_gone(self, name: str) -> bool:
         """Tell whether a value that the record does not hold would not outlive a run of the stage: it is the stage's own, or surely overwritten.
@@ -293,6 +305,7 @@ class StageCell:
         recorder = OutputRecorder(redactor, limit_bytes=session.settings.output_limit_bytes)
         recorder.begin(self.cell)
         observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),), stage.files_written)
+        observation.attribution = ImportReads()
         names = {*stage.inputs, *(name for position in stage.setup for name in self.planner.pipeline.setup[position].names)}
         watched = sorted(name for name in names if name in self.namespace)
         before = {name: state_fingerprint(self.namespace[name], self.context) for name in watched}
@@ -326,16 +339,17 @@ class StageCell:
     def _keep(self, attempt: _Attempt, identities: dict[str, str] | None, reason: str, former: Mapping[str, Any]) -> CellOutcome:
         """Store what the stage has made, and its record."""
         session, stage = self.session, self.stage
-        kept = keep(session, stage, attempt.observation, attempt.changed, attempt.watched, self.context)
+        session.follow_reloads(attempt.observation)
+        kept = keep(session, stage, attempt.observation, attempt.changed, attempt.watched, self.context, session.read_above(self.planner, stage))
         self._give_back(own=False)
         self._put_back(former, {*stage.binds, *attempt.changed, *kept.outputs})
         for name in attempt.changed:
             if name in self.context.by_reference:
                 self.left.add("definition", name)
         session.live.note(f"stage {stage.name}", self.left.entries())
-        effects = observed_effects(session, stage, attempt.observation, kept, mutated=attempt.changed, draws=attempt.draws, left=self.left)
+        effects = observed_effects(stage, attempt.observation, kept, mutated=attempt.changed, draws=attempt.draws, left=self.left)
         parts = self.planner.parts(self._as_learnt(effects), identities or {}, effects, kept.files)
-        self._look_again(attempt.changed, kept.held, parts)
+        self._look_again(attempt.changed, kept, parts)
         digest = session.store.objects.put([json.dumps([attempt.outputs]).encode()]) if attempt.outputs else None
         record = StageRecord(
             key=stage_key(parts),
@@ -359,8 +373,9 @@ class StageCell:
         if whole and (record.reproducible or session.store.record(record.key) is None):
             session.store.put_record(record)
         self._note(record, kept)
-        result = replace(StageResult.of_record(record, "ran", reason), key=record.key if whole else None)
-        return CellOutcome(result=judged(result, stage.directive.require), remarks=(*self._brought(), *kept.lost), warning=self._warning())
+        result = judged(replace(StageResult.of_record(record, "ran", reason), key=record.key if whole else None), stage.directive.require)
+        self._offer(result)
+        return CellOutcome(result=result, remarks=(*self._brought(), *kept.lost), warning=self._warning())
 
     def _as_learnt(self, effects: Effects) -> Stage:
         """Return the stage as it is linked now that it is known what it does: what batch makes its key of."""
@@ -372,9 +387,9 @@ class StageCell:
         providers = {self.stage.inputs[name] for name in self.examined.inputs.restore if name in self.stage.inputs}
         return {cell for name in providers for cell in self.planner.pipeline.stages[name].cells}
 
-    def _look_again(self, changed: list[str], held: Mapping[str, str], parts: Components) -> None:
+    def _look_again(self, changed: list[str], kept: Kept, parts: Components) -> None:
         """Find what only running the stage can show."""
-        for name, definition in held.items():
+        for name, definition in kept.held.items():
             message = f"it changes {name!r}, whose state {definition!r} of a setup cell holds too, which batch makes anew for each stage"
             self.findings.append(Finding(code="NB616", message=message, first=f"give {definition!r} what it needs as an argument", name=name))
         for name in changed:
@@ -387,7 +402,8 @@ class StageCell:
             self.findings.append(
                 Finding(code="NB411", message=message, first="run it in batch, which watches it, or write it as plain code", live=False)
             )
-        self.findings = list(merged([*self.findings, *self.examined.around(parts)]))
+        now = self.planner.pipeline.stages[self.stage.name]
+        self.findings = list(merged([*self.findings, *self.examined.around(parts), *self.examined.files_of_stages(now, kept.files)]))
 
     def _unseen(self) -> str:
         """Return what in the cell may have read names that nobody saw."""
@@ -410,11 +426,11 @@ class StageCell:
         earlier = session.history.stages.get(stage.name)
         order = () if self.cell == stage.cells[0] or earlier is None else earlier.order
         several = len(stage.cells) > 1
-        outputs = {**(earlier.outputs if earlier is not None and order else {}), **kept.outputs}
-        before = earlier.findings if earlier is not None and order else ()
+        before = earlier if earlier is not None and order else StageRun(cell=self.seen)
         session.history.stages[stage.name] = StageRun(
-            cell=self.seen, parts=dict(record.components), effects=record.effects, outputs=outputs,
-            findings=merged([*before, *self.findings]), order=(*order, stage.cells.index(self.cell)) if several else (),
+            cell=self.seen, parts=dict(record.components), effects=record.effects, outputs={**before.outputs, **kept.outputs},
+            written={**before.written, **kept.written}, findings=merged([*before.findings, *self.findings]),
+            order=(*order, stage.cells.index(self.cell)) if several else (),
         )  # fmt: skip
 
     def _brought(self) -> tuple[str, ...]:

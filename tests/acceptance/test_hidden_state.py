@@ -822,3 +822,131 @@ def test_name_that_a_stage_only_might_bind_is_not_kept_as_its_own(open_live: Ope
     assert "not reproducible" not in live.run(2, "%%mlstage a\nfor row in [5]:\n    x = row\nx = row").text
     assert live.value("x, row") == "(5, 5)"
     assert live.check() == ""
+
+
+@pytest.mark.parametrize(
+    ("made", "changer"),
+    [
+        pytest.param("X = [1]", "X.append(2)", id="method"),
+        pytest.param("X = [1]\nY = X", "Y.append(2)", id="alias"),
+        pytest.param("X = [1]\ndef add(v):\n    v.append(2)", "add(X)", id="function"),
+    ],
+)
+def test_stage_above_that_may_change_an_input_has_not_run(open_live: Opener, made: str, changer: str) -> None:
+    """One that was put in, or edited to do so, and saved."""
+    live = open_live((f"%%mlstage a\n{made}", "%%mlstage m\nw = 1", "%%mlstage c\ny = list(X)"))
+    live.edit(2, f"%%mlstage m\n{changer}")
+    edited = "%%mlstage c\ny = list(X) + []"
+    assert_warns(live.run(3, edited).text, "NB404", "stage m [3], which stands above and may change in place", "was edited", "run [3] again")
+    assert in_batch(live, "c") == "ran"
+    for index in (2, 3):
+        done = live.run(index)
+    assert "not reproducible" not in done.text
+    assert live.value("y") == "[1, 2]"
+    assert live.check() == ""
+
+
+def test_new_stage_above_has_not_run(open_live: Opener) -> None:
+    """One that only reads is no matter; one that batch skips neither."""
+    live = open_live((cell("flag = 0", "parameters"), "%%mlstage a\nX = [1]", "%%mlstage c\ny = list(X)"))
+    live.insert(3, {**cell("%%mlstage r\nw = len(X) + sum(X)"), "id": "reads"})
+    live.insert(4, {**cell("%%mlstage s --if flag\nX.append(3)"), "id": "skipped"})
+    assert "not reproducible" not in live.run(5, "%%mlstage c\ny = list(X) * 1").text
+    live.insert(4, {**cell("%%mlstage m\nX.append(2)"), "id": "changes"})
+    assert_warns(live.run(6, "%%mlstage c\ny = list(X) * 2").text, "NB406", "stage m [ ] (cell 4), which stands above", "has not run")
+    live.run(4)
+    assert "not reproducible" not in live.run(6).text
+    assert live.value("y") == "[1, 2, 1, 2]"
+
+
+def test_file_that_a_setup_cell_read(open_live: Opener) -> None:
+    """What it holds now is known when the cell has run again; a cell that reads another one by then does not count for the first."""
+    live = open_live((tagged_setup("conf = open('conf.txt').read()"), "%%mlstage a\nx = conf"), {"conf.txt": "one", "other.txt": "three"})
+    live.write("conf.txt", "two")
+    assert_warns(live.run(2).text, "NB413", "the file conf.txt was changed after [2] read it", "run [2] again")
+    assert "the file conf.txt was changed" in live.check()
+    assert in_batch(live, "a") == "ran"
+    live.run(1)
+    done = live.run(2)
+    assert "not reproducible" not in done.text
+    assert live.value("x") == "'two'"
+    assert live.check() == ""
+    assert in_batch(live, "a") == "reused"
+    live.run(1, "conf = open('other.txt').read()")
+    live.run(2)
+    live.write("conf.txt", "four")
+    assert "not reproducible" not in live.run(2).text
+    assert live.value("x") == "'three'"
+    assert live.check() == ""
+    assert in_batch(live, "a") == "reused"
+
+
+@pytest.mark.parametrize("where", ["setup", "stage"])
+def test_file_that_a_module_read_as_it_was_imported(open_live: Opener, where: str) -> None:
+    """Only a reload reads it again."""
+    body = "x = helpers.CONF"
+    cells = ("import helpers", f"%%mlstage a\n{body}") if where == "setup" else (f"%%mlstage a\nimport helpers\n{body}",)
+    live = open_live(cells, {"helpers.py": "CONF = open('conf.txt').read()\n", "conf.txt": "one"})
+    index = len(cells)
+    live.run(index, f"{cells[-1]} * 1")
+    live.write("conf.txt", "two")
+    assert_warns(live.run(index).text, "NB413", "conf.txt was changed after helpers.py read it, as it was imported", "importlib.reload")
+    assert in_batch(live, "a") == "ran"
+    live.type("import helpers, importlib\nimportlib.reload(helpers)")
+    assert "not reproducible" not in live.run(index).text
+    live.run(index, f"{cells[-1]} * 1 * 1")
+    assert live.value("x") == "'two'"
+    assert live.check() == ""
+    assert in_batch(live, "a") == "reused"
+
+
+def test_stage_whose_upstream_stage_is_skipped(open_live: Opener) -> None:
+    """It runs on what an earlier run has left, and says so: batch skips it."""
+    live = open_live((cell("flag = True", "parameters"), "%%mlstage a --if flag\nx = 5", "%%mlstage b\ny = x", "%%mlstage c --after a\nz = 1"))
+    live.run(1, "flag = False")
+    assert_warns(live.run(3, "%%mlstage b\ny = x + 0").text, "NB410", "stage a [3] is skipped, since --if flag is false", "make it true")
+    assert "skipped" in live.run(2).last_line
+    assert_warns(live.run(3).text, "NB410", "is skipped, since --if flag is false")
+    assert_warns(live.run(4, "%%mlstage c --after a\nz = 2").text, "NB410", "is skipped")
+    assert "is skipped" in live.check()
+    assert in_batch(live, "b") == "skipped"
+    live.run(1, "flag = True")
+    live.run(2)
+    assert "not reproducible" not in live.run(3).text + live.run(4).text
+    assert live.check() == ""
+
+
+def test_stage_whose_upstream_stage_was_refused(open_live: Opener) -> None:
+    """Batch offers it to nobody."""
+    live = open_live(("floor = 0.5", '%%mlstage a --metrics m --require "m >= 0.6"\nm = floor + 0.2', "%%mlstage b\ny = m"))
+    live.run(1, "floor = 0.1")
+    assert "refused" in live.run(2).last_line
+    assert_warns(live.run(3, "%%mlstage b\ny = m + 0").text, "NB410", "stage a [6] was refused, since --require m >= 0.6", "run [6] again")
+    live.run(1, "floor = 0.5")
+    live.run(2)
+    assert "not reproducible" not in live.run(3).text
+    assert live.check() == ""
+
+
+@pytest.mark.parametrize("computed", [False, True], ids=["literal", "computed"])
+def test_file_that_a_stage_wrote_and_that_is_another_by_now(open_live: Opener, *, computed: bool) -> None:
+    """By hand, by the reader itself, by a stage below."""
+    name = "'o' + '.txt'.lower()" if computed else "'o.txt'"
+    live = open_live((f"%%mlstage a\nprint(open({name}, 'w').write('q'))\nx = 1", f"%%mlstage b\ny = open({name}).read()"))
+    assert live.check() == ""
+    live.write("o.txt", "hand")
+    told = "the file o.txt is not what stage a [2] wrote"
+    assert_warns(live.run(2).text, "NB413", told, "run [2] again")
+    assert told in live.check()
+    assert in_batch(live, "b") in {"ran", "reused"}
+    live.write("o.txt", "hand")
+    live.run(1)
+    assert "not reproducible" not in live.run(2).text
+    assert live.value("y") == "'q'"
+    assert live.check() == ""
+    live.run(2, f"%%mlstage b\nwith open({name}, 'a') as f:\n    print(f.write('+'))\ny = open({name}).read()")
+    assert_warns(live.run(2).text, "NB413", "the file o.txt is not what stage a", "again")
+    live.run(1)
+    assert "not reproducible" not in live.run(2).text
+    live.edit(1, f"%%mlstage a\nprint(open({name}, 'w').write('r'))\nx = 1")
+    assert_warns(live.run(2).text, "NB404", "was edited after it ran")
