@@ -54,7 +54,7 @@ class Hooks:
             self._session = KernelSession(self.shell, self._earlier, self._process)
             for source, metadata, cell_id, count in self._pending:
                 self._session.cell_ran(source, metadata, cell_id, {}, count=count)
-            self._session.cell_begins(self._process)
+            self._session.cell_begins(process=self._process)
             self._pending.clear()
         return self._session
 
@@ -96,9 +96,9 @@ class Hooks:
         self._metadata = dict(_parent(self.shell).get("metadata") or {})
         self.cell_id = info.cell_id
         self._before = random_states()
-        if self._session is not None:
-            self._session.cell_begins()
         source = str(info.raw_cell)
+        if self._session is not None:
+            self._session.cell_begins(source)
         if self._session is not None and not _is_stage(source) and not self._tagged_stage():
             self._provide(source)
             self._watch(self._session, source)

@@ -10,6 +10,7 @@ from nbmlops.pipeline.touching import earlier_changers
 from nbmlops.session.absent import Absent, check_absent
 from nbmlops.session.finding import Finding, listed, merged
 from nbmlops.session.inputs import Inputs, check_inputs
+from nbmlops.session.process import ATTRIBUTE, GONE
 from nbmlops.session.setup import SetupCheck
 from nbmlops.session.staleness import Staleness
 
@@ -177,11 +178,19 @@ class Examination:
 
     def _process(self, parts: Components) -> list[Finding]:
         here = self.session.setup_statements(self.planner)
+        told = {attribute for _, attributes in self.session.at_start[1].values() for attribute in attributes}
         found = self.session.process.differences(self.session.at_start[0], parts.get("environment", {}), here)
         first = "put it back, do it in a setup cell, or restart the kernel"
         return [
-            Finding(code="NB408", message=f"the {name} was changed{f' in {label}' if label else ''}, not by a setup cell", first=first, name=name)
+            Finding(
+                code="NB409" if name.startswith(ATTRIBUTE) else "NB408",
+                message=f"the {name} {_changed(label)}",
+                first=first,
+                name=name.removeprefix(ATTRIBUTE),
+                live=not name.startswith(ATTRIBUTE),
+            )
             for name, label in found.items()
+            if name.rpartition(".")[2] not in told or not name.startswith(ATTRIBUTE)
         ]
 
     def _patches(self) -> list[Finding]:
@@ -200,6 +209,12 @@ class Examination:
                 message = f"{item.__name__}.{attribute} was replaced{f' in {label}' if label else ''}"
                 found.append(Finding(code="NB409", message=message, first=first, name=attribute, live=False))
         return found
+
+
+def _changed(label: str | None) -> str:
+    if label == GONE:
+        return "is what a setup cell made it that is gone, or does that no more"
+    return f"was changed{f' in {label}' if label else ''}, not by a setup cell"
 
 
 def hidden_state(session: KernelSession) -> tuple[Diagnostic, ...]:

@@ -154,14 +154,17 @@ class KernelSession:
 
     # -- all cells
 
-    def cell_begins(self, process: dict[str, str] | None = None) -> None:
+    def cell_begins(self, source: str = "", process: dict[str, str] | None = None) -> None:
         """Take note of the state of things before a cell; of the process's, where that is known from before the session began."""
-        self._before = (process if process is not None else snapshot(), self.patches.everything())
+        with suppress(SyntaxError, ValueError):
+            magic = split_magic(source)
+            self.process.foresee(parse_code(magic[1] if magic else source), self.shell.user_ns)
+        self._before = (process if process is not None else self.process.now(), self.patches.everything())
 
     @property
     def at_start(self) -> tuple[dict[str, str], dict[int, tuple[Any, tuple[str, ...]]]]:
         """The state of the process, and what was patched, when the cell that runs began."""
-        return self._before if self._before is not None else (snapshot(), self.patches.everything())
+        return self._before if self._before is not None else (self.process.now(), self.patches.everything())
 
     def cell_ended(
         self, label: str, *, setup: str | None = None, statements: frozenset[str] = frozenset(), seen_to: Observation | None = None
@@ -182,7 +185,7 @@ class KernelSession:
         before, self._before = self._before, None
         self.follow_reloads(seen_to)
         if before is not None:
-            self.process.changed(before[0], label, setup=setup, statements=statements)
+            self.process.changed(before[0], self.process.ran(self.shell.user_ns), label, setup=setup, statements=statements)
             self.patches.attribute(before[1], label, setup=setup is not None)
         self.patches.see(value for name, value in self.shell.user_ns.items() if is_code(value) and not name.startswith("_"))
         self.patches.see(self.loaded.local_modules())

@@ -950,3 +950,72 @@ def test_file_that_a_stage_wrote_and_that_is_another_by_now(open_live: Opener, *
     assert "not reproducible" not in live.run(2).text
     live.edit(1, f"%%mlstage a\nprint(open({name}, 'w').write('r'))\nx = 1")
     assert_warns(live.run(2).text, "NB404", "was edited after it ran")
+
+
+@pytest.mark.parametrize(
+    ("imports", "patch", "what"),
+    [
+        pytest.param("import math", "math.pi = 3", "math.pi", id="constant"),
+        pytest.param("import string", "string.Template.delimiter = '%'", "string.Template.delimiter", id="class attribute"),
+        pytest.param("import fractions", "fractions.Fraction.half = property(lambda s: s / 2)", "fractions.Fraction.half", id="new attribute"),
+        pytest.param("import fractions", "setattr(fractions.Fraction, '__add__', None)", "fractions.Fraction.__add__", id="setattr"),
+    ],
+)
+def test_library_patched_by_hand(open_live: Opener, imports: str, patch: str, what: str) -> None:
+    """Whatever of a module or class is set; put back it is as it should be, and setup may do it."""
+    live = open_live((imports, "%%mlstage a\nx = [1]", "%%mlstage b\ny = sum(x)"))
+    owner, _, name = what.rpartition(".")
+    live.type(f"print(old := vars({owner}).get('{name}'))")
+    live.type(f"{patch}\nprint()")
+    assert_warns(live.run(3, "%%mlstage b\ny = sum(x) + 0").text, "NB409", f"the attribute {what} was changed in [6]", "put it back")
+    assert f"the attribute {what} was changed" in live.check()
+    assert in_batch(live, "b") == "ran"
+    live.type(f"{owner}.{name} = old\nprint()" if "half" not in what else f"del {owner}.{name}\nprint()")
+    assert "not reproducible" not in live.run(3, "%%mlstage b\ny = sum(x) + 0 + 0").text
+    assert live.check() == ""
+
+
+def test_library_patched_by_an_earlier_text_of_a_cell(open_live: Opener) -> None:
+    """What setup does no more is still in force; so is what a stage has once done."""
+    setup = "import fractions\nfractions.Fraction.half = 1"
+    live = open_live((tagged_setup("import fractions"), tagged_setup(setup), "%%mlstage a\nx = [1]"))
+    assert live.check() == ""
+    live.run(2, "import fractions")
+    assert_warns(live.run(3, "%%mlstage a\nx = [1] * 1").text, "NB409", "Fraction.half is what a setup cell made it that is gone")
+    live.type("del fractions.Fraction.half\nprint()")
+    assert "not reproducible" not in live.run(3).text
+    live.run(3, "%%mlstage a\nfractions.Fraction.half = 1\nx = [1]")
+    assert_warns(live.run(3, "%%mlstage a\nx = [1] * 2").text, "NB409", "the attribute fractions.Fraction.half was changed in [10]")
+
+
+@pytest.mark.parametrize(
+    ("change", "back", "what"),
+    [
+        pytest.param("sys.path.insert(0, 'lib')\nprint()", "sys.path.remove('lib')\nprint()", "sys.path", id="path"),
+        pytest.param(
+            "sklearn.set_config(transform_output='pandas')\nprint()",
+            "sklearn.set_config(transform_output='default')\nprint()",
+            "scikit-learn option transform_output",
+            id="sklearn",
+        ),
+        pytest.param("sys.setrecursionlimit(500)\nprint()", "sys.setrecursionlimit(old)\nprint()", "recursion limit", id="recursion"),
+    ],
+)
+def test_process_changed_by_hand_or_by_setup_that_is_gone(open_live: Opener, change: str, back: str, what: str) -> None:
+    """Both stay in force in this kernel only."""
+    live = open_live(("import sys\nimport sklearn", "%%mlstage a\nx = [1]"))
+    live.type("print(old := sys.getrecursionlimit())")
+    live.type(change)
+    assert_warns(live.run(2, "%%mlstage a\nx = [1] * 1").text, "NB408", f"the {what} was changed in [5]")
+    live.type(back)
+    assert "not reproducible" not in live.run(2).text
+    assert live.check() == ""
+    line = change.partition("\n")[0]
+    live.run(1, f"import sys\nimport sklearn\n{line}")
+    assert "not reproducible" not in live.run(2, "%%mlstage a\nx = [1] * 3").text
+    live.run(1, "import sys\nimport sklearn")
+    assert_warns(live.run(2, "%%mlstage a\nx = [1] * 4").text, "NB408", f"the {what} is what a setup cell made it that is gone")
+    assert in_batch(live, "a") == "ran"
+    live.type(back)
+    assert "not reproducible" not in live.run(2).text
+    assert live.check() == ""
