@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.code import parse_code
@@ -327,7 +328,15 @@ class KernelSession:
             raise NotebookError(problem.message, code=problem.code, fix=problem.fix)
         if name not in planner.pipeline.stages:
             raise NotebookError(f"{name!r} is no stage", code="NB105", fix="write %%mlstage NAME")
-        outcome = StageCell(self, planner, planner.pipeline.stages[name], seen, body, tagged=tagged).run(force=force)
+        stage = planner.pipeline.stages[name]
+        if cell is None and not _is_code_of(stage, body):
+            where = ", ".join(self.cells.notebook().label(index) for index in stage.cells)
+            raise NotebookError(
+                f"stage {name!r} is {where} of the notebook, and the code that was typed here is another: it has not run",
+                code="NB405",
+                fix=f"edit {where} and run it, or give this code a stage name of its own, or none",
+            )
+        outcome = StageCell(self, planner, stage, seen, body, tagged=tagged).run(force=force)
         self.history.add(seen, tracked=outcome.error is None)
         return outcome
 
@@ -461,6 +470,14 @@ class KernelSession:
             if seen is not None:
                 found[seen.id] = found.get(seen.id, frozenset()) | {statement.fingerprint}
         return found
+
+
+def _is_code_of(stage: Stage, body: str) -> bool:
+    """Tell whether code that was typed elsewhere is that of a stage's cell."""
+    try:
+        return fingerprint(parse_code(body)) in stage.fingerprints
+    except (SyntaxError, ValueError):
+        return False
 
 
 def read_and_build(path: Path) -> Pipeline:

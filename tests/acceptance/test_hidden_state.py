@@ -1019,3 +1019,14 @@ def test_process_changed_by_hand_or_by_setup_that_is_gone(open_live: Opener, cha
     live.type(back)
     assert "not reproducible" not in live.run(2).text
     assert live.check() == ""
+
+
+def test_stage_typed_in_a_console(open_live: Opener) -> None:
+    """Other code under the notebook's stage name does not run, and that is said; the same code is the stage."""
+    live = open_live(("%%mlstage a\nX = [1]", "%%mlstage b\ny = list(X)"))
+    done = live.type("%%mlstage a\nX = [1, 5]")
+    assert not done.ok
+    assert "NB405: stage 'a' is [2] of the notebook, and the code that was typed here is another: it has not run; edit [2] and run it" in done.text
+    assert live.value("X") == "[1]"
+    assert "reused" in live.type("%%mlstage a\nX = [1]").last_line
+    assert live.check() == ""
