@@ -167,6 +167,15 @@ class Examination:
         return [
             Finding(code="NB407", message=f"{path} was changed after this kernel imported it", first=first, name=path, live=False)
             for path in self.session.loaded.stale(parts.get("modules", {}))
+        ] + [
+            Finding(
+                code="NB407",
+                message=f"{path} holds {name!r} as {module} had it before it was reloaded",
+                first=f"reload {path} with importlib.reload too, or restart the kernel",
+                name=path,
+                live=False,
+            )
+            for path, name, module in self.session.loaded.older_copies(parts.get("modules", {}))
         ]
 
     def _packages(self, parts: Components) -> list[Finding]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.redaction import MASK, looks_secret
 from nbmlops.runner.stagekey import type_exact
+from nbmlops.session.copies import is_as_before
 from nbmlops.session.finding import Finding
 from nbmlops.session.makers import Makers
 from nbmlops.session.provenance import is_code
@@ -143,7 +144,7 @@ class SetupCheck:
         module, attribute = imported
         loaded = sys.modules.get(module)
         wanted = getattr(loaded, attribute, sys.modules.get(f"{module}.{attribute}")) if attribute else loaded
-        if live is wanted or (attribute and _same_code(live, wanted)):
+        if live is wanted or (attribute and is_as_before(live, wanted)):
             return None
         label = self.notebook.label(statement.cell)
         origin = self.session.provenance.get(name)
@@ -221,15 +222,9 @@ def _imported(tree: ast.Module, name: str) -> tuple[str, str] | None:
         for alias in node.names:
             if (alias.asname or alias.name) == name:
                 return node.module, alias.name
+            if alias.name == "*":
+                return node.module, name
     return None
-
-
-def _same_code(old: Any, new: Any) -> bool:  # noqa: ANN401 - any code
-    """Tell whether two functions or classes have the same code: ``%autoreload`` changes the old ones in place."""
-    if isinstance(old, type) and isinstance(new, type):
-        names = {name for name, part in vars(new).items() if hasattr(part, "__code__")}
-        return bool(names) and all(getattr(vars(old).get(name), "__code__", None) == vars(new)[name].__code__ for name in names)
-    return hasattr(old, "__code__") and hasattr(new, "__code__") and old.__code__ == new.__code__ and old.__defaults__ == new.__defaults__
 
 
 def _short(value: object) -> str:

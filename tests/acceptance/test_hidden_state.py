@@ -1030,3 +1030,55 @@ def test_stage_typed_in_a_console(open_live: Opener) -> None:
     assert live.value("X") == "[1]"
     assert "reused" in live.type("%%mlstage a\nX = [1]").last_line
     assert live.check() == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "changed", "again"),
+    [
+        pytest.param(
+            {"util.py": "def f(x):\n    return x + 1\n", "helpers.py": "from util import f\ndef g(x):\n    return f(x)\n"},
+            {"util.py": "def f(x):\n    return x + 100\n"},
+            ("util", "helpers"),
+            id="function",
+        ),
+        pytest.param(
+            {"util.py": "K = 1\n", "helpers.py": "try:\n    from util import K\nexcept ImportError:\n    K = 0\ndef g(x):\n    return x + K\n"},
+            {"util.py": "K = 100\n"},
+            ("util", "helpers"),
+            id="constant",
+        ),
+        pytest.param(
+            {"helpers/sub.py": "def g(x):\n    return x + 1\n", "helpers/__init__.py": "from .sub import g\n"},
+            {"helpers/sub.py": "def g(x):\n    return x + 100\n"},
+            ("helpers.sub", "helpers"),
+            id="package",
+        ),
+    ],
+)
+def test_module_that_holds_what_another_had_before_a_reload(
+    open_live: Opener, files: dict[str, str], changed: dict[str, str], again: tuple[str, str]
+) -> None:
+    """Reloading the one that was edited is not enough: the message goes on until the other is reloaded too."""
+    live = open_live(("import helpers", "%%mlstage a\nx = helpers.g(2)"), files)
+    for name, text in changed.items():
+        live.write(name, text)
+    assert_warns(live.run(2).text, "NB407", "was changed after this kernel imported it")
+    live.type(f"import importlib, sys\nimportlib.reload(sys.modules['{again[0]}'])")
+    assert_warns(live.run(2).text, "NB407", f"as {again[0]} had it before it was reloaded", "reload helpers")
+    live.type(f"importlib.reload(sys.modules['{again[1]}'])")
+    assert "not reproducible" not in live.run(2).text
+    assert live.value("x") == "102"
+    assert live.check() == ""
+    assert in_batch(live, "a") == "reused"
+
+
+def test_star_import_of_a_module_that_was_reloaded(open_live: Opener) -> None:
+    """The names are still those of the older module; equal data is no matter."""
+    live = open_live(("from helpers import *", "%%mlstage a\nx = f(2) + len(LIST)"), {"helpers.py": f"LIST = [1]\n{HELPERS}"})
+    live.write("helpers.py", f"LIST = [1]\n{EDITED_HELPERS}")
+    live.type("import helpers, importlib\nimportlib.reload(helpers)")
+    assert_warns(live.run(2).text, "NB407", "'f' was imported from helpers before that was reloaded", "run [2] again")
+    live.run(1)
+    live.run(2)
+    assert live.value("x") == "103"
+    assert live.check() == ""
