@@ -104,6 +104,12 @@ class Examination:
                     message = f"the file {path} was changed after {module} read it, as it was imported"
                     first = f"restart the kernel, or reload {module} with importlib.reload"
                     found.append(Finding(code="NB413", message=message, first=first, name=path, live=False))
+        for function, files in above.by_cache.items():
+            for path, digest in files.items():
+                if surroundings.file(path) != digest:
+                    message = f"the file {path} was changed after {function} read it, which keeps what it gave"
+                    first = f"clear its cache with {function}.cache_clear()"
+                    found.append(Finding(code="NB413", message=message, first=first, name=path, live=False))
         return found
 
     def files_of_stages(self, stage: Stage, read: Mapping[str, str | None]) -> list[Finding]:

@@ -214,7 +214,8 @@ class KernelSession:
         """Return what the setup cells above a stage, and the modules that it uses, have read when they ran here."""
         cells = [seen.id for seen in self.cells.notebook().seen[: stage.cells[-1]] if seen is not None]
         modules = modules_of(planner, stage, planner.effects.get(stage.name, NO_EFFECTS), {})
-        return self.reads.above(cells, {path: str(self.folder / path) for path in sorted(modules)})
+        names = {name for position in stage.setup for name in planner.pipeline.setup[position].names}
+        return self.reads.above(cells, {path: str(self.folder / path) for path in sorted(modules)}, names)
 
     def may_change_setup(self, source: str, tags: tuple[str, ...], cell_id: str | None) -> bool:
         """Tell whether a cell that is about to run may be setup and change names of setup without saying so: one with a tag, or a decorator."""

@@ -1082,3 +1082,22 @@ def test_star_import_of_a_module_that_was_reloaded(open_live: Opener) -> None:
     live.run(2)
     assert live.value("x") == "103"
     assert live.check() == ""
+
+
+@pytest.mark.parametrize("where", ["module", "notebook"])
+def test_file_that_a_function_with_a_cache_read(open_live: Opener, where: str) -> None:
+    """It does not read it again: the record holds the file all the same, and what the function keeps may be of another one."""
+    code = "from functools import lru_cache\n\n@lru_cache\ndef load():\n    return open('d.txt').read()\n"
+    setup, call = ("import helpers", "helpers.load") if where == "module" else (code, "load")
+    live = open_live((setup, f"%%mlstage a\nx = {call}()", f"%%mlstage b\ny = {call}()"), {"helpers.py": code, "d.txt": "one"})
+    assert live.check() == ""
+    live.write("d.txt", "two")
+    assert_warns(live.run(3).text, "NB413", "the file d.txt was changed after load read it, which keeps what it gave", "load.cache_clear()")
+    assert in_batch(live, "b") == "ran"
+    live.type(f"{call}.cache_clear()")
+    live.run(2)
+    assert "not reproducible" not in live.run(3).text
+    assert live.value("x, y") == "('two', 'two')"
+    assert live.check() == ""
+    live.write("d.txt", "three")
+    assert in_batch(live, "b") == "ran"
