@@ -55,7 +55,7 @@ class _Caching:
 
     @property
     def keeps(self) -> bool:
-        return self.namespace.get(self.name) is self.function and bool(self.function.cache_info().currsize)
+        return bool(self.function.cache_info().currsize) and self.namespace.get(self.name) is self.function
 
 
 def _caching(frame: FrameType | None) -> Iterator[_Caching]:
