@@ -866,6 +866,7 @@ def test_file_that_a_setup_cell_read(open_live: Opener) -> None:
     assert_warns(live.run(2).text, "NB413", "the file conf.txt was changed after [2] read it", "run [2] again")
     assert "the file conf.txt was changed" in live.check()
     assert in_batch(live, "a") == "ran"
+    assert "is gone" not in live.run(2, "%%mlstage a\nx = conf * 1").text
     live.run(1)
     done = live.run(2)
     assert "not reproducible" not in done.text
