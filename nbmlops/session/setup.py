@@ -17,6 +17,8 @@ from nbmlops.session.provenance import is_code
 from nbmlops.store.fingerprint import alias_sets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nbmlops.pipeline.model import SetupStatement, Stage
     from nbmlops.pipeline.setup import Statement
     from nbmlops.runner.plan import Planner
@@ -181,6 +183,13 @@ class SetupCheck:
             message = f"{name!r} of {label} was made before {late[0]!r} changed"
             return Finding(code="NB406", message=message, again=again, name=name)
         return None
+
+    def makers_of_changed(self, names: Iterable[str]) -> frozenset[int]:
+        """Return the cells that are to run again since the stage has changed what they make, and that cannot be made anew alone."""
+        setup = self.pipeline.setup
+        literal = {name for position in self.stage.setup for name in setup[position].literals}
+        used = {name for position in self.stage.setup for other in setup[position].uses for name in setup[other].names}
+        return self._cells_of(tuple(name for name in names if name in used or name not in literal))
 
     def _cells_of(self, names: tuple[str, ...]) -> frozenset[int]:
         """Return the cells that make names of setup."""

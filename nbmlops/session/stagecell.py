@@ -402,6 +402,9 @@ class StageCell:
             self.findings.append(
                 Finding(code="NB411", message=message, first="run it in batch, which watches it, or write it as plain code", live=False)
             )
+        spoilt = self.examined.setup.makers_of_changed(changed)
+        if self.findings and spoilt:  # what it has just changed is to be made anew too, or the way back leads in a circle
+            self.findings[0] = replace(self.findings[0], again=self.findings[0].again | spoilt)
         now = self.planner.pipeline.stages[self.stage.name]
         self.findings = list(merged([*self.findings, *self.examined.around(parts), *self.examined.files_of_stages(now, kept.files)]))
 

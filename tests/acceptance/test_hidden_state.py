@@ -1102,3 +1102,17 @@ def test_file_that_a_function_with_a_cache_read(open_live: Opener, where: str) -
     assert live.check() == ""
     live.write("d.txt", "three")
     assert in_batch(live, "b") == "ran"
+
+
+def test_way_back_of_a_stage_that_changes_two_names_of_one_object(open_live: Opener) -> None:
+    """It names all that makes them, since the stage has changed both once more: followed once, it leads back."""
+    live = open_live((tagged_setup("a = [1]"), tagged_setup("b = a"), "%%mlstage s\na.append(3)\nx = list(b)"))
+    live.run(1)
+    assert_warns(
+        live.run(3, "%%mlstage s\na.append(4)\nx = list(b)").text, "NB406", "'b' is what stage s made of it", "run [5], [3] again, in this order"
+    )
+    for index in (1, 2, 3):
+        done = live.run(index)
+    assert "not reproducible" not in done.text
+    assert live.value("x") == "[1, 4]"
+    assert in_batch(live, "s") == "reused"
