@@ -54,7 +54,7 @@ class Hooks:
             self._session = KernelSession(self.shell, self._earlier, self._process)
             for source, metadata, cell_id, count in self._pending:
                 self._session.cell_ran(source, metadata, cell_id, {}, count=count)
-            self._session.cell_begins(self._process)
+            self._session.cell_begins(process=self._process)
             self._pending.clear()
         return self._session
 
@@ -96,9 +96,9 @@ class Hooks:
         self._metadata = dict(_parent(self.shell).get("metadata") or {})
         self.cell_id = info.cell_id
         self._before = random_states()
-        if self._session is not None:
-            self._session.cell_begins()
         source = str(info.raw_cell)
+        if self._session is not None:
+            self._session.cell_begins(source)
         if self._session is not None and not _is_stage(source) and not self._tagged_stage():
             self._provide(source)
             self._watch(self._session, source)
@@ -120,13 +120,16 @@ class Hooks:
         elif result.success:
             self.session.cell_ran(source, self._metadata, self.cell_id, self._before, watched, count=self.count)
         else:
-            self.session.cell_failed(source, self.cell_id, count=self.count)
+            self.session.cell_failed(source, self.cell_id, watched, count=self.count)
 
     def _watch(self, session: KernelSession, source: str) -> None:
         """Note what the cell reads, for the case that it is setup."""
         from nbmlops.runner.observe import observing  # noqa: PLC0415 - the session is there, so this is too
 
         self._watching.close()
+        tags = tuple((_parent(self.shell).get("metadata") or {}).get("tags") or ())
+        if session.may_change_setup(source, tags, self.cell_id):
+            session.setup_changes.begin(session)
         self._watched = session.observation()
         watched = self._watched
         session.live.begin(lambda: session.left_behind(source), watched)

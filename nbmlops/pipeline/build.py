@@ -28,12 +28,12 @@ from nbmlops.pipeline.model import Parameter, Pipeline, Read, Report, SetupState
 from nbmlops.pipeline.setup import Statement, postpones_annotations, read_parameters, statements, with_acts, without_annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nbmlops.notebook.document import Document
     from nbmlops.notebook.kale import Prelude
 
-__all__ = ["Source", "build", "read_source"]
+__all__ = ["Piece", "Source", "build", "read_source"]
 
 _SETUP_ROLES = (Role.SETUP, Role.PARAMETERS, Role.INJECTED)
 
@@ -326,7 +326,7 @@ class _Linked:
         earlier = [piece for piece in self.source.pieces[:position] if piece.role is not Role.REPORT]
         return tuple(sorted({*learnt.reads, *(name for piece in earlier for name in piece.flow.binds)} - {ALL_NAMES}))
 
-    def _reads(self, positions: Iterable[int], stage: str | None) -> tuple[Read, ...]:
+    def _reads(self, positions: Sequence[int], stage: str | None) -> tuple[Read, ...]:
         """Collect what the units at `positions` take from outside their stage, bundle mates included."""
         found: dict[str, Read] = {}
         for position in positions:
@@ -338,9 +338,18 @@ class _Linked:
             for mates in self.effects.get(read.provider, NO_EFFECTS).aliases:
                 if read.name in mates:
                     for mate in mates:
+                        if not self._is_current(mate, read.provider, positions[0]):
+                            continue  # after `both = [train]` in one stage and `train = 2` in the next, `train` is another object
                         how = f"shares state with {read.name}"
                         found.setdefault(mate, Read(name=mate, kind="stage", provider=read.provider, cell=read.cell, how=how))
         return tuple(found[name] for name in sorted(found))
+
+    def _is_current(self, name: str, stage: str, position: int) -> bool:
+        """Tell whether a name means at a position what a stage has left of it: no unit between has bound, changed or deleted it."""
+        for piece, links in zip(reversed(self.source.pieces[:position]), reversed(self.unit_links[:position]), strict=True):
+            if piece.role is not Role.REPORT and (name in links.writes or name in piece.flow.deleted):
+                return piece.stage == stage
+        return False
 
     def _stars(self, positions: Iterable[int], stage: str) -> list[str]:
         """Return the stages whose star imports may bind what the units read: running them tells which names."""

@@ -269,6 +269,8 @@ def differences(old: Components, new: Components, parameters: Iterable[str] = ()
             continue
         if isinstance(before, dict) and isinstance(after, dict):
             for name in sorted({*before, *after}):
+                if group == "files" and name not in after and old.get("code") != new.get("code"):
+                    continue  # of other code nobody knows yet whether it reads that
                 if before.get(name) != after.get(name):
                     label = f"{'parameter' if name in declared else 'constant'} {name}" if group == "values" else name
                     lines.append(describe(label, before.get(name), after.get(name)))

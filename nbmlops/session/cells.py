@@ -163,6 +163,12 @@ class SeenCells:
         seen = names_steps(tags, almost=True) or any(names_steps(cell.metadata.get("tags") or ()) for cell in self)
         return stage_of(tags) if own is None and seen else own
 
+    def is_tagged(self, source: str, cell_id: str | None) -> bool:
+        """Tell whether a cell of the file, found by its id or its text, has tags."""
+        file = self._file()
+        cells = file.cells if file is not None else ()
+        return any(cell.tags and (cell.id == cell_id or cell.source.strip() == source.strip()) for cell in cells)
+
     def edited(self) -> list[SeenCell]:
         """Return the cells whose text in the notebook is no longer what ran."""
         notebook = self.notebook()

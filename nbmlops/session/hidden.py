@@ -6,12 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmlops.pipeline.effects import NO_EFFECTS
+from nbmlops.pipeline.touching import earlier_changers
+from nbmlops.session.absent import Absent, check_absent
 from nbmlops.session.finding import Finding, listed, merged
 from nbmlops.session.inputs import Inputs, check_inputs
+from nbmlops.session.process import ATTRIBUTE, GONE
 from nbmlops.session.setup import SetupCheck
 from nbmlops.session.staleness import Staleness
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from nbmlops.pipeline.model import Diagnostic, Stage
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.stagekey import Components
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Examination", "hidden_state"]
 
-_AROUND = frozenset({"NB407", "NB409"})
+_AROUND = frozenset({"NB407", "NB409", "NB413"})
 
 
 class Examination:
@@ -42,11 +47,13 @@ class Examination:
         self.planner = planner
         self.stage = stage
         self.notebook = session.cells.notebook()
-        stale = stale or Staleness(planner, session.history, self.notebook)
+        self.stale = stale = stale or Staleness(planner, session.history, self.notebook)
         self.inputs: Inputs = check_inputs(session, stage, stale, self.notebook, continues=continues)
         self.setup = SetupCheck(session, planner, self.notebook, stage)
         self.setup.run()
-        self.findings = merged([*self.inputs.findings, *self.setup.findings, *self._left_out(), *self._module_state()])
+        self.absent = Absent() if continues else check_absent(session, planner, stage, self.notebook)
+        own = [*self.inputs.findings, *self.setup.findings, *self.absent.findings, *self._left_out(), *self._module_state()]
+        self.findings = merged([*own, *self._idle(), *self._changers(), *self._files_above(), *self.files_of_stages(stage, {})])
 
     def around(self, parts: Components) -> tuple[Finding, ...]:
         """Return what is wrong around the stage: modules, packages, the process.
@@ -58,6 +65,86 @@ class Examination:
         """
         self.session.follow_reloads()
         return merged([*self._modules(parts), *self._packages(parts), *self._process(parts), *self._patches()])
+
+    def _idle(self) -> list[Finding]:
+        """Return the stages that this one only waits for, and below which batch would not run it."""
+        stages = self.planner.pipeline.stages
+        return [finding for name in self.stage.after if name in stages for finding in self.stale.idle(stages[name])]
+
+    def _changers(self) -> list[Finding]:
+        """Return the stages above that have not run as they stand, and that may change in place what this one reads."""
+        found, planner = [], self.planner
+        for name in earlier_changers(self.stage, planner.pipeline, planner.source):
+            other = planner.pipeline.stages[name]
+            edited = self.notebook.edited.intersection(other.cells)
+            # what is known of it from a run elsewhere is part of the links
+            if name in self.stage.inputs.values() or planner.has_run(name) or (name in self.session.history.stages and not edited):
+                continue
+            if self.stale.is_skipped(other):
+                continue
+            label = self.notebook.label(other.cells[0])
+            what = f"stage {name} {label}, which stands above and may change in place what this cell reads,"
+            message = f"{what} {'was edited after it ran' if edited else 'has not run'}"
+            found.append(Finding(code="NB404" if edited else "NB406", message=message, again=frozenset(other.cells)))
+        return found
+
+    def _files_above(self) -> list[Finding]:
+        """Return the files that have changed since a setup cell read them, or a module as it was imported."""
+        above, surroundings = self.session.read_above(self.planner, self.stage), self.planner.surroundings
+        found = []
+        for cell, files in above.by_cell.items():
+            index = self.notebook.index_of(cell)
+            for path, digest in files.items():
+                if index is not None and surroundings.file(path) != digest:
+                    message = f"the file {path} was changed after {self.notebook.label(index)} read it"
+                    found.append(Finding(code="NB413", message=message, again=frozenset({index}), name=path, live=False))
+        for module, files in above.by_module.items():
+            for path, digest in files.items():
+                if surroundings.file(path) != digest:
+                    message = f"the file {path} was changed after {module} read it, as it was imported"
+                    first = f"restart the kernel, or reload {module} with importlib.reload"
+                    found.append(Finding(code="NB413", message=message, first=first, name=path, live=False))
+        for function, files in above.by_cache.items():
+            for path, digest in files.items():
+                if surroundings.file(path) != digest:
+                    message = f"the file {path} was changed after {function} read it, which keeps what it gave"
+                    first = f"clear its cache with {function}.cache_clear()"
+                    found.append(Finding(code="NB413", message=message, first=first, name=path, live=False))
+        return found
+
+    def files_of_stages(self, stage: Stage, read: Mapping[str, str | None]) -> list[Finding]:
+        """Return the files that stages above write and that are not what these have written.
+
+        Parameters
+        ----------
+        stage : Stage
+            Linked with all that is known of it.
+        read : mapping of str to (str or None)
+            What the files held that it has read; the others are looked at.
+        """
+        found: list[Finding] = []
+        for path, writer in {**self._written_here(stage, read), **stage.files_from}.items():
+            run, again = self.session.history.stages.get(writer), frozenset(self.planner.pipeline.stages[writer].cells)
+            stale = self.stale.of(writer)
+            found += stale
+            if run is None and not stale:
+                message = f"the file {path} is what stage {writer} writes, which has not run in this kernel"
+                found.append(Finding(code="NB406", message=message, again=again, name=path))
+            elif run is not None and path in run.written and run.written[path] != (read[path] if path in read else self._digest(path)):
+                message = f"the file {path} is not what stage {writer} {run.cell.label} wrote"
+                found.append(Finding(code="NB413", message=message, again=again, name=path))
+        return found
+
+    def _written_here(self, stage: Stage, read: Iterable[str]) -> dict[str, str]:
+        """Return the files of a stage that one above it has written in this kernel: of edited code nobody knows yet what it writes."""
+        known = self.planner.effects.get(stage.name, NO_EFFECTS)
+        paths = {*stage.files_read, *known.files_read, *read}
+        above = [name for name, other in self.planner.pipeline.stages.items() if other.cells[0] < stage.cells[0]]
+        runs = {name: run for name in above if (run := self.session.history.stages.get(name)) is not None}
+        return {path: name for name, run in runs.items() for path in paths.intersection(run.written)}
+
+    def _digest(self, path: str) -> str | None:
+        return self.planner.surroundings.file(path)
 
     def _left_out(self) -> list[Finding]:
         """Return the live names that the cell reads though its ``--in`` does not name them: batch has none of them."""
@@ -86,6 +173,15 @@ class Examination:
         return [
             Finding(code="NB407", message=f"{path} was changed after this kernel imported it", first=first, name=path, live=False)
             for path in self.session.loaded.stale(parts.get("modules", {}))
+        ] + [
+            Finding(
+                code="NB407",
+                message=f"{path} holds {name!r} as {module} had it before it was reloaded",
+                first=f"reload {path} with importlib.reload too, or restart the kernel",
+                name=path,
+                live=False,
+            )
+            for path, name, module in self.session.loaded.older_copies(parts.get("modules", {}))
         ]
 
     def _packages(self, parts: Components) -> list[Finding]:
@@ -97,11 +193,19 @@ class Examination:
 
     def _process(self, parts: Components) -> list[Finding]:
         here = self.session.setup_statements(self.planner)
+        told = {attribute for _, attributes in self.session.at_start[1].values() for attribute in attributes}
         found = self.session.process.differences(self.session.at_start[0], parts.get("environment", {}), here)
         first = "put it back, do it in a setup cell, or restart the kernel"
         return [
-            Finding(code="NB408", message=f"the {name} was changed{f' in {label}' if label else ''}, not by a setup cell", first=first, name=name)
+            Finding(
+                code="NB409" if name.startswith(ATTRIBUTE) else "NB408",
+                message=f"the {name} {_changed(label)}",
+                first=first,
+                name=name.removeprefix(ATTRIBUTE),
+                live=not name.startswith(ATTRIBUTE),
+            )
             for name, label in found.items()
+            if name.rpartition(".")[2] not in told or not name.startswith(ATTRIBUTE)
         ]
 
     def _patches(self) -> list[Finding]:
@@ -120,6 +224,12 @@ class Examination:
                 message = f"{item.__name__}.{attribute} was replaced{f' in {label}' if label else ''}"
                 found.append(Finding(code="NB409", message=message, first=first, name=attribute, live=False))
         return found
+
+
+def _changed(label: str | None) -> str:
+    if label == GONE:
+        return "is what a setup cell made it that is gone, or does that no more"
+    return f"was changed{f' in {label}' if label else ''}, not by a setup cell"
 
 
 def hidden_state(session: KernelSession) -> tuple[Diagnostic, ...]:

@@ -42,6 +42,8 @@ class StageRun:
         Why its result is not reproducible.
     failed : bool
         Whether it raised, or was interrupted.
+    written : mapping of str to str
+        The files that it wrote, with what it wrote.
     order : tuple of int
         Of a stage of several cells, those that have run since its first one, by position.
     """
@@ -52,6 +54,7 @@ class StageRun:
     outputs: Mapping[str, Artifact] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     failed: bool = False
+    written: Mapping[str, str] = field(default_factory=dict)
     order: tuple[int, ...] = ()
 
 
@@ -67,6 +70,8 @@ class History:
     def __init__(self) -> None:
         self._ran: deque[_Ran] = deque(maxlen=_KEPT)
         self.stages: dict[str, StageRun] = {}
+        # whose cell came last to nothing that a later stage may use, and why
+        self.idle: dict[str, tuple[SeenCell, str]] = {}
 
     def add(self, cell: SeenCell, *, tracked: bool) -> None:
         """Take note of a cell that ran; `tracked` if what it changes is known."""

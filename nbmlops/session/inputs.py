@@ -143,12 +143,17 @@ class _Check:
         """Bring back names that share state where they should not, or share none where they should."""
         vouched = self.found.vouched
         live = {name: self.namespace[name] for name in vouched if name not in self.found.restore}
-        wanted = {frozenset(set(artifact.members) & set(vouched)) for artifact in vouched.values() if len(set(artifact.members) & set(vouched)) > 1}
+        together = {frozenset(name for name in artifact.members if self._is_of(name, artifact)) for artifact in vouched.values()}
+        wanted = {names for names in together if len(names) > 1}
         shared = {frozenset(names) for names in alias_sets(live, self.session.context())}
         for names in (*wanted, *shared):
             torn = names in wanted and (names & set(self.found.restore) or names not in shared)
             if torn or (names in shared and not any(names <= group for group in wanted)):
                 self.found.restore.update({name: vouched[name] for name in names})
+
+    def _is_of(self, name: str, bundle: Artifact) -> bool:
+        """Tell whether the stage reads a name as it was stored in a bundle: it may have been bound again since."""
+        return name in self.found.vouched and self.found.vouched[name].digest == bundle.digest
 
     def _cells(self, stage: str) -> tuple[int, ...]:
         found = self.stale.pipeline.stages.get(stage)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nbmlops.runner.leftbehind import LeftBehind
     from nbmlops.runner.observe import Observation
     from nbmlops.session.kernel import KernelSession
+    from nbmlops.session.reads import ReadAbove
     from nbmlops.store.records import Artifact
     from nbmlops.store.serializers import Context
 
@@ -42,6 +43,8 @@ class Kept:
         The files that were written.
     held : dict of str to str
         The values that it has changed and that a function or class of a setup cell holds too, with that definition.
+    above : ReadAbove
+        What was read for it before it ran.
     """
 
     outputs: dict[str, Artifact]
@@ -50,9 +53,12 @@ class Kept:
     files: dict[str, str | None]
     written: dict[str, str]
     held: dict[str, str]
+    above: ReadAbove
 
 
-def keep(session: KernelSession, stage: Stage, observation: Observation, mutated: Iterable[str], watched: Iterable[str], context: Context) -> Kept:
+def keep(
+    session: KernelSession, stage: Stage, observation: Observation, mutated: Iterable[str], watched: Iterable[str], context: Context, above: ReadAbove
+) -> Kept:
     """Store what a stage has bound and changed, and the files that it wrote.
 
     Parameters
@@ -65,6 +71,8 @@ def keep(session: KernelSession, stage: Stage, observation: Observation, mutated
     watched : iterable of str
         Its inputs, and the setup names that it can reach.
     context : Context
+    above : ReadAbove
+        What was read for it before.
     """
     namespace = session.shell.user_ns
     later = session.later_reads(stage)
@@ -83,7 +91,8 @@ def keep(session: KernelSession, stage: Stage, observation: Observation, mutated
         held={name: held[name][0] for name in held if name in set(mutated)},
         aliases=tuple(group for group in aliases if set(group) <= set(outputs)),
         lost=tuple(lost),
-        files={**session.setup_files, **observation.files_read()},
+        files={**above.files, **observation.files_read()},
+        above=above,
         written={
             path: session.store.objects.put([(session.folder / path).read_bytes()]) for path in paths if (session.folder / path).is_file()
         },
@@ -91,7 +100,7 @@ def keep(session: KernelSession, stage: Stage, observation: Observation, mutated
 
 
 def observed_effects(
-    session: KernelSession, stage: Stage, observation: Observation, kept: Kept, *, mutated: Iterable[str], draws: tuple[str, ...], left: LeftBehind
+    stage: Stage, observation: Observation, kept: Kept, *, mutated: Iterable[str], draws: tuple[str, ...], left: LeftBehind
 ) -> Effects:
     """Return what running the stage has taught, as batch would have learnt it."""
     files, written = kept.files, kept.written
@@ -103,8 +112,8 @@ def observed_effects(
         files_written=tuple(sorted(set(written) - set(stage.files_written))),
         files_made=tuple(path for path in stage.files_read if path in written and path in observation.new),
         files_removed=observation.files_removed(),
-        environment=tuple(sorted({*observation.environment, *session.setup_environment})),
-        modules=tuple(sorted({*observation.modules(), *session.setup_modules})),
+        environment=tuple(sorted({*observation.environment, *kept.above.environment})),
+        modules=tuple(sorted({*observation.modules(), *kept.above.modules})),
         imports=observation.imports(),
         unseen=tuple(sorted(observation.unseen)),
         random=draws,

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.code import parse_code
@@ -15,21 +16,24 @@ from nbmlops.notebook.directive import split_magic
 from nbmlops.notebook.document import read_document
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.build import Source, build, read_source
+from nbmlops.pipeline.effects import NO_EFFECTS
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.observe import Observation
 from nbmlops.runner.plan import Planner, Trial, only_stages
 from nbmlops.runner.randomness import random_states, save_random
+from nbmlops.runner.seeing import modules_of
 from nbmlops.session.cells import SeenCell, SeenCells
 from nbmlops.session.hidden import hidden_state
 from nbmlops.session.history import History
 from nbmlops.session.livestate import LiveState
 from nbmlops.session.loaded import LoadedModules
 from nbmlops.session.loading import equals_with_caches, load_run
-from nbmlops.session.making import note_setup
+from nbmlops.session.making import SetupChanges, note_setup
 from nbmlops.session.patches import CodeWatch
 from nbmlops.session.pool import WarmWorkers
 from nbmlops.session.process import ProcessState, snapshot
 from nbmlops.session.provenance import Origin, Provenance, is_code
+from nbmlops.session.reads import ImportReads, ReadAbove, SetupReads
 from nbmlops.session.stagecell import CellOutcome, StageCell
 from nbmlops.session.staleness import KernelSurroundings
 from nbmlops.settings import Settings, load_settings
@@ -84,9 +88,8 @@ class KernelSession:
         self.seeded: dict[str, Any] = {}
         self.metrics: dict[str, Any] = {}
         self.configured: set[str] = set()
-        self.setup_files: dict[str, str | None] = {}
-        self.setup_environment: set[str] = set()
-        self.setup_modules: set[str] = set()
+        self.setup_changes = SetupChanges()
+        self.reads = SetupReads()
         for count, source in earlier:
             self.cell_ran(source, {}, None, {}, count=count)
 
@@ -152,16 +155,21 @@ class KernelSession:
 
     # -- all cells
 
-    def cell_begins(self, process: dict[str, str] | None = None) -> None:
+    def cell_begins(self, source: str = "", process: dict[str, str] | None = None) -> None:
         """Take note of the state of things before a cell; of the process's, where that is known from before the session began."""
-        self._before = (process if process is not None else snapshot(), self.patches.everything())
+        with suppress(SyntaxError, ValueError):
+            magic = split_magic(source)
+            self.process.foresee(parse_code(magic[1] if magic else source), self.shell.user_ns)
+        self._before = (process if process is not None else self.process.now(), self.patches.everything())
 
     @property
     def at_start(self) -> tuple[dict[str, str], dict[int, tuple[Any, tuple[str, ...]]]]:
         """The state of the process, and what was patched, when the cell that runs began."""
-        return self._before if self._before is not None else (snapshot(), self.patches.everything())
+        return self._before if self._before is not None else (self.process.now(), self.patches.everything())
 
-    def cell_ended(self, label: str, *, setup: str | None = None, statements: frozenset[str] = frozenset()) -> None:
+    def cell_ended(
+        self, label: str, *, setup: str | None = None, statements: frozenset[str] = frozenset(), seen_to: Observation | None = None
+    ) -> None:
         """Take note of what a cell has done to the process, and to code.
 
         Parameters
@@ -172,20 +180,25 @@ class KernelSession:
             The id of a setup cell that ran to its end: what it does is as it should be.
         statements : frozenset of str
             The fingerprints of its statements.
+        seen_to : Observation or None
+            What it was seen to read.
         """
         before, self._before = self._before, None
-        self.follow_reloads()
+        self.follow_reloads(seen_to)
         if before is not None:
-            self.process.changed(before[0], label, setup=setup, statements=statements)
+            self.process.changed(before[0], self.process.ran(self.shell.user_ns), label, setup=setup, statements=statements)
             self.patches.attribute(before[1], label, setup=setup is not None)
         self.patches.see(value for name, value in self.shell.user_ns.items() if is_code(value) and not name.startswith("_"))
         self.patches.see(self.loaded.local_modules())
 
-    def follow_reloads(self) -> None:
-        """Take note of modules that were reloaded, also by ``%autoreload``, which does it as a cell begins."""
+    def follow_reloads(self, seen_to: Observation | None = None) -> None:
+        """Take note of modules that were reloaded, also by ``%autoreload``, which does it as a cell begins, and of what they read meanwhile."""
         self.loaded.sync_autoreload(self.shell)
         reloaded = self.loaded.reloaded()
         self.patches.renew_from(reloaded)
+        self.reads.forget_modules(str(module.__file__) for module in reloaded)
+        if seen_to is not None:
+            self.reads.note_imports(seen_to)
         self.live.forget({os.path.relpath(str(module.__file__), self.folder) for module in reloaded})
 
     # -- other cells
@@ -194,13 +207,26 @@ class KernelSession:
         """Return what watches a cell that may be setup: what setup reads, every stage depends on."""
         watching = Observation(self.folder, self.settings.project_root, (str(self.store.local_path("")),))
         watching.in_setup = True
+        watching.attribution = ImportReads()
         return watching
 
-    def cell_failed(self, source: str, cell_id: str | None, *, count: int | None = None) -> None:
+    def read_above(self, planner: Planner, stage: Stage) -> ReadAbove:
+        """Return what the setup cells above a stage, and the modules that it uses, have read when they ran here."""
+        cells = [seen.id for seen in self.cells.notebook().seen[: stage.cells[-1]] if seen is not None]
+        modules = modules_of(planner, stage, planner.effects.get(stage.name, NO_EFFECTS), {})
+        names = {name for position in stage.setup for name in planner.pipeline.setup[position].names}
+        return self.reads.above(cells, {path: str(self.folder / path) for path in sorted(modules)}, names)
+
+    def may_change_setup(self, source: str, tags: tuple[str, ...], cell_id: str | None) -> bool:
+        """Tell whether a cell that is about to run may be setup and change names of setup without saying so: one with a tag, or a decorator."""
+        return bool(tags) or self.cells.is_tagged(source, cell_id) or source.lstrip().startswith("@") or "\n@" in source
+
+    def cell_failed(self, source: str, cell_id: str | None, seen_to: Observation | None = None, *, count: int | None = None) -> None:
         """Take note of a cell that is no stage and has raised: what it did before is nobody's."""
         self.history.add(self.cells.outside(source, cell_id, count=count), tracked=False)
+        self.setup_changes.forget()
         self.live.note(f"[{count}]", self.live.end())
-        self.cell_ended(f"[{count}]")
+        self.cell_ended(f"[{count}]", seen_to=seen_to)
 
     def cell_ran(
         self,
@@ -233,19 +259,18 @@ class KernelSession:
             index = self.cells.notebook().index_of(seen.id)
             roled = self.source().cells[index] if index is not None else None
         if roled is None or roled.role not in _SETUP:
+            self.setup_changes.forget()
             self.history.add(seen, tracked=False)
             self.live.note(seen.label, changed)
-            self.cell_ended(seen.label)
+            self.cell_ended(seen.label, seen_to=seen_to)
             return
         self.history.add(seen, tracked=True)
         prints = frozenset(statement.fingerprint for statement in self.pipeline().setup if statement.cell == roled.cell.index)
-        self.cell_ended(seen.label, setup=seen.id, statements=prints)
+        self.cell_ended(seen.label, setup=seen.id, statements=prints, seen_to=seen_to)
         self.configured |= prints
         note_setup(self, seen, roled)
         if seen_to is not None:
-            self.setup_files.update(seen_to.files_read())
-            self.setup_environment |= seen_to.environment
-            self.setup_modules.update(seen_to.modules())
+            self.reads.note_cell(seen.id, seen_to)
         now, states = random_states(), save_random()
         # setup that seeds decides what every stage draws; a cell that imports numpy and seeds it has no state before
         drawn = {name for name, state in now.items() if name in before and before[name] != state}
@@ -304,7 +329,15 @@ class KernelSession:
             raise NotebookError(problem.message, code=problem.code, fix=problem.fix)
         if name not in planner.pipeline.stages:
             raise NotebookError(f"{name!r} is no stage", code="NB105", fix="write %%mlstage NAME")
-        outcome = StageCell(self, planner, planner.pipeline.stages[name], seen, body, tagged=tagged).run(force=force)
+        stage = planner.pipeline.stages[name]
+        if cell is None and not _is_code_of(stage, body):
+            where = ", ".join(self.cells.notebook().label(index) for index in stage.cells)
+            raise NotebookError(
+                f"stage {name!r} is {where} of the notebook, and the code that was typed here is another: it has not run",
+                code="NB405",
+                fix=f"edit {where} and run it, or give this code a stage name of its own, or none",
+            )
+        outcome = StageCell(self, planner, stage, seen, body, tagged=tagged).run(force=force)
         self.history.add(seen, tracked=outcome.error is None)
         return outcome
 
@@ -411,6 +444,10 @@ class KernelSession:
         """Return the digest of what can change in a function or class."""
         return state_fingerprint(value, self.context())
 
+    def print_of(self, value: Any) -> str | None:  # noqa: ANN401 - any value
+        """Return the digest of a value, or of what can change in a function or class; None where it cannot be stored."""
+        return self.state(value) if is_code(value) else value_fingerprint(value, self.context())
+
     def unchanged(self, name: str, origin: Origin) -> bool:
         """Tell whether a live value is still what its origin says."""
         value = self.shell.user_ns[name]
@@ -434,6 +471,14 @@ class KernelSession:
             if seen is not None:
                 found[seen.id] = found.get(seen.id, frozenset()) | {statement.fingerprint}
         return found
+
+
+def _is_code_of(stage: Stage, body: str) -> bool:
+    """Tell whether code that was typed elsewhere is that of a stage's cell."""
+    try:
+        return fingerprint(parse_code(body)) in stage.fingerprints
+    except (SyntaxError, ValueError):
+        return False
 
 
 def read_and_build(path: Path) -> Pipeline:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from types import ModuleType
 
 __all__ = ["LoadedModules", "watch_imports"]
@@ -31,6 +31,7 @@ class _Loaded:
 
 _loaded: dict[str, _Loaded] = {}
 _executed: list[str] = []
+_executions: dict[str, list[int]] = {}
 _times: dict[str, float] = {}
 _installed_at: list[float] = []
 
@@ -72,6 +73,7 @@ def _note(name: str) -> None:
         with open(name, "rb") as file:  # noqa: PTH123
             _loaded[os.path.realpath(name)] = _Loaded(status.st_mtime, file.read())
             _executed.append(os.path.realpath(name))
+            _executions.setdefault(os.path.realpath(name), []).append(sum(map(len, _executions.values())))
     except (OSError, ValueError):
         return
 
@@ -127,6 +129,26 @@ class LoadedModules:
             return []
         files = {_real(str(module.__file__)) for module in list(sys.modules.values()) if _has_file(module)}
         return [path for path, wanted in fingerprints.items() if (full := os.path.realpath(self._folder / path)) in files and not _is(full, wanted)]
+
+    def older_copies(self, paths: Iterable[str]) -> list[tuple[str, str, str]]:
+        """Return what local modules, by path, have taken from others that were reloaded since: path, the name, the other module."""
+        from nbmlops.session.copies import is_as_before, taken_names  # noqa: PLC0415 - loading the extension stays light
+
+        wanted = {os.path.realpath(self._folder / path): path for path in paths}
+        again = {full for full, order in _executions.items() if len(order) > 1}
+        found = []
+        for module in self.local_modules() if again else ():
+            full = _real(str(module.__file__))
+            if full not in wanted:
+                continue
+            for name, other, there in taken_names(module, _loaded[full].source):
+                source = _real(str(other.__file__)) if _has_file(other) else ""
+                if source not in again or _executions[source][-1] < _executions[full][-1]:
+                    continue
+                held, now = vars(module).get(name), vars(other).get(there)
+                if held is not None and now is not None and not is_as_before(held, now):
+                    found.append((wanted[full], name, other.__name__))
+        return found
 
     def local_modules(self) -> list[ModuleType]:
         """Return the modules that were seen to be imported and are not installed."""

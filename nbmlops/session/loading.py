@@ -72,7 +72,10 @@ def _load_outputs(session: KernelSession, entry: Mapping[str, Any], only: set[st
     context = session.context()
     session.shell.user_ns.update(load_values(session, outputs, context))
     cell = session.cells.latest
-    session.history.stages[entry["name"]] = StageRun(cell=cell, parts=dict(record.components), effects=record.effects, outputs=record.outputs)
+    session.history.stages[entry["name"]] = StageRun(
+        cell=cell, parts=dict(record.components), effects=record.effects, outputs=record.outputs, written=record.files_written
+    )
+    session.history.idle.pop(entry["name"], None)
     session.note_outputs(entry["name"], cell, outputs)
     return list(outputs)
 

@@ -36,6 +36,8 @@ class Origin:
         Of setup: the fingerprints of the statements that made the value, one after the other.
     code : mapping of str to object
         The notebook's own functions and classes as they were then: instances are compared by these.
+    other : tuple of str
+        Of setup: what it was made of and that was not what the cells above it make.
     """
 
     stage: str | None
@@ -46,6 +48,7 @@ class Origin:
     artifact: Artifact | None = None
     statements: tuple[str, ...] = ()
     code: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    other: tuple[str, ...] = ()
 
 
 class Provenance:
@@ -54,7 +57,7 @@ class Provenance:
     def __init__(self) -> None:
         self._origins: dict[str, Origin] = {}
         self._by_stage: dict[tuple[str, str], Origin] = {}
-        self.changed_at: dict[str, int] = {}
+        self._changed_at: dict[tuple[str, tuple[str, ...]], tuple[str | None, int]] = {}
         self.unloaded: dict[str, str] = {}
 
     def get(self, name: str) -> Origin | None:
@@ -67,13 +70,17 @@ class Provenance:
 
     def made(self, name: str, origin: Origin) -> None:
         """Take note of what a cell has just made or loaded."""
-        before = self._origins.get(name)
-        if before is None or before.fingerprint != origin.fingerprint or before.statements != origin.statements or isinstance(origin.value, type):
-            self.changed_at[name] = origin.order
+        before = self._changed_at.get((name, origin.statements))
+        if before is None or before[0] != origin.fingerprint or isinstance(origin.value, type):
+            self._changed_at[name, origin.statements] = (origin.fingerprint, origin.order)
         self._origins[name] = origin
         if origin.stage is not None:
             self._by_stage[origin.stage, name] = origin
         self.unloaded.pop(name, None)
+
+    def changed_at(self, name: str, statements: tuple[str, ...]) -> int:
+        """Return when what these statements of setup make of a name last became another value, in executions of cells; -1 for never."""
+        return self._changed_at.get((name, statements), (None, -1))[1]
 
     def brought_back(self, name: str, origin: Origin, value: Any, code: Mapping[str, Any], fingerprint: str | None) -> None:  # noqa: ANN401
         """Take note that a stage's value was loaded again: another object, and of the classes of now."""

@@ -5,15 +5,20 @@ from __future__ import annotations
 import ast
 import copy
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.redaction import MASK, looks_secret
 from nbmlops.runner.stagekey import type_exact
+from nbmlops.session.copies import is_as_before
 from nbmlops.session.finding import Finding
+from nbmlops.session.makers import Makers
 from nbmlops.session.provenance import is_code
 from nbmlops.store.fingerprint import alias_sets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nbmlops.pipeline.model import SetupStatement, Stage
     from nbmlops.pipeline.setup import Statement
     from nbmlops.runner.plan import Planner
@@ -42,7 +47,7 @@ class SetupCheck:
         self.stage = stage
         self.pipeline = planner.pipeline
         self.namespace = session.shell.user_ns
-        self.trees = [piece.statement for piece in planner.source.pieces if piece.statement is not None]
+        self.makers = Makers(planner.source, self.pipeline, session.setup_changes)
         self.findings: list[Finding] = []
         self.changed: dict[str, Any] = {}
         self.rebind: dict[str, Any] = {}
@@ -50,7 +55,7 @@ class SetupCheck:
     def run(self) -> None:
         """Find what is wrong, the constants whose live value is another one, and those that a cell below has bound again."""
         for position in self.stage.setup:
-            statement, tree = self.pipeline.setup[position], self.trees[position]
+            statement, tree = self.pipeline.setup[position], self.makers.trees[position]
             last = [name for name in statement.names if not self._is_made_again(name, position)]
             if not statement.names:
                 self._look_at_configuration(statement)
@@ -70,7 +75,7 @@ class SetupCheck:
         label = self.notebook.label(statement.cell)
         if name not in self.namespace:
             code = "NB406" if self.notebook.seen[statement.cell] is None else "NB403"
-            return Finding(code=code, message=f"{name!r}, which {label} makes, is not there", again=frozenset({statement.cell}), name=name)
+            return Finding(code=code, message=f"{name!r}, which {label} makes, is not there", again=self._again(name, statement), name=name)
         live = self.namespace[name]
         if name in statement.literals and not self._mutated(name, statement):
             return self._compare_literal(name, live, statement)
@@ -78,21 +83,23 @@ class SetupCheck:
         if imported is not None:
             return self._compare_import(name, live, imported, statement)
         origin = self.session.provenance.get(name)
-        return self._compare(name, origin, statement, tree)
+        return self._compare(name, origin, statement)
 
     def _mutated(self, name: str, statement: SetupStatement) -> bool:
         """Tell whether another statement above has changed the name's object in place: then its literal is not the whole of it."""
         return len(self._makers(name)) > 1 and statement.fingerprint != self._makers(name)[-1]
 
     def _makers(self, name: str) -> tuple[str, ...]:
-        """Return the fingerprints of the statements that make a name's value, from the one that binds it."""
-        found: list[str] = []
-        for position in self.stage.setup:
-            if name in self.pipeline.setup[position].names:
-                if name in self.trees[position].flow.binds:
-                    found.clear()
-                found.append(self.pipeline.setup[position].fingerprint)
-        return tuple(found)
+        """Return the fingerprints of the statements that make a name's value, from the one that binds it, and the acts of cells that change it."""
+        return tuple(print_ for _, print_ in self._made(name))
+
+    def _made(self, name: str) -> list[tuple[int, str]]:
+        """Return what makes a name's value, with the cell of each."""
+        return self.makers.of(name, self.stage.setup, self.stage.cells[-1])
+
+    def _again(self, name: str, statement: SetupStatement) -> frozenset[int]:
+        """Return the cells that make a name anew when they run in their order."""
+        return frozenset({statement.cell, *(cell for cell, _ in self._made(name))})
 
     def _compare_literal(self, name: str, live: Any, statement: SetupStatement) -> Finding | None:  # noqa: ANN401
         wanted = statement.literals[name]
@@ -117,7 +124,7 @@ class SetupCheck:
         """Say that a stage has changed what a setup cell makes: to run again, the stage needs it as it was."""
         maker = f"stage {origin.stage}" if origin.stage is not None else "a cell below"
         message = f"{name!r} is what {maker} made of it, not what {self.notebook.label(statement.cell)} makes"
-        return Finding(code="NB406", message=message, again=frozenset({statement.cell}), name=name, live=False)
+        return Finding(code="NB406", message=message, again=self._again(name, statement), name=name, live=False)
 
     def _is_shared(self, name: str) -> bool:
         """Tell whether other setup names share the state of one, so that it cannot be made anew alone."""
@@ -139,7 +146,7 @@ class SetupCheck:
         module, attribute = imported
         loaded = sys.modules.get(module)
         wanted = getattr(loaded, attribute, sys.modules.get(f"{module}.{attribute}")) if attribute else loaded
-        if live is wanted or (attribute and _same_code(live, wanted)):
+        if live is wanted or (attribute and is_as_before(live, wanted)):
             return None
         label = self.notebook.label(statement.cell)
         origin = self.session.provenance.get(name)
@@ -149,9 +156,9 @@ class SetupCheck:
         where = self.session.history.culprits(name, self._order(statement.cell))
         return Finding(code="NB403", message=f"{name!r} is not what {label} imports{where}", again=frozenset({statement.cell}), name=name)
 
-    def _compare(self, name: str, origin: Origin | None, statement: SetupStatement, tree: Statement) -> Finding | None:  # noqa: PLR0911 - one for each case
+    def _compare(self, name: str, origin: Origin | None, statement: SetupStatement) -> Finding | None:  # noqa: PLR0911 - one for each case
         label, cell = self.notebook.label(statement.cell), statement.cell
-        again = frozenset({cell})
+        again = self._again(name, statement)
         if origin is None:
             if cell in self.notebook.edited or self.notebook.seen[cell] is None:
                 return self._other_cell(statement, f"{label}, which makes {name!r},", "has not run")
@@ -166,51 +173,51 @@ class SetupCheck:
             return self._by_stage(name, origin, statement)
         if origin.statements != self._makers(name):
             return self._other_maker(name, origin, statement)
-        late = [other for other in self._uses(statement, tree) if self.session.provenance.changed_at.get(other, -1) > origin.order]
+        position = self.makers.position(statement)
+        used = sorted(self.makers.taken(position, self.namespace))
+        if origin.other:
+            message = f"{name!r} of {label} was made when {origin.other[0]!r} was not what the cells above it make"
+            return Finding(code="NB406", message=message, again=again | self._cells_of(origin.other), name=name)
+        late = [other for other in used if self.session.provenance.changed_at(other, self.makers.before(other, position)) > origin.order]
         if late:
             message = f"{name!r} of {label} was made before {late[0]!r} changed"
             return Finding(code="NB406", message=message, again=again, name=name)
         return None
+
+    def makers_of_changed(self, names: Iterable[str]) -> frozenset[int]:
+        """Return the cells that are to run again since the stage has changed what they make, and that cannot be made anew alone."""
+        setup = self.pipeline.setup
+        literal = {name for position in self.stage.setup for name in setup[position].literals}
+        used = {name for position in self.stage.setup for other in setup[position].uses for name in setup[other].names}
+        return self._cells_of(tuple(name for name in names if name in used or name not in literal))
+
+    def _cells_of(self, names: tuple[str, ...]) -> frozenset[int]:
+        """Return the cells that make names of setup."""
+        return frozenset(cell for name in names for cell, _ in self._made(name))
 
     def _other_maker(self, name: str, origin: Origin, statement: SetupStatement) -> Finding:
         """Say that a name was made by other code than that of the cell above the stage."""
         label, cell = self.notebook.label(statement.cell), statement.cell
         maker = self.notebook.index_of(origin.cell)
         if cell in self.notebook.edited or self.notebook.seen[cell] is None:
-            return self._other_cell(statement, f"{label}, which makes {name!r},", "has not run")
+            found = self._other_cell(statement, f"{label}, which makes {name!r},", "has not run")
+            return replace(found, again=found.again | self._again(name, statement))
         if maker is None:
             gone = next((item for item in self.notebook.gone if item.id == origin.cell), None)
             message = f"{name!r} was made by {gone.label if gone else 'a cell'}, which is not in the notebook, and not by {label}"
-            return Finding(code="NB405", message=message, again=frozenset({cell}), name=name)
-        message = f"{name!r} is what {self.notebook.label(maker)} made, and in the notebook's order what {label} makes"
-        return Finding(code="NB406", message=message, again=frozenset({cell}), name=name, live=not self._is_below(origin))
+            return Finding(code="NB405", message=message, again=self._again(name, statement), name=name)
+        cells = dict.fromkeys(self.notebook.label(index) for index, _ in self._made(name))
+        if len(cells) > 1:
+            message = f"{name!r} was not made by {', '.join(cells)}, one run of each in this order"
+        else:
+            message = f"{name!r} is what {self.notebook.label(maker)} made, and in the notebook's order what {label} makes"
+        return Finding(code="NB406", message=message, again=self._again(name, statement), name=name, live=not self._is_below(origin))
 
     def _other_cell(self, statement: SetupStatement, what: str, not_run: str) -> Finding:
         """Say that a cell was edited, or has not run."""
         edited = statement.cell in self.notebook.edited
         message = f"{what} {'was edited after it ran' if edited else not_run}"
         return Finding(code="NB404" if edited else "NB406", message=message, again=frozenset({statement.cell}))
-
-    def _uses(self, statement: SetupStatement, tree: Statement) -> set[str]:
-        """Return the setup names that a statement has taken when it ran: a function takes most of its own later."""
-        names = {name for position in statement.uses for name in self.pipeline.setup[position].names}
-        node = tree.tree.body[0]
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            return names
-        live = self.namespace.get(node.name)
-        if not is_code(live):
-            return names | set(statement.free)  # a decorator may keep results: `lru_cache`
-        return names & _taken_at_once(node)
-
-
-def _taken_at_once(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> set[str]:
-    parts: list[ast.AST] = list(node.decorator_list)
-    if isinstance(node, ast.ClassDef):
-        parts += [*node.bases, *(keyword.value for keyword in node.keywords)]
-        parts += [item for item in node.body if not isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))]
-    else:
-        parts += [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
-    return {inner.id for part in parts for inner in ast.walk(part) if isinstance(inner, ast.Name)}
 
 
 def _imported(tree: ast.Module, name: str) -> tuple[str, str] | None:
@@ -224,15 +231,9 @@ def _imported(tree: ast.Module, name: str) -> tuple[str, str] | None:
         for alias in node.names:
             if (alias.asname or alias.name) == name:
                 return node.module, alias.name
+            if alias.name == "*":
+                return node.module, name
     return None
-
-
-def _same_code(old: Any, new: Any) -> bool:  # noqa: ANN401 - any code
-    """Tell whether two functions or classes have the same code: ``%autoreload`` changes the old ones in place."""
-    if isinstance(old, type) and isinstance(new, type):
-        names = {name for name, part in vars(new).items() if hasattr(part, "__code__")}
-        return bool(names) and all(getattr(vars(old).get(name), "__code__", None) == vars(new)[name].__code__ for name in names)
-    return hasattr(old, "__code__") and hasattr(new, "__code__") and old.__code__ == new.__code__ and old.__defaults__ == new.__defaults__
 
 
 def _short(value: object) -> str:

@@ -23,6 +23,7 @@ from nbmlops.runner.serve import judged, serve
 from nbmlops.runner.stage import derive_seed
 from nbmlops.runner.stagekey import identity, stage_key
 from nbmlops.runner.task import StageError
+from nbmlops.session.awaiting import own_loop
 from nbmlops.session.capture import recording, replay
 from nbmlops.session.finding import Finding, merged, said, way_back
 from nbmlops.session.hidden import Examination
@@ -30,6 +31,7 @@ from nbmlops.session.history import StageRun
 from nbmlops.session.keeping import keep, observed_effects
 from nbmlops.session.loading import load_values
 from nbmlops.session.provenance import Origin
+from nbmlops.session.reads import ImportReads
 from nbmlops.store.fingerprint import alias_sets, state_fingerprint, value_fingerprint
 from nbmlops.store.records import StageRecord
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import ExecutionResult
 
+    from nbmlops.pipeline.build import Piece
+    from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Stage
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.stagekey import Components
@@ -109,6 +113,7 @@ class StageCell:
         """Reuse the stage if its inputs are what their stages made and a record serves it, else run it."""
         skipped = self.planner.skips(self.stage, self._plain_values())
         if skipped is not None:
+            self.session.history.idle[self.stage.name] = (self.seen, f"was skipped, since {skipped}")
             return CellOutcome(result=StageResult(name=self.stage.name, status="skipped", reason=skipped))
         identities = self._identities()
         self.planner.trial = replace(self.planner.trial, parameters=self.examined.setup.changed)
@@ -171,21 +176,44 @@ class StageCell:
             return self._execute(self._identities(), "its stored outputs cannot be read")
         shown = self._outputs(record)
         replay(self.session.shell, [output for cell in shown for output in cell])
-        absent = sorted(set(self.stage.binds) - set(record.outputs))
-        for name in (*absent, *self._deleted()):
+        absent = {name for name in set(self.stage.binds) - set(record.outputs) if self._would_be_gone(name)}
+        for name in sorted({*absent, *self._deleted()}):
             self.namespace.pop(name, None)
             self.session.provenance.gone(name)
-        self.session.provenance.not_loaded(self.stage.name, set(absent) - set(self._deleted()))
-        self.session.history.stages[self.stage.name] = StageRun(cell=self.seen, parts=parts, effects=record.effects, outputs=record.outputs)
+        self.session.provenance.not_loaded(self.stage.name, absent - set(self._deleted()))
+        self.session.history.stages[self.stage.name] = StageRun(
+            cell=self.seen, parts=parts, effects=record.effects, outputs=record.outputs, written=record.files_written
+        )
         reason = f"reused from run {record.run_id[:8]}"
         requirements = self.stage.directive.require
         result = serve(record, self.stage.name, reason, requirements, store=self.session.store, surroundings=self.planner.surroundings)
+        self._offer(result)
         return CellOutcome(result=result)
+
+    def _offer(self, result: StageResult) -> None:
+        """Let later stages use what the stage has made, or know that its gate has refused it."""
+        if result.status == "refused":
+            self.session.history.idle[self.stage.name] = (self.seen, f"was refused, since {result.reason}")
+        else:
+            self.session.history.idle.pop(self.stage.name, None)
+
+    def _would_be_gone(self, name: str) -> bool:
+        """Tell whether a value that the record does not hold would not outlive a run of the stage: it is the stage's own, or surely overwritten.
+
+        After ``if flag: tmp = 2`` a `tmp` that the user has made is still there.
+        """
+        if name not in self.namespace or any(piece.flow.binds[name].kind == "definite" for piece in self._pieces() if name in piece.flow.binds):
+            return True
+        origin = self.session.provenance.get(name)
+        return origin is not None and origin.stage == self.stage.name and self.namespace[name] is origin.value
+
+    def _pieces(self) -> list[Piece]:
+        """Return what reading tells of the stage's cells."""
+        return [piece for piece in self.planner.source.pieces if piece.stage == self.stage.name]
 
     def _deleted(self) -> tuple[str, ...]:
         """Return the names that the stage deletes."""
-        pieces = [piece for piece in self.planner.source.pieces if piece.stage == self.stage.name]
-        return tuple(sorted({name for piece in pieces for name in piece.flow.deleted}))
+        return tuple(sorted({name for piece in self._pieces() for name in piece.flow.deleted}))
 
     def _load(self, record: StageRecord) -> None:
         """Bind a record's outputs; names that were aliases are aliases again. What is live already stays the object that it is."""
@@ -245,6 +273,13 @@ class StageCell:
                 kept -= set(names)
         self.namespace.update({name: former[name] for name in kept})
 
+    def _give_back(self, *, own: bool) -> None:
+        """Let names be there again that the stage was not to see and has not bound; `own` if those of an earlier run of it too."""
+        for name, value in self.examined.absent.withhold.items():
+            origin = self.session.provenance.get(name)
+            if own or origin is None or origin.stage != self.stage.name:
+                self.namespace.setdefault(name, value)
+
     def _execute(self, identities: dict[str, str] | None, reason: str) -> CellOutcome:
         try:
             former = self._bring_back()
@@ -252,8 +287,11 @@ class StageCell:
             former = {}
             names = ", ".join(map(repr, self.examined.inputs.restore))
             self.findings.append(Finding(code="NB602", message=f"{names} cannot be read from the store", again=frozenset(self._makers())))
+        for name in self.examined.absent.withhold:
+            self.namespace.pop(name, None)
         attempt = self._attempt()
         if attempt.error is not None:
+            self._give_back(own=True)
             self._put_back(former, {*self.stage.binds, *attempt.changed})
             self._half_made(attempt.changed)
             return self._failed(attempt.error, attempt.outputs, reason, attempt.seconds)
@@ -267,6 +305,7 @@ class StageCell:
         recorder = OutputRecorder(redactor, limit_bytes=session.settings.output_limit_bytes)
         recorder.begin(self.cell)
         observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),), stage.files_written)
+        observation.attribution = ImportReads()
         names = {*stage.inputs, *(name for position in stage.setup for name in self.planner.pipeline.setup[position].names)}
         watched = sorted(name for name in names if name in self.namespace)
         before = {name: state_fingerprint(self.namespace[name], self.context) for name in watched}
@@ -300,15 +339,17 @@ class StageCell:
     def _keep(self, attempt: _Attempt, identities: dict[str, str] | None, reason: str, former: Mapping[str, Any]) -> CellOutcome:
         """Store what the stage has made, and its record."""
         session, stage = self.session, self.stage
-        kept = keep(session, stage, attempt.observation, attempt.changed, attempt.watched, self.context)
+        session.follow_reloads(attempt.observation)
+        kept = keep(session, stage, attempt.observation, attempt.changed, attempt.watched, self.context, session.read_above(self.planner, stage))
+        self._give_back(own=False)
         self._put_back(former, {*stage.binds, *attempt.changed, *kept.outputs})
         for name in attempt.changed:
             if name in self.context.by_reference:
                 self.left.add("definition", name)
         session.live.note(f"stage {stage.name}", self.left.entries())
-        effects = observed_effects(session, stage, attempt.observation, kept, mutated=attempt.changed, draws=attempt.draws, left=self.left)
-        parts = self.planner.parts(stage, identities or {}, effects, kept.files)
-        self._look_again(attempt.changed, kept.held, parts)
+        effects = observed_effects(stage, attempt.observation, kept, mutated=attempt.changed, draws=attempt.draws, left=self.left)
+        parts = self.planner.parts(self._as_learnt(effects), identities or {}, effects, kept.files)
+        self._look_again(attempt.changed, kept, parts)
         digest = session.store.objects.put([json.dumps([attempt.outputs]).encode()]) if attempt.outputs else None
         record = StageRecord(
             key=stage_key(parts),
@@ -332,16 +373,23 @@ class StageCell:
         if whole and (record.reproducible or session.store.record(record.key) is None):
             session.store.put_record(record)
         self._note(record, kept)
-        result = replace(StageResult.of_record(record, "ran", reason), key=record.key if whole else None)
-        return CellOutcome(result=judged(result, stage.directive.require), remarks=(*self._brought(), *kept.lost), warning=self._warning())
+        result = judged(replace(StageResult.of_record(record, "ran", reason), key=record.key if whole else None), stage.directive.require)
+        self._offer(result)
+        return CellOutcome(result=result, remarks=(*self._brought(), *kept.lost), warning=self._warning())
+
+    def _as_learnt(self, effects: Effects) -> Stage:
+        """Return the stage as it is linked now that it is known what it does: what batch makes its key of."""
+        self.planner.learn(self.stage.name, effects)
+        now = self.planner.pipeline.stages[self.stage.name]
+        return now if now.inputs == self.stage.inputs else self.stage
 
     def _makers(self) -> set[int]:
         providers = {self.stage.inputs[name] for name in self.examined.inputs.restore if name in self.stage.inputs}
         return {cell for name in providers for cell in self.planner.pipeline.stages[name].cells}
 
-    def _look_again(self, changed: list[str], held: Mapping[str, str], parts: Components) -> None:
+    def _look_again(self, changed: list[str], kept: Kept, parts: Components) -> None:
         """Find what only running the stage can show."""
-        for name, definition in held.items():
+        for name, definition in kept.held.items():
             message = f"it changes {name!r}, whose state {definition!r} of a setup cell holds too, which batch makes anew for each stage"
             self.findings.append(Finding(code="NB616", message=message, first=f"give {definition!r} what it needs as an argument", name=name))
         for name in changed:
@@ -354,11 +402,15 @@ class StageCell:
             self.findings.append(
                 Finding(code="NB411", message=message, first="run it in batch, which watches it, or write it as plain code", live=False)
             )
-        self.findings = list(merged([*self.findings, *self.examined.around(parts)]))
+        spoilt = self.examined.setup.makers_of_changed(changed)
+        if self.findings and spoilt:  # what it has just changed is to be made anew too, or the way back leads in a circle
+            self.findings[0] = replace(self.findings[0], again=self.findings[0].again | spoilt)
+        now = self.planner.pipeline.stages[self.stage.name]
+        self.findings = list(merged([*self.findings, *self.examined.around(parts), *self.examined.files_of_stages(now, kept.files)]))
 
     def _unseen(self) -> str:
         """Return what in the cell may have read names that nobody saw."""
-        pieces = [piece for piece in self.planner.source.pieces if piece.stage == self.stage.name]
+        pieces = self._pieces()
         words = [word for piece in pieces for word, _ in piece.flow.dynamic] + [
             f"from {name} import *" for piece in pieces for name in piece.flow.star_imports
         ]
@@ -377,18 +429,22 @@ class StageCell:
         earlier = session.history.stages.get(stage.name)
         order = () if self.cell == stage.cells[0] or earlier is None else earlier.order
         several = len(stage.cells) > 1
-        outputs = {**(earlier.outputs if earlier is not None and order else {}), **kept.outputs}
-        before = earlier.findings if earlier is not None and order else ()
+        before = earlier if earlier is not None and order else StageRun(cell=self.seen)
         session.history.stages[stage.name] = StageRun(
-            cell=self.seen, parts=dict(record.components), effects=record.effects, outputs=outputs,
-            findings=merged([*before, *self.findings]), order=(*order, stage.cells.index(self.cell)) if several else (),
+            cell=self.seen, parts=dict(record.components), effects=record.effects, outputs={**before.outputs, **kept.outputs},
+            written={**before.written, **kept.written}, findings=merged([*before.findings, *self.findings]),
+            order=(*order, stage.cells.index(self.cell)) if several else (),
         )  # fmt: skip
 
     def _brought(self) -> tuple[str, ...]:
         """Say which names the stage did not see as they were."""
         found = [f"{name} as stage {self.stage.inputs[name]} made it" for name in sorted(self.examined.inputs.restore) if name in self.stage.inputs]
         found += [f"{name} = {value!r} as above it" for name, value in self.examined.setup.rebind.items()]
-        return (f"with {', '.join(found)}",) if found else ()
+        without = self.examined.absent.told
+        return (
+            *([f"with {', '.join(found)}"] if found else []),
+            *([f"without {', '.join(without)}, which no cell above it makes"] if without else []),
+        )
 
     def _warning(self) -> str:
         """Return the line that says why the result is not reproducible."""
@@ -418,7 +474,8 @@ class StageCell:
         count = shell.execution_count
         shell.execution_count = max(1, len(history) - 1)
         try:
-            ran: ExecutionResult = shell.run_cell(first + self.body, store_history=False, silent=False)
+            with own_loop(shell):
+                ran: ExecutionResult = shell.run_cell(first + self.body, store_history=False, silent=False)
         finally:
             shell.execution_count = count
         return ran

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from nbmlops.errors import UsageError
 from nbmlops.runner.stagekey import Surroundings, differences, identity
 from nbmlops.session.finding import Finding
 from nbmlops.session.history import names_bound
@@ -69,7 +71,12 @@ class Staleness:
 
     def _look(self, name: str) -> tuple[Finding, ...]:
         run, stage = self._history.stages.get(name), self._planner.pipeline.stages.get(name)
-        if run is None or stage is None:
+        if stage is None:
+            return ()
+        idle = self.idle(stage)
+        if idle:
+            return idle
+        if run is None:
             return ()
         label = run.cell.label
         if run.failed:
@@ -82,6 +89,27 @@ class Staleness:
             message = f"the cells of stage {name} did not run once each, in their order"
             found.append(Finding(code="NB406", message=message, again=frozenset(stage.cells)))
         return tuple(found) or self._changed(stage, run)
+
+    def is_skipped(self, stage: Stage) -> bool:
+        """Tell whether batch would skip a stage by its ``--if``, as far as that is known."""
+        return self._skips(stage) is not None or stage.name in self._history.idle
+
+    def _skips(self, stage: Stage) -> str | None:
+        with suppress(UsageError):  # it reads a metric: then the last time its cell ran counts
+            return self._planner.skips(stage, {})
+        return None
+
+    def idle(self, stage: Stage) -> tuple[Finding, ...]:
+        """Say that a stage is skipped by its ``--if``, or that its gate has refused it: batch then has nothing for a later stage to use."""
+        again, why = frozenset(stage.cells), self._skips(stage)
+        if why is not None:
+            first = "make it true, or give this cell the same --if"
+            return (Finding(code="NB410", message=f"stage {stage.name} {self._label(stage.name)} is skipped, since {why}", first=first, again=again),)
+        if stage.name in self._history.idle:
+            cell, why = self._history.idle[stage.name]
+            first = "make that hold" if "refused" in why else "make that true"
+            return (Finding(code="NB410", message=f"stage {stage.name} {cell.label} {why}", first=first, again=again),)
+        return ()
 
     def _label(self, stage: str) -> str:
         run = self._history.stages.get(stage)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.notebook_in_kernel import Live
+from tests.acceptance.project import cell
 
 if TYPE_CHECKING:
     from tests.acceptance.project import Cell, Project
@@ -607,3 +608,511 @@ def test_check_shows_a_table_with_its_text(open_live: Opener) -> None:
     assert "<td" in shown["text/html"]
     assert "<script>" not in shown["text/html"]
     assert "run [3]" in shown["text/html"]
+
+
+@pytest.mark.parametrize(
+    "maybe",
+    [
+        pytest.param("x = 1\nif flag:\n    tmp = 2", id="if"),
+        pytest.param("x = 1\nfor tmp in rows:\n    x += tmp", id="for"),
+        pytest.param("try:\n    import nosuchmodule as tmp\nexcept ImportError:\n    x = 1", id="import"),
+    ],
+)
+def test_reuse_leaves_a_variable_that_the_stage_only_might_bind(open_live: Opener, maybe: str) -> None:
+    """As running it would; what the stage itself has made before goes."""
+    live = open_live(("flag = 0\nrows = []", f"%%mlstage a\n{maybe}"))
+    live.type("tmp = 'precious'")
+    assert "reused" in live.run(2).last_line
+    assert live.value("tmp") == "'precious'"
+
+
+def test_reuse_takes_back_what_an_earlier_run_of_the_stage_made(open_live: Opener) -> None:
+    """Of a branch that is not taken any more nothing is left."""
+    live = open_live(("flag = 0", "%%mlstage a\nx = 1\nif flag:\n    tmp = 2"))
+    live.run(1, "flag = 1")
+    live.run(2)
+    assert live.value("tmp") == "2"
+    live.run(1, "flag = 0")
+    assert "reused" in live.run(2).last_line
+    assert live.value("'tmp' in globals()") == "False"
+
+
+def test_name_bound_again_after_an_alias(open_live: Opener) -> None:
+    """What held the older object changes it; the name keeps the newer one, here and in batch."""
+    cells = (
+        "%%mlstage a\ntrain = [1]\nboth = {'t': train}",
+        "%%mlstage b\ntrain = [2]",
+        "%%mlstage p\ny = train + both['t']",
+        "%%mlstage c\nboth['t'].append(3)",
+        "%%mlstage d\nz = train, both",
+    )
+    live = open_live(cells)
+    assert live.value("train, both, y, z") == "([2], {'t': [1, 3]}, [2, 1], ([2], {'t': [1, 3]}))"
+    assert live.check() == ""
+    assert in_batch(live, "d") == "reused"
+    assert "not reproducible" not in live.run(4, "%%mlstage c\nboth['t'].append(4)").text + live.run(5).text
+    assert live.value("train, both, z") == "([2], {'t': [1, 4]}, ([2], {'t': [1, 4]}))"
+    live.edit(4, "%%mlstage c\nboth['t'].append(5)")
+    assert in_batch(live, "d") == "ran"
+
+
+def test_stage_that_awaits(open_live: Opener) -> None:
+    """As an ordinary cell may; batch gives the same, and reuses it."""
+    body = "import asyncio\n\nasync def slow(v):\n    await asyncio.sleep(0.01)\n    return v\n\nx = sum(await asyncio.gather(slow(1), slow(3)))"
+    live = open_live((f"%%mlstage a\n{body}", "import asyncio\nawait asyncio.sleep(0)\nasyncio.get_running_loop().is_running()"))
+    assert live.value("x") == "4"
+    assert in_batch(live, "a") == "reused"
+    assert "ZeroDivisionError" in live.run(1, f"%%mlstage a\n{body}\n1 / 0").text
+    assert live.run(2).ok
+
+
+def tagged_setup(source: str) -> Cell:
+    """Give a cell with the tag `setup`."""
+    return cell(source, "setup")
+
+
+@pytest.mark.parametrize(
+    ("made", "change", "read", "again"),
+    [
+        pytest.param("L = [3, 1, 2]", "L.sort()", "L[0]", False, id="sort"),
+        pytest.param("L = [3]", "L.append(1)", "list(L)", True, id="append"),
+        pytest.param("L = {'k': 1}", "L.update(a=1)", "dict(L)", False, id="update"),
+        pytest.param("L = []\ndef add():\n    L.append(1)", "add()", "list(L)", True, id="function"),
+        pytest.param("L = []\ndef reg(f):\n    L.append(f.__name__)\n    return f", "@reg\ndef g():\n    return 1", "len(L)", True, id="decorator"),
+    ],
+)
+def test_setup_cell_that_changes_in_place_what_another_made(open_live: Opener, made: str, change: str, read: str, again: bool) -> None:  # noqa: FBT001
+    """Run in their order there is nothing to say, and batch shares the result; one of them alone is told with all that lead back."""
+    live = open_live((tagged_setup(made), tagged_setup(change), f"%%mlstage a\nx = {read}"))
+    assert live.check() == ""
+    value = live.value("x")
+    assert in_batch(live, "a") == "reused"
+    live.run(2)
+    done = live.run(3, f"%%mlstage a\nx = {read} if True else 0")
+    if again:
+        assert_warns(done.text, "NB406", "'L' was not made by", ", one run of each in this order", "run [2], ")
+        assert in_batch(live, "a") == "ran"
+    else:
+        assert "not reproducible" not in done.text
+    live.run(1)
+    assert_warns(live.run(3, f"%%mlstage a\nx = {read} if 1 else 0").text, "NB406", "'L' was not made by", "in this order")
+    assert in_batch(live, "a") == "ran"
+    live.run(1)
+    live.run(2)
+    assert "not reproducible" not in live.run(3).text
+    assert live.value("x") == value
+    assert live.check() == ""
+
+
+def test_setup_cell_that_changes_what_it_makes(open_live: Opener) -> None:
+    """All in one cell: the literal is not the whole of it."""
+    live = open_live((tagged_setup("L = [3, 1, 2]\nL.sort()"), "%%mlstage a\nx = L[0]"))
+    assert live.check() == ""
+    live.run(1)
+    assert "not reproducible" not in live.run(2, "%%mlstage a\nx = L[0] + 0").text
+    assert live.value("x") == "1"
+    live.type("L.append(0)")
+    assert_warns(live.run(2, "%%mlstage a\nx = L[-1]").text, "NB403", "'L' was changed after [5] made it", "run [5] again")
+
+
+def test_setup_value_that_is_changed_further_down(open_live: Opener) -> None:
+    """What was derived from it before is not older than it."""
+    live = open_live((tagged_setup("L = [3]"), tagged_setup("first = L[0], len(L)"), tagged_setup("L.append(1)"), "%%mlstage a\nx = first, len(L)"))
+    assert live.check() == ""
+    live.run(2)
+    assert_warns(live.run(4).text, "NB406", "'first' of [7] was made when 'L' was not what the cells above it make", "run [2], [7], [4] again")
+    for index in (1, 2, 3, 4):
+        done = live.run(index)
+    assert "not reproducible" not in done.text
+    assert live.value("x") == "((3, 1), 2)"
+    assert live.check() == ""
+
+
+def test_setup_cell_edited_to_change_in_place_something_else(open_live: Opener) -> None:
+    """All cells that make the name are named: running them in order leads back."""
+    live = open_live(("cfg = {}", "cfg['a'] = 1", "%%mlstage a\nx = dict(cfg)"))
+    live.run(2, "cfg['b'] = 1")
+    assert_warns(live.run(3).text, "NB406", "'cfg' was not made by [2], [5], one run of each in this order", "run [2], [5] again, in this order")
+    for index in (1, 2, 3):
+        done = live.run(index)
+    assert "not reproducible" not in done.text
+    assert live.value("x") == "{'b': 1}"
+    assert live.check() == ""
+
+
+def test_setup_cell_run_on_what_a_stage_has_made_of_a_name(open_live: Opener) -> None:
+    """What it then makes is not what a run from top to bottom gives."""
+    live = open_live(("counts = []", tagged_setup("m = len(counts)"), "%%mlstage a\ncounts.append(1)", "%%mlstage b\ny = m"))
+    assert live.check() == ""
+    live.run(2)
+    assert_warns(live.run(4, "%%mlstage b\ny = m + 0").text, "NB406", "'m' of [7] was made when 'counts' was not", "run [2], [7] again")
+    live.run(1)
+    live.run(2)
+    assert "not reproducible" not in live.run(4).text
+    assert live.value("y") == "0"
+
+
+TRIES = "%%mlstage a\ntry:\n    depth = max_depth\nexcept NameError:\n    depth = 3"
+
+
+@pytest.mark.parametrize(
+    ("cells", "hand", "edited", "what"),
+    [
+        pytest.param((TRIES,), "max_depth = 9", f"{TRIES} + 0", "'max_depth', which no cell above makes", id="guarded"),
+        pytest.param(
+            ("%%mlstage a\nx = 'debug' in globals()",), "debug = 1", "%%mlstage a\nx = 'debug' in globals(), 0", "'debug', which no", id="globals"
+        ),
+        pytest.param(("%%mlstage a\ny = sum([3, 4])",), "sum = lambda v: 0", "%%mlstage a\ny = sum([3, 4]) * 1", "the builtin 'sum'", id="builtin"),
+        pytest.param(
+            ("def total(v):\n    return sum(v)", "%%mlstage a\ny = total([3, 4])"),
+            "sum = lambda v: 0",
+            "%%mlstage a\ny = total([3, 4]) * 1",
+            "the builtin 'sum' is hidden by what",
+            id="helper",
+        ),
+    ],
+)
+def test_name_that_is_not_to_be_there(open_live: Opener, cells: tuple[str, ...], hand: str, edited: str, what: str) -> None:
+    """What a console has made is told, batch computes its own, and taking it away leads back."""
+    live = open_live(cells)
+    index = len(cells)
+    live.type(hand)
+    done = live.run(index, edited)
+    assert_warns(done.text, "NB405", what, f"[{index + 2}] made, which is not in the notebook", f"or del {hand.partition(' ')[0]}")
+    assert in_batch(live, "a") == "ran"
+    live.type(f"del {hand.partition(' ')[0]}")
+    assert "not reproducible" not in live.run(index).text
+    assert live.check() == ""
+    assert in_batch(live, "a") == "reused"
+
+
+def test_name_that_only_a_cell_below_makes(open_live: Opener) -> None:
+    """A stage that runs again does not find what stages below have made, nor what it has made itself; they are there afterwards."""
+    cache = "%%mlstage c\nif 'cache' not in globals():\n    cache = {}\ncache[1] = len(cache)"
+    live = open_live((TRIES, "%%mlstage b\ny = sum([3, 4])", cache, "%%mlstage d\nmax_depth = 9\nsum = 5\nz = dict(cache)"))
+    done = live.run(1, f"{TRIES} + 0")
+    assert "without max_depth, which no cell above it makes" in done.last_line
+    live.run(2, "%%mlstage b\ny = sum([3, 4]) * 1")
+    live.run(3, cache.replace("[1]", "[2]"))
+    live.run(4)
+    assert live.value("depth, y, cache, z, max_depth, sum") == "(3, 7, {2: 0}, {2: 0}, 9, 5)"
+    assert live.check() == ""
+    assert in_batch(live, "d") == "reused"
+
+
+def test_name_of_a_deleted_cell_or_one_that_a_stage_deletes(open_live: Opener) -> None:
+    """Neither is there in a run from top to bottom."""
+    live = open_live(("max_depth = 9", TRIES))
+    live.delete(1)
+    assert_warns(live.run(1, f"{TRIES} + 0").text, "NB405", "'max_depth', which no cell above makes, is what [2] made, which is not in the notebook")
+    live = open_live(("%%mlstage m\nmax_depth = 9", "%%mlstage e\nk = max_depth\ndel max_depth", TRIES))
+    assert live.value("depth") == "3"
+    live.run(1)
+    assert "without max_depth" in live.run(3, f"{TRIES} + 0").last_line
+    assert live.value("depth, max_depth") == "(3, 9)"
+
+
+def test_name_that_a_stage_only_might_bind_is_not_kept_as_its_own(open_live: Opener) -> None:
+    """It runs beside a variable of the user's: that stays, and is no result."""
+    live = open_live(("flag = 0", "%%mlstage a\nx = 1\nif flag:\n    tmp = 2", "print('tmp' in globals())"))
+    live.type("tmp = 'precious'")
+    assert "not reproducible" not in live.run(2, "%%mlstage a\nx = 2\nif flag:\n    tmp = 2").text
+    assert live.value("tmp") == "'precious'"
+    live.type("for row in [1]:\n    pass")
+    assert "not reproducible" not in live.run(2, "%%mlstage a\nfor row in [5]:\n    x = row\nx = row").text
+    assert live.value("x, row") == "(5, 5)"
+    assert live.check() == ""
+
+
+@pytest.mark.parametrize(
+    ("made", "changer"),
+    [
+        pytest.param("X = [1]", "X.append(2)", id="method"),
+        pytest.param("X = [1]\nY = X", "Y.append(2)", id="alias"),
+        pytest.param("X = [1]\ndef add(v):\n    v.append(2)", "add(X)", id="function"),
+    ],
+)
+def test_stage_above_that_may_change_an_input_has_not_run(open_live: Opener, made: str, changer: str) -> None:
+    """One that was put in, or edited to do so, and saved."""
+    live = open_live((f"%%mlstage a\n{made}", "%%mlstage m\nw = 1", "%%mlstage c\ny = list(X)"))
+    live.edit(2, f"%%mlstage m\n{changer}")
+    edited = "%%mlstage c\ny = list(X) + []"
+    assert_warns(live.run(3, edited).text, "NB404", "stage m [3], which stands above and may change in place", "was edited", "run [3] again")
+    assert in_batch(live, "c") == "ran"
+    for index in (2, 3):
+        done = live.run(index)
+    assert "not reproducible" not in done.text
+    assert live.value("y") == "[1, 2]"
+    assert live.check() == ""
+
+
+def test_new_stage_above_has_not_run(open_live: Opener) -> None:
+    """One that only reads is no matter; one that batch skips neither."""
+    live = open_live((cell("flag = 0", "parameters"), "%%mlstage a\nX = [1]", "%%mlstage c\ny = list(X)"))
+    live.insert(3, {**cell("%%mlstage r\nw = len(X) + sum(X)"), "id": "reads"})
+    live.insert(4, {**cell("%%mlstage s --if flag\nX.append(3)"), "id": "skipped"})
+    assert "not reproducible" not in live.run(5, "%%mlstage c\ny = list(X) * 1").text
+    live.insert(4, {**cell("%%mlstage m\nX.append(2)"), "id": "changes"})
+    assert_warns(live.run(6, "%%mlstage c\ny = list(X) * 2").text, "NB406", "stage m [ ] (cell 4), which stands above", "has not run")
+    live.run(4)
+    assert "not reproducible" not in live.run(6).text
+    assert live.value("y") == "[1, 2, 1, 2]"
+
+
+def test_file_that_a_setup_cell_read(open_live: Opener) -> None:
+    """What it holds now is known when the cell has run again; a cell that reads another one by then does not count for the first."""
+    live = open_live((tagged_setup("conf = open('conf.txt').read()"), "%%mlstage a\nx = conf"), {"conf.txt": "one", "other.txt": "three"})
+    live.write("conf.txt", "two")
+    assert_warns(live.run(2).text, "NB413", "the file conf.txt was changed after [2] read it", "run [2] again")
+    assert "the file conf.txt was changed" in live.check()
+    assert in_batch(live, "a") == "ran"
+    assert "is gone" not in live.run(2, "%%mlstage a\nx = conf * 1").text
+    live.run(1)
+    done = live.run(2)
+    assert "not reproducible" not in done.text
+    assert live.value("x") == "'two'"
+    assert live.check() == ""
+    assert in_batch(live, "a") == "reused"
+    live.run(1, "conf = open('other.txt').read()")
+    live.run(2)
+    live.write("conf.txt", "four")
+    assert "not reproducible" not in live.run(2).text
+    assert live.value("x") == "'three'"
+    assert live.check() == ""
+    assert in_batch(live, "a") == "reused"
+
+
+@pytest.mark.parametrize("where", ["setup", "stage"])
+def test_file_that_a_module_read_as_it_was_imported(open_live: Opener, where: str) -> None:
+    """Only a reload reads it again."""
+    body = "x = helpers.CONF"
+    cells = ("import helpers", f"%%mlstage a\n{body}") if where == "setup" else (f"%%mlstage a\nimport helpers\n{body}",)
+    live = open_live(cells, {"helpers.py": "CONF = open('conf.txt').read()\n", "conf.txt": "one"})
+    index = len(cells)
+    live.run(index, f"{cells[-1]} * 1")
+    live.write("conf.txt", "two")
+    assert_warns(live.run(index).text, "NB413", "conf.txt was changed after helpers.py read it, as it was imported", "importlib.reload")
+    assert in_batch(live, "a") == "ran"
+    live.type("import helpers, importlib\nimportlib.reload(helpers)")
+    assert "not reproducible" not in live.run(index).text
+    live.run(index, f"{cells[-1]} * 1 * 1")
+    assert live.value("x") == "'two'"
+    assert live.check() == ""
+    assert in_batch(live, "a") == "reused"
+
+
+def test_stage_whose_upstream_stage_is_skipped(open_live: Opener) -> None:
+    """It runs on what an earlier run has left, and says so: batch skips it."""
+    live = open_live((cell("flag = True", "parameters"), "%%mlstage a --if flag\nx = 5", "%%mlstage b\ny = x", "%%mlstage c --after a\nz = 1"))
+    live.run(1, "flag = False")
+    assert_warns(live.run(3, "%%mlstage b\ny = x + 0").text, "NB410", "stage a [3] is skipped, since --if flag is false", "make it true")
+    assert "skipped" in live.run(2).last_line
+    assert_warns(live.run(3).text, "NB410", "is skipped, since --if flag is false")
+    assert_warns(live.run(4, "%%mlstage c --after a\nz = 2").text, "NB410", "is skipped")
+    assert "is skipped" in live.check()
+    assert in_batch(live, "b") == "skipped"
+    live.run(1, "flag = True")
+    live.run(2)
+    assert "not reproducible" not in live.run(3).text + live.run(4).text
+    assert live.check() == ""
+
+
+def test_stage_whose_upstream_stage_was_refused(open_live: Opener) -> None:
+    """Batch offers it to nobody."""
+    live = open_live(("floor = 0.5", '%%mlstage a --metrics m --require "m >= 0.6"\nm = floor + 0.2', "%%mlstage b\ny = m"))
+    live.run(1, "floor = 0.1")
+    assert "refused" in live.run(2).last_line
+    assert_warns(live.run(3, "%%mlstage b\ny = m + 0").text, "NB410", "stage a [6] was refused, since --require m >= 0.6", "run [6] again")
+    live.run(1, "floor = 0.5")
+    live.run(2)
+    assert "not reproducible" not in live.run(3).text
+    assert live.check() == ""
+
+
+@pytest.mark.parametrize("computed", [False, True], ids=["literal", "computed"])
+def test_file_that_a_stage_wrote_and_that_is_another_by_now(open_live: Opener, *, computed: bool) -> None:
+    """By hand, by the reader itself, by a stage below."""
+    name = "'o' + '.txt'.lower()" if computed else "'o.txt'"
+    live = open_live((f"%%mlstage a\nprint(open({name}, 'w').write('q'))\nx = 1", f"%%mlstage b\ny = open({name}).read()"))
+    assert live.check() == ""
+    live.write("o.txt", "hand")
+    told = "the file o.txt is not what stage a [2] wrote"
+    assert_warns(live.run(2).text, "NB413", told, "run [2] again")
+    assert told in live.check()
+    assert in_batch(live, "b") in {"ran", "reused"}
+    live.write("o.txt", "hand")
+    live.run(1)
+    assert "not reproducible" not in live.run(2).text
+    assert live.value("y") == "'q'"
+    assert live.check() == ""
+    live.run(2, f"%%mlstage b\nwith open({name}, 'a') as f:\n    print(f.write('+'))\ny = open({name}).read()")
+    assert_warns(live.run(2).text, "NB413", "the file o.txt is not what stage a", "again")
+    live.run(1)
+    assert "not reproducible" not in live.run(2).text
+    live.edit(1, f"%%mlstage a\nprint(open({name}, 'w').write('r'))\nx = 1")
+    assert_warns(live.run(2).text, "NB404", "was edited after it ran")
+
+
+@pytest.mark.parametrize(
+    ("imports", "patch", "what"),
+    [
+        pytest.param("import math", "math.pi = 3", "math.pi", id="constant"),
+        pytest.param("import string", "string.Template.delimiter = '%'", "string.Template.delimiter", id="class attribute"),
+        pytest.param("import fractions", "fractions.Fraction.half = property(lambda s: s / 2)", "fractions.Fraction.half", id="new attribute"),
+        pytest.param("import fractions", "setattr(fractions.Fraction, '__add__', None)", "fractions.Fraction.__add__", id="setattr"),
+    ],
+)
+def test_library_patched_by_hand(open_live: Opener, imports: str, patch: str, what: str) -> None:
+    """Whatever of a module or class is set; put back it is as it should be, and setup may do it."""
+    live = open_live((imports, "%%mlstage a\nx = [1]", "%%mlstage b\ny = sum(x)"))
+    owner, _, name = what.rpartition(".")
+    live.type(f"print(old := vars({owner}).get('{name}'))")
+    live.type(f"{patch}\nprint()")
+    assert_warns(live.run(3, "%%mlstage b\ny = sum(x) + 0").text, "NB409", f"the attribute {what} was changed in [6]", "put it back")
+    assert f"the attribute {what} was changed" in live.check()
+    assert in_batch(live, "b") == "ran"
+    live.type(f"{owner}.{name} = old\nprint()" if "half" not in what else f"del {owner}.{name}\nprint()")
+    assert "not reproducible" not in live.run(3, "%%mlstage b\ny = sum(x) + 0 + 0").text
+    assert live.check() == ""
+
+
+def test_library_patched_by_an_earlier_text_of_a_cell(open_live: Opener) -> None:
+    """What setup does no more is still in force; so is what a stage has once done."""
+    setup = "import fractions\nfractions.Fraction.half = 1"
+    live = open_live((tagged_setup("import fractions"), tagged_setup(setup), "%%mlstage a\nx = [1]"))
+    assert live.check() == ""
+    live.run(2, "import fractions")
+    assert_warns(live.run(3, "%%mlstage a\nx = [1] * 1").text, "NB409", "Fraction.half is what a setup cell made it that is gone")
+    live.type("del fractions.Fraction.half\nprint()")
+    assert "not reproducible" not in live.run(3).text
+    live.run(3, "%%mlstage a\nfractions.Fraction.half = 1\nx = [1]")
+    assert_warns(live.run(3, "%%mlstage a\nx = [1] * 2").text, "NB409", "the attribute fractions.Fraction.half was changed in [10]")
+
+
+@pytest.mark.parametrize(
+    ("change", "back", "what"),
+    [
+        pytest.param("sys.path.insert(0, 'lib')\nprint()", "sys.path.remove('lib')\nprint()", "sys.path", id="path"),
+        pytest.param(
+            "sklearn.set_config(transform_output='pandas')\nprint()",
+            "sklearn.set_config(transform_output='default')\nprint()",
+            "scikit-learn option transform_output",
+            id="sklearn",
+        ),
+        pytest.param("sys.setrecursionlimit(500)\nprint()", "sys.setrecursionlimit(old)\nprint()", "recursion limit", id="recursion"),
+    ],
+)
+def test_process_changed_by_hand_or_by_setup_that_is_gone(open_live: Opener, change: str, back: str, what: str) -> None:
+    """Both stay in force in this kernel only."""
+    live = open_live(("import sys\nimport sklearn", "%%mlstage a\nx = [1]"))
+    live.type("print(old := sys.getrecursionlimit())")
+    live.type(change)
+    assert_warns(live.run(2, "%%mlstage a\nx = [1] * 1").text, "NB408", f"the {what} was changed in [5]")
+    live.type(back)
+    assert "not reproducible" not in live.run(2).text
+    assert live.check() == ""
+    line = change.partition("\n")[0]
+    live.run(1, f"import sys\nimport sklearn\n{line}")
+    assert "not reproducible" not in live.run(2, "%%mlstage a\nx = [1] * 3").text
+    live.run(1, "import sys\nimport sklearn")
+    assert_warns(live.run(2, "%%mlstage a\nx = [1] * 4").text, "NB408", f"the {what} is what a setup cell made it that is gone")
+    assert in_batch(live, "a") == "ran"
+    live.type(back)
+    assert "not reproducible" not in live.run(2).text
+    assert live.check() == ""
+
+
+def test_stage_typed_in_a_console(open_live: Opener) -> None:
+    """Other code under the notebook's stage name does not run, and that is said; the same code is the stage."""
+    live = open_live(("%%mlstage a\nX = [1]", "%%mlstage b\ny = list(X)"))
+    done = live.type("%%mlstage a\nX = [1, 5]")
+    assert not done.ok
+    assert "NB405: stage 'a' is [2] of the notebook, and the code that was typed here is another: it has not run; edit [2] and run it" in done.text
+    assert live.value("X") == "[1]"
+    assert "reused" in live.type("%%mlstage a\nX = [1]").last_line
+    assert live.check() == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "changed", "again"),
+    [
+        pytest.param(
+            {"util.py": "def f(x):\n    return x + 1\n", "helpers.py": "from util import f\ndef g(x):\n    return f(x)\n"},
+            {"util.py": "def f(x):\n    return x + 100\n"},
+            ("util", "helpers"),
+            id="function",
+        ),
+        pytest.param(
+            {"util.py": "K = 1\n", "helpers.py": "try:\n    from util import K\nexcept ImportError:\n    K = 0\ndef g(x):\n    return x + K\n"},
+            {"util.py": "K = 100\n"},
+            ("util", "helpers"),
+            id="constant",
+        ),
+        pytest.param(
+            {"helpers/sub.py": "def g(x):\n    return x + 1\n", "helpers/__init__.py": "from .sub import g\n"},
+            {"helpers/sub.py": "def g(x):\n    return x + 100\n"},
+            ("helpers.sub", "helpers"),
+            id="package",
+        ),
+    ],
+)
+def test_module_that_holds_what_another_had_before_a_reload(
+    open_live: Opener, files: dict[str, str], changed: dict[str, str], again: tuple[str, str]
+) -> None:
+    """Reloading the one that was edited is not enough: the message goes on until the other is reloaded too."""
+    live = open_live(("import helpers", "%%mlstage a\nx = helpers.g(2)"), files)
+    for name, text in changed.items():
+        live.write(name, text)
+    assert_warns(live.run(2).text, "NB407", "was changed after this kernel imported it")
+    live.type(f"import importlib, sys\nimportlib.reload(sys.modules['{again[0]}'])")
+    assert_warns(live.run(2).text, "NB407", f"as {again[0]} had it before it was reloaded", "reload helpers")
+    live.type(f"importlib.reload(sys.modules['{again[1]}'])")
+    assert "not reproducible" not in live.run(2).text
+    assert live.value("x") == "102"
+    assert live.check() == ""
+    assert in_batch(live, "a") == "reused"
+
+
+def test_star_import_of_a_module_that_was_reloaded(open_live: Opener) -> None:
+    """The names are still those of the older module; equal data is no matter."""
+    live = open_live(("from helpers import *", "%%mlstage a\nx = f(2) + len(LIST)"), {"helpers.py": f"LIST = [1]\n{HELPERS}"})
+    live.write("helpers.py", f"LIST = [1]\n{EDITED_HELPERS}")
+    live.type("import helpers, importlib\nimportlib.reload(helpers)")
+    assert_warns(live.run(2).text, "NB407", "'f' was imported from helpers before that was reloaded", "run [2] again")
+    live.run(1)
+    live.run(2)
+    assert live.value("x") == "103"
+    assert live.check() == ""
+
+
+@pytest.mark.parametrize("where", ["module", "notebook"])
+def test_file_that_a_function_with_a_cache_read(open_live: Opener, where: str) -> None:
+    """It does not read it again: the record holds the file all the same, and what the function keeps may be of another one."""
+    code = "from functools import lru_cache\n\n@lru_cache\ndef load():\n    return open('d.txt').read()\n"
+    setup, call = ("import helpers", "helpers.load") if where == "module" else (code, "load")
+    live = open_live((setup, f"%%mlstage a\nx = {call}()", f"%%mlstage b\ny = {call}()"), {"helpers.py": code, "d.txt": "one"})
+    assert live.check() == ""
+    live.write("d.txt", "two")
+    assert_warns(live.run(3).text, "NB413", "the file d.txt was changed after load read it, which keeps what it gave", "load.cache_clear()")
+    assert in_batch(live, "b") == "ran"
+    live.type(f"{call}.cache_clear()")
+    live.run(2)
+    assert "not reproducible" not in live.run(3).text
+    assert live.value("x, y") == "('two', 'two')"
+    assert live.check() == ""
+    live.write("d.txt", "three")
+    assert in_batch(live, "b") == "ran"
+
+
+def test_way_back_of_a_stage_that_changes_two_names_of_one_object(open_live: Opener) -> None:
+    """It names all that makes them, since the stage has changed both once more: followed once, it leads back."""
+    live = open_live((tagged_setup("a = [1]"), tagged_setup("b = a"), "%%mlstage s\na.append(3)\nx = list(b)"))
+    live.run(1)
+    assert_warns(
+        live.run(3, "%%mlstage s\na.append(4)\nx = list(b)").text, "NB406", "'b' is what stage s made of it", "run [5], [3] again, in this order"
+    )
+    for index in (1, 2, 3):
+        done = live.run(index)
+    assert "not reproducible" not in done.text
+    assert live.value("x") == "[1, 4]"
+    assert in_batch(live, "s") == "reused"
