@@ -12,6 +12,8 @@ from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
+from nbmlops.runner.memory import lift_memory_limit
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -84,6 +86,11 @@ class StageShell(InteractiveShell):
     compiler_class = Type(_Compiler)
     displayhook_class = Type(_DisplayHook)
     display_pub_class = Type(_DisplayPublisher)
+
+    def showtraceback(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - IPython's signature
+        """Show the error that ends the stage, with room to do so."""
+        lift_memory_limit()
+        super().showtraceback(*args, **kwargs)
 
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
         self.recorder.error(etype.__name__, str(evalue), list(stb))

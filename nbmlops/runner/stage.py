@@ -20,6 +20,7 @@ from nbmlops.runner.environment import THREAD_VARIABLES
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of, refuse_links
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.losses import losses
+from nbmlops.runner.memory import lift_memory_limit
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
@@ -438,6 +439,7 @@ def _keep_outputs(run: _Run) -> str | None:
 
 
 def _failed(run: _Run, error: StageError, started_s: float, mutated: tuple[str, ...] = ()) -> StageOutcome:
+    lift_memory_limit()
     return StageOutcome(
         attempt=run.task.attempt,
         status="failed",
@@ -467,13 +469,27 @@ def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]], ta
     last = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
     status = (error.code or 0) if isinstance(error, SystemExit) else None
     message = last["evalue"] if last and not isinstance(error, NbmlopsError) else _line_of(error)
-    if isinstance(error, MemoryError):
+    out_of_memory = isinstance(error, MemoryError) or (task.memory_bytes is not None and _came_of_memory(error))
+    if out_of_memory:
         message = task.out_of_memory + (f"; {message}" if message else "")
     return StageError(
-        type=type(error).__name__,
+        type="MemoryError" if out_of_memory else type(error).__name__,
         message=message,
         code=error.code if isinstance(error, NbmlopsError) else None,
         cell=cell,
         traceback=tuple(last["traceback"]) if last else (),
         exit_code=status if status is None or isinstance(status, int) else 1,
     )
+
+
+def _came_of_memory(error: BaseException) -> bool:
+    """Tell whether a library, such as IPython, raised an error because there was no memory left for what it does after one."""
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    if innermost is None or innermost.tb_frame.f_code.co_filename.startswith("<cell"):
+        return False  # the code's own: it has decided what a MemoryError means
+    earlier = error.__context__
+    while earlier is not None and not isinstance(earlier, MemoryError):
+        earlier = earlier.__context__
+    return earlier is not None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import resource
 import select
 import signal
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, StoreError
+from nbmlops.runner.memory import limit_memory
 from nbmlops.runner.outputs import read_journal
 from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.task import StageError, StageOutcome, StageTask, gibibytes
@@ -100,8 +100,7 @@ def _be_stage(task: StageTask, result: Path, journal: Path, run: Callable[[Stage
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if task.memory_bytes:
-            # not the address space: libraries reserve much of that and use little (583 MB with pandas and scikit-learn, of which 288 MB are data)
-            resource.setrlimit(resource.RLIMIT_DATA, (task.memory_bytes, task.memory_bytes))
+            limit_memory(task.memory_bytes)
         with journal.open("w", encoding="utf-8") as sink:
             outcome = run(task, sink)
         if os.getpid() == own:  # a fork that the stage's code let run on does not speak for it

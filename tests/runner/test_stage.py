@@ -192,6 +192,16 @@ def test_secret_is_masked_in_outputs_and_error(bench: Bench) -> None:
     assert done.error.message == "[secret]"
 
 
+def test_secret_is_masked_whatever_it_ends_with(bench: Bench) -> None:
+    """No end of it waits, as the beginning of something else, until an output has come between."""
+    secrets = {f"TOKEN{letter}": f"s3cr3t-v4l{letter}" for letter in "0123456789abcdef"}
+    code = "for name in sorted(os.environ):\n    if name.startswith('TOKEN'):\n        os.write(1, os.environ[name].encode())\n"
+    code += "        time.sleep(0.02)\n        display(0)"
+    done = bench.outcome("import os, time", f"%%mlstage a {' '.join(f'--secret {name}' for name in secrets)}\n{code}", environment=secrets)
+    assert done.status == "ran"
+    assert "s3cr3t" not in repr(bench.shown(done.cell_outputs))
+
+
 def test_secret_parameter_is_masked(bench: Bench) -> None:
     """A parameter whose name looks secret is masked too."""
     done = bench.outcome(cell("password = 'x'", "parameters"), "%%mlstage a\nprint(password)", parameters={"password": "hunter2-long"})

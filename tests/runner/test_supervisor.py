@@ -102,6 +102,8 @@ HUNGRY = [
     ("x = bytearray(2 << 30)", "MemoryError"),
     ("x = []\nwhile True:\n    x.append('x' * 1_000_000)", "MemoryError"),
     ("import numpy as np\nx = np.ones(1 << 28)", "MemoryError"),
+    # what IPython does after an error may find no memory either
+    ("import json\ntry:\n    x = bytearray(2 << 30)\nfinally:\n    json.loads('{')", "MemoryError"),
     ("import os\nos.abort()", "StageDied"),
 ]
 
