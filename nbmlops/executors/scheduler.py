@@ -18,14 +18,14 @@ from nbmlops.executors.tasks import attempts_folder, make_task
 from nbmlops.executors.validity import Validity, given, read_others
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
-from nbmlops.runner.results import StageResult
+from nbmlops.runner.results import StageResult, why_not_run
 from nbmlops.runner.seeing import lost_on, seen_later
 from nbmlops.runner.serve import judged, remove_files, restore_files, serve
 from nbmlops.runner.task import StageError, StageOutcome
 from nbmlops.store.records import StageRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from nbmlops.executors.base import Executor
     from nbmlops.executors.progress import Watcher
@@ -264,7 +264,7 @@ class Scheduler:
     def _keep(self, attempt: _Attempt, outcome: StageOutcome) -> None:
         """Write the record of a stage that ran, under the key that its effects give it."""
         name = attempt.stage
-        effects = self._merged(name, outcome.effects, outcome.outputs)
+        effects = outcome.effects.joined(self.planner.effects.get(name), outcome.outputs)
         if name != REPORT:
             self.planner.learn(name, effects)
             now = self.planner.pipeline.stages[name]
@@ -427,14 +427,6 @@ class Scheduler:
     def _inputs_grew(self, attempt: _Attempt, now: Stage) -> bool:
         return any(attempt.stage_as_planned.inputs.get(name) != provider for name, provider in now.inputs.items())
 
-    def _merged(self, name: str, seen: Effects, outputs: Iterable[str]) -> Effects:
-        """Add what was learnt before and is now foreseen, so that it is not seen again."""
-        known = self.planner.effects.get(name)
-        if known is None:
-            return seen
-        still = set(known.writes) & set(outputs)
-        return replace(seen, reads=tuple(sorted({*known.reads, *seen.reads})), writes=tuple(sorted({*seen.writes, *still})))
-
     def _repeat(self, attempt: _Attempt, why: str) -> None:
         """Let a stage run again: its attempt is out of date."""
         name = attempt.stage
@@ -489,11 +481,7 @@ class Scheduler:
         """Say of every other stage that it was not run."""
         for name, item in plan.stages.items():
             if name not in self.results:
-                blocker = next(
-                    (other for other in item.stage.upstream if self.results.get(other, _GONE).status not in {"ran", "reused", "skipped"}), None
-                )
-                why = f"stage {blocker} {_PAST.get(self.results.get(blocker, _GONE).status, 'did not run')}" if blocker else "the run was stopped"
-                self._set(StageResult(name=name, status="not-run", key=item.key, reason=why))
+                self._set(StageResult(name=name, status="not-run", key=item.key, reason=why_not_run(item.stage.upstream, self.results)))
         if plan.report is not None and REPORT not in self.results:
             self._set(StageResult(name=REPORT, status="not-run", reason="not every stage is done"))
 
@@ -518,7 +506,3 @@ class Scheduler:
         self._tell(result.name, result)
         if result.name != REPORT:
             self.emit(stage_finished(self.run_id, result, self.finished.get(result.name)))
-
-
-_GONE = StageResult(name="", status="not-run")
-_PAST = {"failed": "failed", "refused": "was refused", "timed-out": "ran out of time", "cancelled": "was cancelled", "not-run": "did not run"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["ALL_NAMES", "NO_EFFECTS", "Effects"]
 
@@ -80,6 +83,21 @@ class Effects:
     def to_json(self) -> dict[str, Any]:
         """Return the effects as JSON data; empty fields are left out."""
         return {name: value for name, value in asdict(self).items() if value}
+
+    def joined(self, known: Effects | None, outputs: Iterable[str]) -> Effects:
+        """Add what was learnt before and is now foreseen, so that it is not seen again.
+
+        Parameters
+        ----------
+        known : Effects or None
+            What was known of the stage before it ran.
+        outputs : iterable of str
+            The names that it has handed on: of those that it was known to bind, only these still count.
+        """
+        if known is None:
+            return self
+        still = set(known.writes) & set(outputs)
+        return replace(self, reads=tuple(sorted({*known.reads, *self.reads})), writes=tuple(sorted({*self.writes, *still})))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Effects:
