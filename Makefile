@@ -44,9 +44,8 @@ demo: $(INSTALLED)
 	@echo "The run in MLflow:      $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
 	@echo "                        then open the address that it prints, by default http://127.0.0.1:5000"
 
-# Three at once on two cores: many tests wait for a kernel or a server to start.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # What `make test` does with 100 kills and the first passage of each failpoint; an hour and more.
 chaos: $(INSTALLED)

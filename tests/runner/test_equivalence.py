@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from nbmlops.executors.local import LocalExecutor
 
-_EXAMPLES = int(os.environ.get("NBMLOPS_TEST_EXAMPLES", "20"))
+_EXAMPLES = int(os.environ.get("NBMLOPS_TEST_EXAMPLES", "12"))
 _LIMITS = settings(
     max_examples=_EXAMPLES,
     suppress_health_check=list(HealthCheck),
@@ -76,7 +76,7 @@ def test_pipeline_equals_straight_execution(server: LocalExecutor, cache: Path, 
     _check(chance, write_notebook(chance), Bench(tmp_path_factory.getbasetemp() / f"equal-{next(_numbers)}" / "project", cache, server))
 
 
-@settings(_LIMITS, max_examples=max(8, _EXAMPLES // 3))
+@settings(_LIMITS, max_examples=max(6, _EXAMPLES // 2))
 @given(st.integers(0, 2**32))
 def test_setup_that_changes_setup_is_no_exception(server: LocalExecutor, cache: Path, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     """Appended lists, registered functions, attributes set: setup cells one after the other, between stages."""
