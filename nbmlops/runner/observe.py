@@ -53,6 +53,8 @@ _CODE_SUFFIXES = (
     ".egg-link",
 )
 _ZIPPED_LIBRARY = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+# in a checkout of nbmlops itself, such as for its demo, that is below the project root
+_OURS = str(Path(__file__).parents[1]) + os.sep
 _CODE_FILES = (".py", ".pyc", ".so")
 # these read source to show it: in a traceback, in a warning
 _SHOWING = frozenset({"linecache", "tokenize", "traceback", "warnings"})
@@ -214,7 +216,7 @@ class Observation:
         return (
             frame.f_globals is self._namespace
             or name.startswith("<cell ")
-            or (name.startswith(str(self._root) + os.sep) and not name.startswith((*self._packages, *self._libraries)))
+            or (name.startswith(str(self._root) + os.sep) and not name.startswith((*self._packages, *self._libraries, _OURS)))
         )
 
     def works_in(self, namespace: dict[str, Any]) -> None:
