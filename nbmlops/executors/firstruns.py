@@ -37,13 +37,13 @@ class FirstRuns:
         if name not in stages or not self._uses_files(name, item):
             return False
         wanted = self._planner.wanted()
-        for other, stage in stages.items():
+        for other in stages:
             if other == name:
                 return False
             if other in results or other not in wanted or not (self._is_unknown(name, item) or self._is_unknown(other)):
                 continue
             if self._uses_files(other) and not self._is_stuck(other, results) and other not in self._planner.pipeline.downstream(name):
-                return stage is not item.stage
+                return True
         return False
 
     def _uses_files(self, name: str, item: PlannedStage | None = None) -> bool:
@@ -69,9 +69,13 @@ class FirstRuns:
 
     def _is_stuck(self, name: str, results: Mapping[str, StageResult]) -> bool:
         """Tell whether a stage will not run: something that it hangs on has failed."""
-        for upstream in self._planner.pipeline.stages[name].upstream:
-            if upstream in results and results[upstream].status not in _DONE:
-                return True
-            if upstream not in results and self._is_stuck(upstream, results):
-                return True
+        queue, seen = [name], {name}
+        while queue:
+            for upstream in self._planner.pipeline.stages[queue.pop()].upstream:
+                if upstream in results:
+                    if results[upstream].status not in _DONE:
+                        return True
+                elif upstream not in seen:
+                    seen.add(upstream)
+                    queue.append(upstream)
         return False

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nbmlops.executors.events import StageFinished
+from nbmlops.executors.firstruns import FirstRuns
 from nbmlops.executors.local import LocalExecutor
 from nbmlops.executors.scheduler import Scheduler
 from nbmlops.executors.tasks import preload_modules
@@ -299,6 +300,15 @@ def test_first_run_does_not_wait_for_what_will_never_run(bench: Bench) -> None:
     """A stage that hangs on a failed one has no files to wait for."""
     cells = ("%%mlstage a\nx = 1 / 0", "%%mlstage b\nopen(str(x) + '.txt', 'w').write('b')", "%%mlstage c\nopen('c' + '.txt', 'w').write('c')")
     assert bench.statuses(*cells) == {"a": "failed", "b": "not-run", "c": "ran"}
+
+
+def test_first_run_waits_below_a_chain_of_any_length(bench: Bench) -> None:
+    """What a thousand stages hang on one by one is followed without a call for each."""
+    chain = [f"%%mlstage s{number}\nx{number} = x{number - 1} + 1" for number in range(1, 1100)]
+    last = "%%mlstage last\nopen(str(x1099), 'w').write('1')"
+    planner = bench.planner("%%mlstage s0\nx0 = 0", *chain, last, "%%mlstage free\ny = open('y' + '.txt', 'w').write('1')")
+    item = planner.plan(report=False).stages["free"]
+    assert FirstRuns(planner).must_wait(item, {})
 
 
 def test_report_that_is_unchanged_is_reused(bench: Bench) -> None:
