@@ -1,0 +1,1 @@
+"""Sweeps: trials of one notebook with parameters that Optuna chooses."""
