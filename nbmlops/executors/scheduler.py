@@ -25,7 +25,7 @@ from nbmlops.runner.task import StageError, StageOutcome
 from nbmlops.store.records import StageRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from nbmlops.executors.base import Executor
     from nbmlops.executors.progress import Watcher
@@ -110,6 +110,21 @@ class Scheduler:
         KeyboardInterrupt
             After every running stage has been ended; finished ones keep their records.
         """
+        steps = self.steps(report=report)
+        outcomes: list[StageOutcome] | None = None
+        while True:
+            try:
+                timeout_s = steps.send(outcomes)
+            except StopIteration as end:
+                plan: Plan = end.value
+                return plan
+            outcomes = self.executor.wait(timeout_s)
+
+    def steps(self, *, report: bool = True) -> Generator[float, list[StageOutcome] | None, Plan]:
+        """Run step by step, for who drives several runs on one executor.
+
+        Yields how many seconds may pass until it looks again, and is sent the outcomes of its own attempts that have come meanwhile.
+        """
         # before the plan, so that what somebody records later is noticed
         self._seen = {stage.code: self.store.keys_of(stage.code) for stage in self.planner.pipeline.stages.values()}
         plan = self.planner.plan(self.finished, report=report)
@@ -127,7 +142,7 @@ class Scheduler:
                 self._resolve_held(idle=True)
                 plan = self.planner.plan(self.finished, report=report)
                 continue
-            for outcome in self.executor.wait(_POLL_S if self._running else 0.05):
+            for outcome in (yield _POLL_S if self._running else 0.05) or ():
                 self._conclude(outcome)
             self._resolve_held(idle=False)
             plan = self.planner.plan(self.finished, report=report)
