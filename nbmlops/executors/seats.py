@@ -34,8 +34,12 @@ class SharedExecutor:
 
     def begin(self, task: StageTask, seat: Seat) -> None:
         """Start a seat's task."""
-        self.executor.start(task)
         self._owners[task.attempt] = seat
+        try:
+            self.executor.start(task)
+        except BaseException:
+            del self._owners[task.attempt]
+            raise
 
     def cancel(self, attempt: str) -> None:
         """End a task; its outcome still comes."""
@@ -53,11 +57,18 @@ class SharedExecutor:
 
 
 class Seat:
-    """One scheduler's share of an executor; whoever drives the schedulers waits for the outcomes."""
+    """One scheduler's share of an executor; whoever drives the schedulers waits for the outcomes.
+
+    Attributes
+    ----------
+    running, begun : set of str
+        The attempts that run, and all that were ever started here.
+    """
 
     def __init__(self, shared: SharedExecutor) -> None:
         self._shared = shared
         self.running: set[str] = set()
+        self.begun: set[str] = set()
 
     @property
     def workers(self) -> int:
@@ -66,6 +77,7 @@ class Seat:
 
     def start(self, task: StageTask) -> None:
         """Begin a task and return at once."""
+        self.begun.add(task.attempt)  # before it can report
         self._shared.begin(task, self)
         self.running.add(task.attempt)
 

@@ -277,6 +277,10 @@ class SweepStudy:
             error=kept.get("error", ""),
         )
 
+    def keys_of(self, number: int) -> dict[str, str]:
+        """Return the stage keys of a trial that has ended, by stage."""
+        return dict(self._all()[number].user_attrs.get(_OWN, {}).get("keys", {}))
+
     def importances(self) -> dict[str, float]:
         """Return Optuna's importance of each parameter for the first objective, the largest first; empty while there are too few trials."""
         single = len(self.objectives) == 1

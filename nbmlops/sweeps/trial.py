@@ -13,7 +13,7 @@ from nbmlops.runner.logged import REPORTED
 from nbmlops.runner.results import RunResult, run_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from nbmlops.executors.events import Event
     from nbmlops.executors.seats import Seat
@@ -61,10 +61,14 @@ class TrialRun:
     seat : Seat
     store : Store
     settings : Settings
-    emit : callable
-        Gets the events of its stages.
     listener : str
         The socket to which its stages report.
+    shared : frozenset of str
+        The stages that are the same in every trial.
+    environment : mapping of str to str
+        Variables that its stages get.
+    events : list of Event
+        What became of its stages.
     """
 
     asked: Asked
@@ -73,12 +77,12 @@ class TrialRun:
     seat: Seat
     store: Store
     settings: Settings
-    emit: Callable[[Event], None]
     listener: str
+    shared: frozenset[str] = frozenset()
     environment: Mapping[str, str] = field(default_factory=dict)
     started_s: float = field(default_factory=time.time)
     pruned_at: int | None = None
-    attempts: set[str] = field(default_factory=set)
+    events: list[Event] = field(default_factory=list)
     _begun: float = field(default_factory=time.monotonic)
     _look_s: float = 0.0
     _over: bool = False
@@ -92,7 +96,7 @@ class TrialRun:
             self.store,
             self.settings,
             self.run_id,
-            emit=self.emit,
+            emit=self.events.append,
             environment=self.environment,
             listener=self.listener,
         )
@@ -109,6 +113,11 @@ class TrialRun:
         return self._over
 
     @property
+    def writes_files(self) -> bool:
+        """Whether a stage that must still run writes files, as far as is known: another trial would write the same ones."""
+        return any(stage.files_written for stage in self.planner.pipeline.stages.values() if stage.name not in self.shared)
+
+    @property
     def patience_s(self) -> float:
         """How many seconds may pass until it wants to look again."""
         return max(0.0, self._look_s - time.monotonic())
@@ -121,7 +130,6 @@ class TrialRun:
             self._over = True
             return
         self._look_s = time.monotonic() + timeout_s
-        self.attempts |= self.seat.running
 
     def stop(self) -> None:
         """Give up what runs; its processes are ended by whoever closes the executor, or by the seat."""
