@@ -73,6 +73,13 @@ _LOOKS = {
     "timed-out": Look("◷", "orange", _RING + _stroke("M8 4v4.2l2.8 1.7")),
     "cancelled": Look("■", "grey", '<rect x="2" y="2" width="12" height="12" rx="2.5" fill="currentColor"/>'),
     "not-run": Look("○", "grey", _DOTTED_RING, dashed=True),
+    "complete": Look("✓", "green", '<rect x="1" y="1" width="14" height="14" rx="3.5" fill="currentColor"/>' + _ink(_CHECK)),
+    "pruned": Look(
+        "✂",
+        "amber",
+        _stroke("M3 2.5l7 9M13 2.5l-7 9")
+        + "".join(f'<circle cx="{x}" cy="12.7" r="1.9" {_ROUND} stroke="currentColor" stroke-width="1.5"/>' for x in (4.6, 11.4)),
+    ),
     "running": Look("▶", "blue", _filled("M4 1.9v12.2a.6.6 0 0 0 .9.5l9.7-6.1a.6.6 0 0 0 0-1L4.9 1.4a.6.6 0 0 0-.9.5z")),
     "pending": Look("·", "grey", "".join(f'<circle cx="{x}" cy="8" r="1.6" fill="currentColor"/>' for x in (3, 8, 13)), dashed=True),
 }

@@ -10,8 +10,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbmlops.views.amounts import human_seconds
+from nbmlops.views.drawing import FONT, fitted, number, text_width
 from nbmlops.views.edges import Edge, edges_of
-from nbmlops.views.escape import columns, cut, escape, listed
+from nbmlops.views.escape import cut, escape, listed
 from nbmlops.views.layout import Box, Layout, Line, layered
 from nbmlops.views.states import HUES, look_of, words_of
 
@@ -29,7 +30,6 @@ _MARK = 14
 _NAME_SIZE, _SMALL_SIZE = 13.5, 11.5
 _BOLD = 1.12  # how much wider a bold text is
 _SAID = 60  # stages that the description tells one by one
-_FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 _PARAMETERS = "\0parameters"  # no stage can be called that
 
 # What the presentation attributes say for light pages, said again for dark ones. The class keeps it to this picture where the SVG stands in a page.
@@ -100,10 +100,10 @@ def describe_graph(pipeline: Pipeline, states: Mapping[str, str] | None = None) 
 
 
 def _document(layout: Layout, body: str, said: tuple[str, str]) -> str:
-    width, height = _number(layout.width), _number(layout.height)
+    width, height = number(layout.width), number(layout.height)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="nbmlops-dag" role="img" aria-label="{escape(said[0])}" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" font-family="{_FONT}" style="max-width:100%;height:auto">'
+        f'viewBox="0 0 {width} {height}" font-family="{FONT}" style="max-width:100%;height:auto">'
         f"<title>{escape(said[0])}</title><desc>{escape(said[1])}</desc><style>{_STYLE}</style>{body}</svg>"
     )
 
@@ -119,38 +119,13 @@ def _stage_card(stage: Stage, state: str | None, seconds: float | None) -> _Card
     cells = ("cell " if len(stage.cells) == 1 else "cells ") + listed(map(str, stage.cells), 4)
     took = human_seconds(seconds) if seconds is not None else ""
     title = ", ".join(filter(None, (stage.name, cells, words_of(state) if state else "", took)))
-    return _Card(_fitted(stage.name), cut(words_of(state), 18) if state else cells, took, title, state)
-
-
-def _fitted(name: str) -> str:
-    """Cut a name to what the widest card holds."""
-    room = _WIDEST - 2 * _PADDING
-    for limit in range(room // 5, 0, -1):
-        shown = cut(name, limit)
-        if _text_width(shown, _NAME_SIZE * _BOLD) <= room:
-            return shown
-    return ""
+    return _Card(fitted(stage.name, _WIDEST - 2 * _PADDING, _NAME_SIZE * _BOLD), cut(words_of(state), 18) if state else cells, took, title, state)
 
 
 def _width(card: _Card) -> int:
-    small = (_MARK + 6 if card.state else 0) + _text_width(card.small, _SMALL_SIZE) + (16 + _text_width(card.aside, _SMALL_SIZE) if card.aside else 0)
-    wanted = max(_text_width(card.name, _NAME_SIZE * _BOLD), small) + 2 * _PADDING
+    small = (_MARK + 6 if card.state else 0) + text_width(card.small, _SMALL_SIZE) + (16 + text_width(card.aside, _SMALL_SIZE) if card.aside else 0)
+    wanted = max(text_width(card.name, _NAME_SIZE * _BOLD), small) + 2 * _PADDING
     return max(_NARROWEST, int(wanted / 4 + 1) * 4)
-
-
-def _text_width(text: str, size: float) -> float:
-    """Estimate a text's width in a sans-serif font, rather too wide than too narrow: no font can be asked here."""
-    ems = 0.0
-    for character in text:
-        if not character.isascii():
-            ems += 1.05 * columns(character) / 2 if columns(character) != 1 else 0.75
-        elif character in "fijlrt.,:;'|!()[] ":
-            ems += 0.36
-        elif character in "mwMW@%#&":
-            ems += 0.9
-        else:
-            ems += 0.7 if character.isupper() else 0.6
-    return ems * size
 
 
 def _lines(layout: Layout, edges: list[Edge]) -> Iterator[str]:
@@ -177,14 +152,14 @@ def _shown(name: str) -> str:
 def _curve(line: Line, direction: str) -> str:
     """Return path data: curves between layers, straight past them."""
     points = line.points
-    (x, y), parts = points[0], [f"M{_number(points[0][0])} {_number(points[0][1])}"]
+    (x, y), parts = points[0], [f"M{number(points[0][0])} {number(points[0][1])}"]
     for position, (to_x, to_y) in enumerate(points[1:]):
         if position % 2 or x == to_x or y == to_y:
-            parts.append(f"L{_number(to_x)} {_number(to_y)}")
+            parts.append(f"L{number(to_x)} {number(to_y)}")
         else:
             middle_x, middle_y = (x + to_x) / 2, (y + to_y) / 2
             bends = (middle_x, y, middle_x, to_y) if direction == "right" else (x, middle_y, to_x, middle_y)
-            parts.append(f"C{' '.join(map(_number, (*bends, to_x, to_y)))}")
+            parts.append(f"C{' '.join(map(number, (*bends, to_x, to_y)))}")
         x, y = to_x, to_y
     return "".join(parts)
 
@@ -193,9 +168,9 @@ def _arrow(line: Line, direction: str) -> str:
     (from_x, from_y), (x, y) = line.points[-2:]
     if direction == "right":
         back = -7 if x >= from_x else 7
-        return f"M{_number(x)} {_number(y)}l{back} -4.2v8.4z"
+        return f"M{number(x)} {number(y)}l{back} -4.2v8.4z"
     back = -7 if y >= from_y else 7
-    return f"M{_number(x)} {_number(y)}l-4.2 {back}h8.4z"
+    return f"M{number(x)} {number(y)}l-4.2 {back}h8.4z"
 
 
 def _cards(layout: Layout, cards: Mapping[str, _Card]) -> Iterator[str]:
@@ -204,7 +179,7 @@ def _cards(layout: Layout, cards: Mapping[str, _Card]) -> Iterator[str]:
 
 
 def _card(box: Box, card: _Card) -> str:
-    x, y = _number(box.x), _number(box.y)
+    x, y = number(box.x), number(box.y)
     look = look_of(card.state) if card.state else None
     hue = f' class="h-{look.hue}" color="{HUES[look.hue][0]}"' if look else ""
     outline = 'stroke="currentColor" stroke-width="1.5"' if look else 'stroke="#b6bfc9" stroke-width="1.25"'
@@ -215,18 +190,14 @@ def _card(box: Box, card: _Card) -> str:
     small = 'class="small" fill="#59636e"' if not look else 'fill="currentColor"'
     mark = f'<g transform="translate({_PADDING} {_HEIGHT - 25}) scale({_MARK / 16})">{look.mark}</g>' if look else ""
     aside = (
-        f'<text class="small" x="{_number(box.width - _PADDING)}" y="{_HEIGHT - 14}" text-anchor="end" font-size="{_SMALL_SIZE}" fill="#59636e">'
+        f'<text class="small" x="{number(box.width - _PADDING)}" y="{_HEIGHT - 14}" text-anchor="end" font-size="{_SMALL_SIZE}" fill="#59636e">'
         f"{escape(card.aside)}</text>"
         if card.aside
         else ""
     )
     return (
         f'<g transform="translate({x} {y})"{hue}><title>{escape(cut(card.title, 300))}</title>'
-        f'<rect class="{kind}" width="{_number(box.width)}" height="{_number(box.height)}" rx="{radius}" fill="#fff" {outline}{dash}/>'
+        f'<rect class="{kind}" width="{number(box.width)}" height="{number(box.height)}" rx="{radius}" fill="#fff" {outline}{dash}/>'
         f'<text class="name" x="{_PADDING}" y="22" font-size="{_NAME_SIZE}" font-weight="600" fill="#1f2328">{escape(card.name)}</text>'
         f'{mark}<text {small} x="{start}" y="{_HEIGHT - 14}" font-size="{_SMALL_SIZE}">{escape(card.small)}</text>{aside}</g>'
     )
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

@@ -15,11 +15,13 @@ from nbmlops.pipeline.model import Diagnostic, Parameter, Pipeline, Read, Stage
 from nbmlops.runner.results import RunResult, StageResult
 from nbmlops.runner.task import StageError
 from nbmlops.store.records import Artifact
+from nbmlops.sweeps.state import Objective, SweepState, TrialState
 from nbmlops.views.escape import clean, columns, cut
 from nbmlops.views.html import graph_html, run_html
 from nbmlops.views.mermaid import graph_mermaid
 from nbmlops.views.stageline import stage_line
 from nbmlops.views.svg import graph_svg
+from nbmlops.views.sweep import sweep_html, sweep_text
 from nbmlops.views.text import diagnostics_text, graph_text, run_text
 
 CORPUS = {
@@ -100,6 +102,30 @@ def run(bad: str) -> RunResult:
     )
 
 
+@pytest.fixture
+def sweep(bad: str) -> SweepState:
+    """Return a sweep in which everything that is text is hostile."""
+    trials = [
+        TrialState(number=number, state=state, parameters={bad: bad, "C": number}, values=values, ran=(bad,), error=bad, run_id=bad)
+        for number, (state, values) in enumerate((("COMPLETE", (1.0,)), ("COMPLETE", (2.0,)), ("FAIL", ()), ("PRUNED", ()), (bad, ())))
+    ]
+    return SweepState(
+        name=bad,
+        notebook=bad,
+        objectives=(Objective(bad, "maximize"),),
+        space={bad: bad, "C": "int(0, 4)"},
+        sampler=bad,
+        pruner=bad,
+        wanted=5,
+        status=bad,
+        trials=tuple(trials),
+        importances={bad: 0.7, "C": 0.3},
+        best_run={bad: bad},
+        tracking={bad: {bad: bad}},
+        error=bad,
+    )
+
+
 def check_svg(drawing: str) -> None:
     """Check that a drawing is XML of harmless elements only."""
     drawing.encode()
@@ -161,6 +187,14 @@ def test_terminal(hostile: Pipeline, run: RunResult, bad: str) -> None:
     """Text holds no order to the terminal and no endless line."""
     for text in (graph_text(hostile), run_text(run), diagnostics_text(hostile.diagnostics, bad)):
         check_text(text)
+
+
+def test_sweeps(sweep: SweepState) -> None:
+    """A sweep's card and text, and its pictures, are as harmless; with two objectives too."""
+    both = replace(sweep, objectives=sweep.objectives * 2, trials=tuple(replace(trial, values=trial.values * 2) for trial in sweep.trials))
+    for state in (sweep, both):
+        check_page(sweep_html(state))
+        check_text(sweep_text(state))
 
 
 def test_stage_lines(run: RunResult, bad: str) -> None:
