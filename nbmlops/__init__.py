@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from IPython.core.interactiveshell import InteractiveShell
-
     from optuna.trial import Trial
 
     from nbmlops.session.batch import Session
