@@ -8,13 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from IPython.core.interactiveshell import InteractiveShell
+    from optuna.trial import Trial
 
     from nbmlops.session.batch import Session
+    from nbmlops.session.sweep import Sweep
+    from nbmlops.sweeps.state import SweepState
 
-__all__ = ["load_ipython_extension", "open", "unload_ipython_extension"]
+__all__ = ["load_ipython_extension", "log_metric", "open", "report", "sweep", "unload_ipython_extension"]
 __version__ = "0.1.0"
 
 
@@ -36,6 +40,140 @@ def open(path: Path | str, **options: Any) -> Session:  # noqa: A001, ANN401 - n
     from nbmlops.session.batch import open_notebook  # noqa: PLC0415 - `import nbmlops` stays light
 
     return open_notebook(path, **options)
+
+
+def log_metric(name: str, value: float, step: int | None = None) -> None:
+    """Log a metric of the stage that runs, beside those that its ``--metrics`` names.
+
+    Parameters
+    ----------
+    name : str
+    value : float
+        The last value of a name is the metric. NaN is kept, and passes no gate.
+    step : int, optional
+        From 0: trackers show the course of the metric.
+
+    Raises
+    ------
+    nbmlops.errors.UsageError
+        If the value is no number, or the step no whole number from 0.
+    """
+    from nbmlops.runner.logged import log_metric as log  # noqa: PLC0415 - `import nbmlops` stays light
+
+    log(name, value, step)
+
+
+def report(value: float, step: int) -> None:
+    """Report how the objective of a sweep stands while a stage runs; a trial that does badly ends here.
+
+    Outside a sweep, and in one with several objectives, it logs the metric ``reported`` and nothing more.
+
+    Parameters
+    ----------
+    value : float
+        What the sweep's objective would be if the stage ended now.
+    step : int
+        From 0, such as the epoch; trials are compared at equal steps.
+
+    Examples
+    --------
+    >>> for epoch in range(100):  # doctest: +SKIP
+    ...     model.partial_fit(X, y)
+    ...     nbmlops.report(roc_auc_score(y_val, model.decision_function(X_val)), epoch)
+    """
+    from nbmlops.runner.logged import report as report_now  # noqa: PLC0415 - `import nbmlops` stays light
+
+    report_now(value, step)
+
+
+def sweep(  # noqa: PLR0913 - the options of the verb
+    notebook: Path | str,
+    *,
+    trials: int,
+    maximize: str | Iterable[str] = (),
+    minimize: str | Iterable[str] = (),
+    space: Mapping[str, object] | Callable[[Trial], Mapping[str, Any]] | None = None,
+    constraints: Callable[[dict[str, Any], dict[str, Any]], Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    sampler: str = "tpe",
+    pruner: str = "median",
+    name: str = "",
+    storage: str | None = None,
+    seed: int | None = None,
+    track: bool = True,
+    watcher: Callable[[SweepState], None] | None = None,
+    **options: Any,  # noqa: ANN401 - fields of Settings
+) -> Sweep:
+    """Run a notebook with parameters that Optuna chooses, until `trials` trials have ended.
+
+    A trial re-runs only what its parameters touch. The same call continues a sweep that was stopped or killed.
+
+    Parameters
+    ----------
+    notebook : path
+    trials : int
+        How many finished trials are wanted in all, from 1; those of earlier calls under the same name count.
+    maximize, minimize : str or iterable of str
+        Metrics. Several give a Pareto front.
+    space : mapping or callable, optional
+        By parameter its range: text such as ``"float(0.01, 0.3, log)"``, a list of choices, or one of Optuna's distributions. A callable takes
+        Optuna's trial and returns the parameters, for spaces in which one choice decides about others. By default the ranges that the
+        parameters cell notes: ``learning_rate = 0.1  # sweep: float(0.01, 0.3, log)``.
+    constraints : callable, optional
+        Takes a trial's metrics and parameters, and returns numbers, by name or in order, none of which is above 0 for a trial that is feasible.
+    parameters : mapping, optional
+        Values of parameters that are not swept.
+    workers : int, optional
+        How many stages may run at once; by default one per CPU. With one worker, the same seed, space and data give the same trials.
+    sampler : {"tpe", "random", "grid", "cmaes", "gp", "nsga2"}
+    pruner : {"none", "median", "percentile", "hyperband", "halving"}
+        What ends a trial early, by what its stages `report`.
+    name : str
+        By default the notebook's name.
+    storage : str, optional
+        A URL that Optuna can open, such as ``sqlite:///sweeps.db``; by default a journal in the store.
+    seed : int, optional
+        Of the sampler; by default the setting ``seed``.
+    track : bool
+        Whether the trackers of the settings get the sweep.
+    watcher : callable, optional
+        Gets the state whenever a trial begins or ends.
+    **options
+        Settings that win over the environment and the project's file.
+
+    Raises
+    ------
+    nbmlops.errors.UsageError
+        If a parameter, a metric or a range cannot be meant; nothing has run.
+    nbmlops.errors.NotebookError
+        If the notebook has errors; nothing has run.
+
+    Examples
+    --------
+    >>> sweep = nbmlops.sweep("train.ipynb", trials=20, maximize="roc_auc", space={"learning_rate": "float(0.01, 0.3, log)"})  # doctest: +SKIP
+    >>> sweep.best.parameters, sweep.best_run["model"]  # doctest: +SKIP
+    """
+    from nbmlops.session.batch import open_notebook  # noqa: PLC0415 - `import nbmlops` stays light
+    from nbmlops.session.sweep import SweepOptions  # noqa: PLC0415
+
+    wanted = SweepOptions(
+        trials=trials,
+        maximize=(maximize,) if isinstance(maximize, str) else tuple(maximize),
+        minimize=(minimize,) if isinstance(minimize, str) else tuple(minimize),
+        space={} if space is None or callable(space) else dict(space),
+        suggest=space if callable(space) else None,
+        constraints=constraints,
+        parameters=dict(parameters or {}),
+        workers=workers,
+        sampler=sampler,
+        pruner=pruner,
+        name=name,
+        storage=storage,
+        seed=seed,
+        track=track,
+    )
+    return open_notebook(notebook, **options).sweep(wanted).run(watcher)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -13,6 +13,7 @@ from nbmlops.errors import UsageError
 
 if TYPE_CHECKING:
     from nbmlops.session.batch import Session
+    from nbmlops.session.sweep import SweepOptions
 
 __all__ = [
     "Parser",
@@ -22,6 +23,7 @@ __all__ = [
     "add_notebook",
     "add_run",
     "add_status",
+    "add_sweep",
     "add_verify",
     "add_why",
     "given_parameters",
@@ -29,6 +31,7 @@ __all__ = [
     "print_json",
     "store_url",
     "strict_json",
+    "sweep_options",
 ]
 
 
@@ -117,6 +120,59 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-track", action="store_true", help="tell no tracker about this run")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but what went wrong")
     add_json(parser)
+
+
+def add_sweep(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `sweep`."""
+    add_notebook(parser)
+    add_parameters(parser)
+    parser.add_argument("--trials", type=int, required=True, metavar="N", help="how many finished trials are wanted in all")
+    parser.add_argument("--maximize", action="append", default=[], metavar="METRIC", help="make this metric large; repeatable")
+    parser.add_argument("--minimize", action="append", default=[], metavar="METRIC", help="make this metric small; repeatable")
+    parser.add_argument(
+        "--space",
+        action="append",
+        default=[],
+        metavar="NAME=EXPR",
+        help="a parameter's range: float(0.001, 0.3, log), int(2, 8), choice(a, b); repeatable (default: as the parameters cell notes)",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="stages that may run at once (default: one per CPU)")
+    parser.add_argument("--sampler", default="tpe", metavar="NAME", help="tpe, random, grid, cmaes, gp or nsga2 (default: tpe)")
+    parser.add_argument("--pruner", default="median", metavar="NAME", help="none, median, percentile, hyperband or halving (default: median)")
+    parser.add_argument("--name", default="", help="the sweep's name; the same one continues it (default: the notebook's)")
+    parser.add_argument("--storage", metavar="URL", help="where Optuna keeps it, such as sqlite:///sweeps.db (default: a journal in the store)")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the sampler (default: the setting seed)")
+    parser.add_argument("--no-track", action="store_true", help="tell no tracker about this sweep")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but what went wrong")
+    add_json(parser)
+
+
+def sweep_options(options: argparse.Namespace) -> SweepOptions:
+    """Return what the arguments of `sweep` ask for."""
+    from nbmlops.session.sweep import SweepOptions  # noqa: PLC0415 - help and version answer without Optuna
+
+    space: dict[str, str] = {}
+    for text in options.space:
+        name, equals, expression = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--space is {text!r}", code="NB020", fix="write NAME=EXPR, such as 'learning_rate=float(0.01, 0.3, log)'")
+        if name.strip() in space:
+            raise UsageError(f"--space names {name.strip()!r} twice", code="NB020", fix="give each parameter one range")
+        space[name.strip()] = expression
+    return SweepOptions(
+        trials=options.trials,
+        maximize=tuple(options.maximize),
+        minimize=tuple(options.minimize),
+        space=space,
+        parameters=given_parameters(options),
+        workers=options.workers,
+        sampler=options.sampler,
+        pruner=options.pruner,
+        name=options.name,
+        storage=options.storage,
+        seed=options.seed,
+        track=not options.no_track,
+    )
 
 
 def add_graph(parser: argparse.ArgumentParser) -> None:

@@ -45,6 +45,7 @@ _STEPS = {
     "cache": _QUICK,  # what is known of the installed distributions
     "outbox": ("write", "fsync", "sync", "move"),  # the events of a run
     "progress": _DURABLE,  # how far a tracker has them
+    "sweep": ("append", "fsync"),  # the journal of a sweep
     "remote": ("write", "remove"),  # a store elsewhere
 }
 FAILPOINTS = tuple(f"{what}.{step}" for what, steps in _STEPS.items() for step in steps)

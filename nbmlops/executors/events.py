@@ -37,6 +37,10 @@ class RunStarted:
     environment : dict of str to str
         Python and the versions of the distributions that the notebook imports.
     seed : int
+    sweep : dict
+        Empty for a run that is part of no sweep. Else ``role`` (``sweep`` for the sweep itself, ``trial``, or ``best`` for the full run of
+        the best trial), ``id``, ``name``, ``space``, ``objectives``, ``sampler``, ``pruner`` and ``seed``, the same in all of its runs, and
+        ``number`` of a trial; with ``open`` trackers show a trial at its start, for a notebook that logs into it itself.
     """
 
     run_id: str
@@ -47,6 +51,7 @@ class RunStarted:
     tags: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     seed: int = 0
+    sweep: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,8 @@ class StageFinished:
         Why it ran or was reused, one line.
     metrics : dict of str to JSON
         What ``--metrics`` named; numbers are metrics, the rest is kept as text.
+    series : dict of str to list of [int, float]
+        Step and value of each report, by metric: how it came to its last value.
     gates : list of dict
     artifacts : list of dict
         ``name``, ``digest``, ``format``, ``size_bytes``, ``type``, ``summary`` of each output.
@@ -85,6 +92,7 @@ class StageFinished:
     seconds: float = 0.0
     reason: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
+    series: dict[str, list[list[float]]] = field(default_factory=dict)
     gates: list[dict[str, Any]] = field(default_factory=list)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
@@ -100,12 +108,15 @@ class RunFinished:
     run_id, time_s
         As in `RunStarted`.
     status : str
-        ``done``, ``failed``, ``refused`` or ``cancelled``.
+        ``done``, ``failed``, ``refused`` or ``cancelled``; ``pruned`` of a trial; ``left`` of a sweep on which other processes still work.
     seconds : float
     output : str or None
         Absolute path of the executed notebook.
     output_digest : str or None
         Digest of that notebook's snapshot in the store, for when the file has moved.
+    summary : dict
+        Of a trial ``state`` (Optuna's), ``values`` by objective, ``ran`` and ``reused`` stages; of a sweep ``best`` (``number``, ``parameters``
+        and ``values``) and ``counts`` by state; else empty.
     """
 
     run_id: str
@@ -114,6 +125,7 @@ class RunFinished:
     seconds: float
     output: str | None = None
     output_digest: str | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
 
 
 Event = RunStarted | StageFinished | RunFinished
@@ -149,6 +161,7 @@ def stage_finished(run_id: str, result: StageResult, record: StageRecord | None)
         seconds=result.seconds if result.status != "reused" else 0.0,
         reason=result.reason,
         metrics=dict(result.metrics),
+        series={name: [list(point) for point in points] for name, points in result.series.items()},
         gates=[dict(gate) for gate in result.gates],
         artifacts=[
             {

@@ -73,6 +73,8 @@ class Scheduler:
         Whether the first failure stops independent branches too.
     environment : mapping of str to str
         Variables that every stage process gets.
+    listener : str
+        The socket of a sweep that may prune what runs; empty for none.
     """
 
     planner: Planner
@@ -84,6 +86,7 @@ class Scheduler:
     watcher: Watcher | None = None
     fail_fast: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    listener: str = ""
     results: dict[str, StageResult] = field(default_factory=dict)
     finished: dict[str, StageRecord] = field(default_factory=dict)
     _running: dict[str, _Attempt] = field(default_factory=dict)
@@ -251,7 +254,7 @@ class Scheduler:
         token = f"{self.run_id[:8]}-{uuid.uuid4().hex[:12]}"
         task = make_task(item, plan, self.finished, planner=self.planner, settings=self.settings, store=self.store, run_id=self.run_id, token=token)
         undo_folder = self._retraction.begin(name, token) if self._earlier_unsettled(name) else ""
-        task = replace(task, environment=dict(self.environment), undo_folder=undo_folder)
+        task = replace(task, environment=dict(self.environment), undo_folder=undo_folder, listener=self.listener)
         self._reasons.setdefault(name, item.reason)
         self._running[name] = _Attempt(name, token, item, self._reasons[name], lock, item.stage)
         self._tell(name, None)
@@ -306,6 +309,7 @@ class Scheduler:
             outputs=outcome.outputs,
             cell_outputs=outcome.cell_outputs,
             metrics=outcome.metrics,
+            series=outcome.series,
             effects=effects,
             seconds=outcome.seconds,
             started_s=outcome.started_s,

@@ -34,6 +34,8 @@ class StageResult:
         Why it ran, was reused or did not run.
     outputs : mapping of str to Artifact
     metrics : mapping of str to JSON
+    series : mapping of str to list of [int, float]
+        The course of metrics that were logged by step.
     gates : tuple of mapping
     error : StageError or None
     cell_outputs : str or None
@@ -49,6 +51,7 @@ class StageResult:
     reason: str = ""
     outputs: Mapping[str, Artifact] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    series: Mapping[str, Any] = field(default_factory=dict)
     gates: tuple[Mapping[str, Any], ...] = ()
     error: StageError | None = None
     cell_outputs: str | None = None
@@ -70,6 +73,7 @@ class StageResult:
             reason=reason,
             outputs=record.outputs,
             metrics=record.metrics,
+            series=record.series,
             gates=gates,
             cell_outputs=record.cell_outputs,
             run_id=record.run_id,

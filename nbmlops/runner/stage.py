@@ -19,6 +19,7 @@ from nbmlops.pipeline.files import shows
 from nbmlops.runner.environment import THREAD_VARIABLES
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of, refuse_links
 from nbmlops.runner.leftbehind import LeftBehind
+from nbmlops.runner.logged import Logbook, Pruned, logging_to
 from nbmlops.runner.losses import losses
 from nbmlops.runner.memory import lift_memory_limit
 from nbmlops.runner.namespace import Namespace
@@ -60,6 +61,7 @@ class _Run:
     context: Context
     observation: Observation
     left: LeftBehind
+    logbook: Logbook
     outputs: list[list[dict[str, Any]]] = field(default_factory=list)
     loaded: dict[str, str] = field(default_factory=dict)
     before: dict[str, str | None] = field(default_factory=dict)
@@ -118,10 +120,12 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
             folder, Path(task.project_root), (str(store.local_path("")),), task.files_written, Path(task.undo_folder) if task.undo_folder else None
         ),
         left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
+        logbook=Logbook(task.stage, task.attempt, task.listener),
     )
     run.observation.attribution.used = None if task.stage.startswith("@") else frozenset(task.used)
     with ExitStack() as stack:
         stack.enter_context(run.left.following())
+        stack.enter_context(logging_to(run.logbook))
         drain = stack.enter_context(captured_descriptors(recorder))
         try:
             return _execute(run, drain, started_s)
@@ -160,6 +164,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
                     _describe(error, step.cell, outputs, task),
                     started_s,
                     mutated=tuple(name for name in _changed(run) if name not in task.by_reference),
+                    pruned=isinstance(error, Pruned),
                 )
     return _finish(run, drawn, started_s)
 
@@ -377,7 +382,8 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         seconds=run.seconds,
         outputs=outputs,
         cell_outputs=_keep_outputs(run),
-        metrics=run.recorder.redacted(metrics_of(run.namespace, task.metrics)),
+        metrics=run.recorder.redacted(run.logbook.merged(metrics_of(run.namespace, task.metrics))),
+        series=run.logbook.series,
         effects=effects,
         files={path: digest for path, digest in files.items() if digest is not None or path not in written},
         files_written=written,
@@ -438,11 +444,11 @@ def _keep_outputs(run: _Run) -> str | None:
     return run.store.objects.put([json.dumps(run.outputs).encode()]) if any(run.outputs) else None
 
 
-def _failed(run: _Run, error: StageError, started_s: float, mutated: tuple[str, ...] = ()) -> StageOutcome:
+def _failed(run: _Run, error: StageError, started_s: float, mutated: tuple[str, ...] = (), *, pruned: bool = False) -> StageOutcome:
     lift_memory_limit()
     return StageOutcome(
         attempt=run.task.attempt,
-        status="failed",
+        status="cancelled" if pruned else "failed",
         seconds=run.seconds,
         cell_outputs=_keep_outputs(run),
         effects=replace(_seen_files(run), mutated=mutated),

@@ -75,6 +75,8 @@ class StageTask:
         Variables added to the process's environment.
     rehearsal : Rehearsal or None
         What an execution for `verify` is made to see.
+    listener : str
+        The socket of the sweep that may prune the trial; empty for none.
     """
 
     run_id: str
@@ -109,6 +111,7 @@ class StageTask:
     undo_folder: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     rehearsal: Rehearsal | None = None
+    listener: str = ""
 
     @property
     def out_of_memory(self) -> str:
@@ -187,6 +190,8 @@ class StageOutcome:
     cell_outputs : str or None
         Digest of the stored outputs of its cells.
     metrics : mapping of str to JSON
+    series : mapping of str to list of [int, float]
+        The course of metrics that were logged by step.
     effects : Effects
     files : mapping of str to (str or None)
         Digest of each file that was read, at the time it was read; None where it was absent.
@@ -210,6 +215,7 @@ class StageOutcome:
     outputs: Mapping[str, Artifact] = field(default_factory=dict)
     cell_outputs: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    series: Mapping[str, Any] = field(default_factory=dict)
     effects: Effects = NO_EFFECTS
     files: Mapping[str, str | None] = field(default_factory=dict)
     files_written: Mapping[str, str] = field(default_factory=dict)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nbmlops.executors.progress import Watcher
     from nbmlops.pipeline.model import Diagnostic, Pipeline
     from nbmlops.session.pool import WarmWorkers
+    from nbmlops.session.sweep import Sweep, SweepOptions
     from nbmlops.session.verdict import VerifyResult
     from nbmlops.store.records import RunRecord
 
@@ -145,6 +146,7 @@ class Session:
         track: bool = True,
         fail_fast: bool = False,
         watcher: Watcher | None = None,
+        sweep: Mapping[str, Any] | None = None,
     ) -> Run:
         """Run what is stale and write the executed notebook.
 
@@ -168,6 +170,8 @@ class Session:
             Whether the first failure stops independent branches too.
         watcher : callable, optional
             Gets a `Moment` whenever a stage starts or has got its status.
+        sweep : mapping, optional
+            The sweep whose best trial this is, for the trackers: see `RunStarted`.
 
         Returns
         -------
@@ -195,7 +199,7 @@ class Session:
             return self._nothing_to_do(planner, plan, earlier, target)
         from nbmlops.session.execution import Execution  # noqa: PLC0415 - scheduler, executor and events: only where something runs
 
-        return Execution(self, planner, target).run(
+        return Execution(self, planner, target, sweep).run(
             workers=workers or self.settings.worker_count, executor=executor, track=track, fail_fast=fail_fast, watcher=watcher
         )
 
@@ -204,6 +208,20 @@ class Session:
         notebook = notebook_name(self.source, self.surroundings)
         records = (self.store.record(key) for key in self.store.history(notebook, stage))
         return next((record.seconds for record in records if record is not None), None)
+
+    def sweep(self, options: SweepOptions) -> Sweep:
+        """Prepare a sweep; its `run` runs it.
+
+        Raises
+        ------
+        UsageError
+            For an unknown parameter or metric, an empty range, or a sweep of that name that is about something else.
+        NotebookError
+            If the notebook has errors.
+        """
+        from nbmlops.session.sweep import Sweep  # noqa: PLC0415 - Optuna: only where there is a sweep
+
+        return Sweep(self, options)
 
     def verify(self, parameters: Mapping[str, Any] | None = None, *, stages: Iterable[str] = (), progress: Progress = _silent) -> VerifyResult:
         """Run every stage twice, the second time under other conditions, and compare what comes out.

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.model import Pipeline
     from nbmlops.runner.stagekey import Surroundings
     from nbmlops.session.batch import Session
+    from nbmlops.tracking.outbox import Outbox
+    from nbmlops.tracking.sender import Sender
 
-__all__ = ["Execution", "notebook_of", "preloads"]
+__all__ = ["Execution", "mlflow_joined", "notebook_of", "preloads", "redacted", "redactor_of", "snapshot_of", "versions_of"]
 
 _INTERRUPTED_WAIT_S = 2.0
 
@@ -42,15 +44,16 @@ _INTERRUPTED_WAIT_S = 2.0
 class Execution:
     """One run in progress: its id, its events, its executor."""
 
-    def __init__(self, session: Session, planner: Planner, target: Path | None) -> None:
+    def __init__(self, session: Session, planner: Planner, target: Path | None, sweep: Mapping[str, Any] | None = None) -> None:
         self._session = session
         self._planner = planner
         self._target = target
+        self._sweep = dict(sweep or {})
         self.run_id = uuid.uuid4().hex[:16]
         self._started_s = time.time()
         self._tracking: Any = None
         self._unfinished = False
-        self._redactor = _redactor(planner)
+        self._redactor = redactor_of(planner)
 
     def run(self, *, workers: int, executor: str, track: bool, fail_fast: bool, watcher: Watcher | None) -> Run:
         """Run what is stale, write the notebook and the run's record, and tell the trackers.
@@ -82,7 +85,7 @@ class Execution:
 
     def _run(self, scheduler: Scheduler) -> Run:
         self._emit(self._started())
-        scheduler.environment = self._joined_environment()
+        scheduler.environment = mlflow_joined(self._session, self._planner, self._tracking, self.run_id)
         try:
             with self._session.store.hold():
                 scheduler.run()
@@ -104,18 +107,6 @@ class Execution:
                 self._emit(RunFinished(run_id=self.run_id, time_s=now_s, status=status, seconds=now_s - self._started_s))
         if self._tracking is not None:
             self._tracking[1].stop()
-
-    def _joined_environment(self) -> dict[str, str]:
-        """Return what makes the notebook's own MLflow calls log into this run; nothing for a notebook that has none."""
-        if self._tracking is None or "mlflow" not in self._session.settings.trackers:
-            return {}
-        from nbmlops.tracking.joining import mlflow_environment, wants_mlflow  # noqa: PLC0415 - the core runs without trackers
-
-        pipeline = self._planner.pipeline
-        sources = [step.source for stage in pipeline.stages.values() for step in stage.steps]
-        if not wants_mlflow(_modules(pipeline), sources):
-            return {}
-        return mlflow_environment(self._tracking[0], self.run_id, self._session.settings.project_root)
 
     def _executor(self, name: str, workers: int) -> Executor:
         preload = preloads(self._planner.pipeline, self._session.surroundings)
@@ -144,7 +135,7 @@ class Execution:
     def _emit(self, event: Event) -> None:
         if self._tracking is not None:
             outbox, sender = self._tracking
-            outbox.append(_redacted(event, self._redactor))
+            outbox.append(redacted(event, self._redactor))
             self._unfinished = not isinstance(event, RunFinished)
             if isinstance(event, RunStarted):
                 sender.start()
@@ -152,7 +143,6 @@ class Execution:
     def _started(self) -> RunStarted:
         session, planner = self._session, self._planner
         pipeline = planner.pipeline
-        versions = session.surroundings.modules(_modules(pipeline), ())[1]
         return RunStarted(
             run_id=self.run_id,
             time_s=self._started_s,
@@ -160,8 +150,9 @@ class Execution:
             experiment=session.settings.experiment or session.document.name,
             parameters=all_parameters(pipeline.parameters, planner.trial.parameters),
             tags={**git_tags(session.settings.project_root), "store": session.settings.store},
-            environment=versions,
+            environment=versions_of(session, pipeline),
             seed=planner.trial.seed,
+            sweep=self._sweep,
         )
 
     def _finish(self, scheduler: Scheduler, *, cancelled: bool) -> Run:
@@ -198,12 +189,11 @@ class Execution:
 
     def _record(self, result: RunResult, tracking: Mapping[str, Mapping[str, str]]) -> None:
         session = self._session
-        source = json.dumps(session.document.raw, sort_keys=True).encode()
         session.store.put_run(
             RunRecord(
                 run_id=result.run_id,
                 notebook=self._planner.notebook,
-                notebook_digest=session.store.snapshot(source),
+                notebook_digest=snapshot_of(session),
                 status=result.status,
                 started_s=self._started_s,
                 seconds=result.seconds,
@@ -223,6 +213,28 @@ def preloads(pipeline: Pipeline, surroundings: Surroundings) -> tuple[str, ...]:
     foreign = surroundings.foreign(_modules(pipeline))
     steps = tuple(step for stage in pipeline.stages.values() for step in stage.steps) or pipeline.setup_steps
     return preload_modules(steps, foreign)
+
+
+def mlflow_joined(session: Session, planner: Planner, tracking: tuple[Outbox, Sender] | None, run_id: str) -> dict[str, str]:
+    """Return what makes the notebook's own MLflow calls log into a run; nothing for a notebook that has none."""
+    if tracking is None or "mlflow" not in session.settings.trackers:
+        return {}
+    from nbmlops.tracking.joining import mlflow_environment, wants_mlflow  # noqa: PLC0415 - the core runs without trackers
+
+    sources = [step.source for stage in planner.pipeline.stages.values() for step in stage.steps]
+    if not wants_mlflow(_modules(planner.pipeline), sources):
+        return {}
+    return mlflow_environment(tracking[0], run_id, session.settings.project_root)
+
+
+def versions_of(session: Session, pipeline: Pipeline) -> dict[str, str]:
+    """Return Python's version and those of the distributions that a notebook imports."""
+    return session.surroundings.modules(_modules(pipeline), ())[1]
+
+
+def snapshot_of(session: Session) -> str:
+    """Keep the notebook as it is run, and return its digest."""
+    return session.store.snapshot(json.dumps(session.document.raw, sort_keys=True).encode())
 
 
 def _modules(pipeline: Pipeline) -> set[str]:
@@ -262,17 +274,18 @@ def notebook_of(session: Session, planner: Planner, result: RunResult, started_s
         report_cells=report.cells if report else (),
         started_s=started_s,
     )
-    redacted: dict[str, Any] = _redactor(planner).data(notebook)
+    redacted: dict[str, Any] = redactor_of(planner).data(notebook)
     return redacted
 
 
-def _redactor(planner: Planner) -> Redactor:
+def redactor_of(planner: Planner) -> Redactor:
     """Return what hides the secrets of a run: parameters that look so, and the variables that ``--secret`` names."""
     names = [name for stage in planner.pipeline.stages.values() for name in stage.directive.secrets]
     return Redactor(secret_values(all_parameters(planner.pipeline.parameters, planner.trial.parameters), os.environ, names))
 
 
-def _redacted(event: Event, redactor: Redactor) -> Event:
+def redacted(event: Event, redactor: Redactor) -> Event:
+    """Return an event without the secrets of its run."""
     from nbmlops.executors.events import event_from_json, event_to_json  # noqa: PLC0415 - beside its only use
 
     return event_from_json(redactor.data(event_to_json(event)))

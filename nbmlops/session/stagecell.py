@@ -13,6 +13,7 @@ from nbmlops.errors import NbmlopsError, NotStorable
 from nbmlops.pipeline.effects import NO_EFFECTS
 from nbmlops.pipeline.leftbehind import DECIDING
 from nbmlops.runner.handover import keep_values, metrics_of
+from nbmlops.runner.logged import Logbook, logging_to
 from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder
 from nbmlops.runner.randomness import random_states, restore_random, save_random
@@ -84,6 +85,7 @@ class _Attempt:
     error: BaseException | None
     outputs: list[dict[str, Any]]
     observation: Observation
+    logbook: Logbook
     watched: list[str]
     changed: list[str]
     draws: tuple[str, ...]
@@ -306,6 +308,7 @@ class StageCell:
         recorder.begin(self.cell)
         observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),), stage.files_written)
         observation.attribution = ImportReads()
+        logbook = Logbook(stage.name)
         names = {*stage.inputs, *(name for position in stage.setup for name in self.planner.pipeline.setup[position].names)}
         watched = sorted(name for name in names if name in self.namespace)
         before = {name: state_fingerprint(self.namespace[name], self.context) for name in watched}
@@ -319,6 +322,7 @@ class StageCell:
             recording(session.shell, recorder, self.body),
             observing(observation, self.namespace),
             seed_when_imported(seed) as coming,
+            logging_to(logbook),
         ):
             coming.states = drawn
             ran = self._run_body()
@@ -329,6 +333,7 @@ class StageCell:
             error=ran.error_before_exec or ran.error_in_exec,
             outputs=recorder.take(),
             observation=observation,
+            logbook=logbook,
             watched=watched,
             changed=[name for name in watched if name in self.namespace and state_fingerprint(self.namespace[name], self.context) != before[name]],
             draws=draws,
@@ -359,7 +364,8 @@ class StageCell:
             code=stage.code,
             outputs=kept.outputs,
             cell_outputs=digest,
-            metrics=metrics_of(self.namespace, stage.directive.metrics),
+            metrics=attempt.logbook.merged(metrics_of(self.namespace, stage.directive.metrics)),
+            series=attempt.logbook.series,
             effects=effects,
             seconds=attempt.seconds,
             started_s=attempt.started_s,

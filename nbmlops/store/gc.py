@@ -20,7 +20,7 @@ from nbmlops.store.leases import any_lease
 from nbmlops.store.locks import file_lock
 from nbmlops.store.objects import FileInfo, Planted
 from nbmlops.store.records import BadSeal, RunRecord, unseal
-from nbmlops.store.store import Store, run_path
+from nbmlops.store.store import Store, run_path, trial_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,22 +145,23 @@ def _reach(store: Store, settings: Settings, now_s: float, *, busy: bool) -> _Re
 
 def _kept_runs(store: Store, settings: Settings, now_s: float) -> list[tuple[RunRecord, bytes]]:
     """Return the runs within retention, with their bytes."""
-    loaded = [item for run_id in store.run_ids() if (item := _load_run(store, run_id)) is not None]
+    found = [run_path(run_id) for run_id in store.run_ids()] + [trial_path(run_id) for run_id in store.trial_ids()]
+    loaded = [item for path in found if (item := _load_run(store, path)) is not None]
     loaded.sort(key=lambda item: item[0].started_s, reverse=True)
     seen: Counter[str] = Counter()
     kept = []
     for run, content in loaded:
-        seen[run.notebook] += 1
-        info = store.blobs.stat(run_path(run.run_id))
+        seen[run.notebook] += not run.sweep  # a sweep's trials must not push out the runs that somebody wanted
+        info = store.blobs.stat((trial_path if run.sweep else run_path)(run.run_id))
         young = info is not None and _is_young(info, now_s)
-        if young or seen[run.notebook] <= settings.retention_runs or now_s - run.started_s < settings.retention_days * _DAY_S:
+        if young or (not run.sweep and seen[run.notebook] <= settings.retention_runs) or now_s - run.started_s < settings.retention_days * _DAY_S:
             kept.append((run, content))
     return kept
 
 
-def _load_run(store: Store, run_id: str) -> tuple[RunRecord, bytes] | None:
+def _load_run(store: Store, path: str) -> tuple[RunRecord, bytes] | None:
     # Without the key: what a colleague without it ran is not trusted, but it is not ours to delete either.
-    content = _content(store, run_path(run_id))
+    content = _content(store, path)
     try:
         return RunRecord.from_json(unseal(content)), content
     except (BadSeal, TypeError, ValueError):
@@ -249,6 +250,7 @@ def _want_nothing(_store: Store, _info: FileInfo, _reach: _Reach, _since_s: floa
 
 _FOLDERS: dict[str, Callable[[Store, FileInfo, _Reach, float], bool]] = {
     "runs": _want_run,
+    "trials": _want_run,
     "records": _want_record,
     "index": _want_index,
     "objects": _want_object,

@@ -43,6 +43,8 @@ _OURS = {
     "quarantine",
     "records",
     "runs",
+    "sweeps",
+    "trials",
     "verify",
     "wandb",
 }

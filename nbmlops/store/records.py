@@ -158,7 +158,9 @@ class StageRecord:
     cell_outputs : str or None
         The object that holds a JSON list with, for each of the stage's cells, the list of its nbformat outputs.
     metrics : mapping
-        What ``--metrics`` named; NaN is kept.
+        What ``--metrics`` named and `log_metric` logged; NaN is kept.
+    series : mapping of str to list of [int, float]
+        The course of metrics that were logged by step: step and value.
     gates : tuple of mapping
         Each gate's evidence.
     effects : Effects
@@ -189,6 +191,7 @@ class StageRecord:
     outputs: Mapping[str, Artifact] = field(default_factory=dict)
     cell_outputs: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    series: Mapping[str, Any] = field(default_factory=dict)
     gates: tuple[Mapping[str, Any], ...] = ()
     effects: Effects = NO_EFFECTS
     seconds: float = 0.0
@@ -252,6 +255,10 @@ class RunRecord:
     diagnostics : tuple of mapping
     seed : int
     git_commit : str or None
+    sweep : str
+        The name of the sweep that the run is a trial of; "" for a run of its own.
+    trial : int
+        The trial's number there.
     """
 
     run_id: str
@@ -267,6 +274,8 @@ class RunRecord:
     diagnostics: tuple[Mapping[str, Any], ...] = ()
     seed: int = 0
     git_commit: str | None = None
+    sweep: str = ""
+    trial: int = -1
 
     def __post_init__(self) -> None:
         if not is_name(self.run_id):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nbmlops.settings import Settings
 
-__all__ = ["Store", "index_path", "record_path", "run_path", "snapshot_path"]
+__all__ = ["Store", "index_path", "record_path", "run_path", "snapshot_path", "trial_path"]
 
 _EFFECTS_KEPT = 8
 _HISTORY_KEPT = 20
@@ -127,8 +127,8 @@ class Store:
         return tuple(self._keys(_stage_index(notebook, stage)))
 
     def put_run(self, run: RunRecord) -> None:
-        """Store a run, in place of what was stored under its id."""
-        self._write(run_path(run.run_id), _RUN, run.to_json())
+        """Store a run, in place of what was stored under its id; a sweep's trials lie apart, since there may be a thousand of them."""
+        self._write((trial_path if run.sweep else run_path)(run.run_id), _RUN, run.to_json())
 
     def run(self, prefix: str) -> RunRecord | None:
         """Return the run whose id is `prefix`, or the only one whose id begins so; None if there is none.
@@ -141,18 +141,25 @@ class Store:
         exact = self._run(prefix)
         if exact is not None or not is_name(prefix):
             return exact
-        ids = [run_id for run_id in self.run_ids() if run_id.startswith(prefix)]
+        ids = [run_id for run_id in (*self.run_ids(), *self.trial_ids()) if run_id.startswith(prefix)]
         if len(ids) > 1:
             raise UsageError(f"{len(ids)} runs begin with {prefix!r}: {', '.join(ids[:4])}", code="NB806", fix="give more of the id")
         return self._run(ids[0]) if ids else None
 
     def run_ids(self) -> list[str]:
-        """List the ids of all runs, sorted."""
-        names = (info.path.removeprefix("runs/") for info in self.blobs.list("runs"))
+        """List the ids of all runs, sorted, without those of trials."""
+        return self._ids("runs")
+
+    def trial_ids(self) -> list[str]:
+        """List the ids of the runs that are trials of a sweep, sorted."""
+        return self._ids("trials")
+
+    def _ids(self, folder: str) -> list[str]:
+        names = (info.path.removeprefix(f"{folder}/") for info in self.blobs.list(folder))
         return [name[:-5] for name in names if name.endswith(".json") and is_name(name[:-5])]
 
     def runs(self, notebook: str | None = None) -> tuple[RunRecord, ...]:
-        """Return the runs, of one notebook or of all, newest first."""
+        """Return the runs, of one notebook or of all, newest first; trials of sweeps are not among them."""
         found = [run for run_id in self.run_ids() if (run := self._run(run_id)) is not None]
         kept = [run for run in found if notebook is None or run.notebook == notebook]
         return tuple(sorted(kept, key=lambda run: (run.started_s, run.run_id), reverse=True))
@@ -288,7 +295,7 @@ class Store:
     def _run(self, run_id: str) -> RunRecord | None:
         if not is_name(run_id):
             return None
-        run = self._read(run_path(run_id), _RUN, RunRecord.from_json)
+        run = self._read(run_path(run_id), _RUN, RunRecord.from_json) or self._read(trial_path(run_id), _RUN, RunRecord.from_json)
         return run if run is not None and run.run_id == run_id else None
 
     def _keys(self, name: str) -> list[str]:
@@ -312,6 +319,11 @@ def record_path(key: str) -> str:
 def run_path(run_id: str) -> str:
     """Return where a run lies."""
     return f"runs/{run_id}.json"
+
+
+def trial_path(run_id: str) -> str:
+    """Return where a run lies that is a trial of a sweep."""
+    return f"trials/{run_id}.json"
 
 
 def snapshot_path(digest: str, suffix: str = ".ipynb") -> str:

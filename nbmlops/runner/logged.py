@@ -1,0 +1,135 @@
+"""What a stage's code logs by name: metrics, their course by step, and reports that may prune a trial."""
+
+from __future__ import annotations
+
+import json
+import numbers
+import os
+import socket
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["REPORTED", "Logbook", "Pruned", "log_metric", "logging_to", "report"]
+
+REPORTED = "reported"  # the name under which reports stand among the metrics
+_ANSWER_BYTES = 1 << 12
+_open: Logbook | None = None
+
+
+class Pruned(BaseException):
+    """The sweep has pruned the trial that this stage is a part of.
+
+    No `Exception`, so that a training loop's ``except Exception`` does not go on.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class Logbook:
+    """What one execution of a stage has logged.
+
+    Parameters
+    ----------
+    stage, attempt : str
+    listener : str
+        The socket of the sweep that may prune the trial; "" for none.
+    """
+
+    def __init__(self, stage: str, attempt: str = "", listener: str = "") -> None:
+        self.stage = stage
+        self.metrics: dict[str, float] = {}
+        self.series: dict[str, list[tuple[int, float]]] = {}
+        self._attempt = attempt
+        self._listener = listener
+        self._channel: socket.socket | None = None
+        self._owner = os.getpid()
+
+    def log(self, name: str, value: float, step: int | None = None) -> None:
+        """Keep a value; the last one of a name is the metric."""
+        self._check_process()
+        if not name or type(name) is not str:
+            raise UsageError(f"stage {self.stage!r} logs a metric named {name!r}", code="NB613", fix="give a name")
+        number = self._number(name, value)
+        self.metrics[name] = number
+        if step is not None:
+            self.series.setdefault(name, []).append((self._step(name, step), number))
+
+    def report(self, value: float, step: int) -> None:
+        """Keep a value, and end the stage if the sweep prunes its trial."""
+        self.log(REPORTED, value, step)
+        if self._listener and self._is_pruned(*self.series[REPORTED][-1]):
+            raise Pruned(f"pruned by the sweep at step {step}, with {value:.6g}")
+
+    def merged(self, named: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the stage's metrics: those that ``--metrics`` names, which hold at its end, win."""
+        return {**self.metrics, **named}
+
+    def close(self) -> None:
+        """Let go of the sweep."""
+        if self._channel is not None:
+            self._channel.close()
+
+    def _is_pruned(self, step: int, value: float) -> bool:
+        try:
+            if self._channel is None:
+                self._channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                self._channel.connect(self._listener)
+            self._channel.send(json.dumps({"attempt": self._attempt, "step": step, "value": value}).encode())
+            return bool(json.loads(self._channel.recv(_ANSWER_BYTES))["prune"])
+        except (OSError, ValueError, KeyError):
+            self._listener = ""  # a sweep that is gone prunes nobody
+            return False
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._owner:
+            raise UsageError(
+                f"stage {self.stage!r} logs a metric in another process than its own, where it would be lost",
+                code="NB613",
+                fix="return the value, and log it in the stage",
+            )
+
+    def _number(self, name: str, value: Any) -> float:  # noqa: ANN401 - what the user gives
+        plain = value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value
+        if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
+            raise UsageError(f"stage {self.stage!r} logs {name!r} as a {type(value).__name__}, no number", code="NB613", fix="give a number")
+        return float(plain)
+
+    def _step(self, name: str, step: Any) -> int:  # noqa: ANN401 - what the user gives
+        if isinstance(step, bool) or not isinstance(step, numbers.Integral) or step < 0:
+            raise UsageError(f"stage {self.stage!r} logs {name!r} at step {step!r}", code="NB613", fix="give a whole number from 0")
+        return int(step)
+
+
+@contextmanager
+def logging_to(logbook: Logbook) -> Iterator[Logbook]:
+    """Let `log_metric` and `report` write into `logbook`."""
+    global _open  # noqa: PLW0603 - a stage has its process, or its cell, alone; its threads log too
+    before, _open = _open, logbook
+    try:
+        yield logbook
+    finally:
+        _open = before
+        logbook.close()
+
+
+def log_metric(name: str, value: float, step: int | None = None) -> None:
+    """Log a metric of the stage that runs: see `nbmlops.log_metric`."""
+    if _open is None:
+        warnings.warn("nbmlops.log_metric outside a stage: nothing is kept", stacklevel=3)
+        return
+    _open.log(name, value, step)
+
+
+def report(value: float, step: int) -> None:
+    """Report how the stage that runs goes: see `nbmlops.report`."""
+    if _open is None:
+        warnings.warn("nbmlops.report outside a stage: nothing is kept", stacklevel=3)
+        return
+    _open.report(value, step)
