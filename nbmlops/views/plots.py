@@ -185,12 +185,12 @@ def _importances(state: SweepState) -> Plot:
     """Draw a bar for each parameter."""
     items = sorted(state.importances.items(), key=lambda item: -item[1])
     shown = items[:_BARS]
-    step = (_HEIGHT - _TOP - 4) / _BARS
+    step = 23
     room = min(max(text_width(fitted(name, 160, _SMALL_SIZE), _SMALL_SIZE) for name, _ in shown), 160)
     longest = _WIDTH - room - 90
     parts: list[str] = []
     for position, (name, share) in enumerate(shown):
-        middle = _TOP + step * (position + 0.5) - 8
+        middle = _TOP + step * position
         length = max(min(share, 1.0), 0.0) * longest
         parts.append(_text(room + 18, middle + 4, fitted(name, 160, _SMALL_SIZE), side="end"))
         parts.append(
@@ -200,15 +200,15 @@ def _importances(state: SweepState) -> Plot:
     more = f" ({len(items) - len(shown)} more)" if len(items) > len(shown) else ""
     title = f"Importance for {cut(state.objectives[0].metric, 40)}{more}"
     alt = f"{title}: {', '.join(f'{cut(name, 40)} {share:.2f}' for name, share in shown)}"
-    return _plot("importances", title, alt, parts)
+    return _plot("importances", title, alt, parts, height=_TOP + step * len(shown) - 4)
 
 
-def _plot(kind: str, title: str, alt: str, parts: Iterable[str]) -> Plot:
+def _plot(kind: str, title: str, alt: str, parts: Iterable[str], height: int = _HEIGHT) -> Plot:
     heading = fitted(title, _ROOM, _TITLE_SIZE * 1.12)
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="nbmlops-plot" role="img" aria-label="{escape(alt)}" width="{_WIDTH}" height="{_HEIGHT}" '
-        f'viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="{FONT}" font-size="{_SMALL_SIZE}"><title>{escape(alt)}</title><style>{_STYLE}</style>'
-        f'<rect class="card" x=".5" y=".5" width="{_WIDTH - 1}" height="{_HEIGHT - 1}" rx="8"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="nbmlops-plot" role="img" aria-label="{escape(alt)}" width="{_WIDTH}" height="{height}" '
+        f'viewBox="0 0 {_WIDTH} {height}" font-family="{FONT}" font-size="{_SMALL_SIZE}"><title>{escape(alt)}</title><style>{_STYLE}</style>'
+        f'<rect class="card" x=".5" y=".5" width="{_WIDTH - 1}" height="{height - 1}" rx="8"/>'
         f'<text class="name" x="14" y="22" font-size="{_TITLE_SIZE}" font-weight="600">{escape(heading)}</text>{"".join(parts)}</svg>'
     )
     return Plot(kind=kind, alt=alt, svg=svg)
@@ -264,7 +264,7 @@ def _below(x: Scale, name: str) -> Iterator[str]:
     """Label a horizontal scale; its name stands at the right end, and no tick's label under it."""
     at_name = _WIDTH - _RIGHT - text_width(name, _SMALL_SIZE) - 14
     yield _text(_WIDTH - _RIGHT, _HEIGHT - 12, name, side="end")
-    for at, label in x.ticks(min(6, max(int(x.high - x.low), 1)) if name == "trial" else 6):  # there is no trial 0.5
+    for at, label in x.ticks(6):
         if at + text_width(label, _SMALL_SIZE) / 2 < at_name:
             yield _text(at, _HEIGHT - 12, label, side="middle")
 

@@ -31,6 +31,8 @@ class Scale:
         The pixels of the ends.
     log : bool
         Whether equal ratios are equally long; both ends are positive then.
+    whole : bool
+        Whether only whole numbers have ticks.
     categories : tuple of str
         What stands at 0, 1, 2 and so on, where the values are no numbers.
     """
@@ -40,6 +42,7 @@ class Scale:
     start: float
     end: float
     log: bool = False
+    whole: bool = False
     categories: tuple[str, ...] = field(default=())
 
     def at(self, value: Any) -> float:  # noqa: ANN401 - whatever a parameter may be
@@ -57,6 +60,8 @@ class Scale:
         values = list(_log_ticks(self.low, self.high, most)) if self.log else []
         if len(values) < _FEW_TICKS:
             values = list(_linear_ticks(self.low, self.high, most))
+        if self.whole:
+            values = [value for value in values if value == round(value)]
         return [(self.at(value), label) for value, label in zip(values, _labels(values), strict=True)]
 
 
@@ -78,10 +83,11 @@ def scale_of(values: Iterable[Any], start: float, end: float, *, log: bool = Fal
         names = names if len(names) > 1 else ("", *names, "")
         return Scale(low=0, high=len(names) - 1, start=start, end=end, categories=names)
     low, high = float(min(given)), float(max(given))
+    whole = all(isinstance(value, int) for value in given)
     log = log and low > 0
     if low == high:
         low, high = (low / 2, high * 2) if log else (low - (abs(low) / 10 or 0.5), high + (abs(high) / 10 or 0.5))
-    return Scale(low=low, high=high, start=start, end=end, log=log)
+    return Scale(low=low, high=high, start=start, end=end, log=log, whole=whole)
 
 
 def finite(value: object) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "best_numbers",
     "headline",
     "left_line",
+    "sweep_body",
     "sweep_html",
     "sweep_text",
     "tracking_lines",
@@ -47,16 +48,20 @@ def sweep_text(state: SweepState) -> str:
 
 def sweep_html(state: SweepState) -> str:
     """Return the same as a card with pictures, for pages that run no script."""
+    return card(f"<p>{escape(headline(state))}</p>{sweep_body(state)}")
+
+
+def sweep_body(state: SweepState) -> str:
+    """Return what stands on the card below the headline."""
     best = best_numbers(state)
     pictures = "".join(f'<img src="{plot.address}" alt="{escape(plot.alt)}" style="{_STYLE}">' for plot in plots_of(state, best))
-    body = f"<p>{escape(headline(state))}</p>"
-    body += f"<p><strong>{escape(line)}</strong></p>" if (line := best_line(state, best)) else ""
+    body = f"<p><strong>{escape(line)}</strong></p>" if (line := best_line(state, best)) else ""
     body += f"<p>{pictures}</p>" if pictures else ""
     table, left_out = _trials_table(state, best, _PAGE_ROWS)
     if table.rows:
         body += html_table(table) + (f"<p>{escape(left_out)}</p>" if left_out else "")
     facts = [f"{name}: {text}" for name, text in _fact_rows(state)]
-    return card(body + html_list([*_failures(state), *facts]))
+    return body + html_list([*_failures(state), *facts])
 
 
 def headline(state: SweepState) -> str:
@@ -119,11 +124,13 @@ def trial_row(state: SweepState, trial: TrialState, best: Collection[int]) -> tu
     return cells, (trial.number, cells[1], *map(_key, values), *map(_key, given), _key(trial.seconds), len(trial.ran), note)
 
 
-def tracking_lines(state: SweepState) -> list[tuple[str, str]]:
-    """Return each tracker with what it says of the sweep."""
+def tracking_lines(state: SweepState, *, without: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Return each tracker with what it says of the sweep, some fields left out."""
+    told = {tracker: {key: value for key, value in fields.items() if key not in without} for tracker, fields in state.tracking.items()}
     return [
         (cut(tracker, 20), ", ".join(f"{cut(key, 20)} {cut(value, 160)}" for key, value in fields.items()))
-        for tracker, fields in state.tracking.items()
+        for tracker, fields in told.items()
+        if fields
     ]
 
 

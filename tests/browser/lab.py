@@ -131,6 +131,12 @@ class NotebookPage:
         self.menu("Run", "runmenu:run-all")
         expect(self._prompts(r"\[\*\]|\[ \]")).to_have_count(0, timeout=TIMEOUT_S * 1000)
 
+    def run(self, source: str) -> None:
+        """Run the cell whose source contains a text, and wait until it has run."""
+        self.cell(source).locator(".cm-content").click()
+        self.page.keyboard.press("Control+Enter")
+        expect(self._prompts(r"\[\*\]")).to_have_count(0, timeout=TIMEOUT_S * 1000)
+
     def run_from(self, cell: Locator) -> None:
         """Run a cell and all below it, and wait until none is left to run."""
         cell.locator(".cm-content").click()

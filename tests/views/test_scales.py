@@ -15,12 +15,13 @@ HUGE = 10**400
 @pytest.mark.parametrize(
     ("values", "log", "labels"),
     [
-        pytest.param([0, 1], False, ["0", "0.2", "0.4", "0.6", "0.8", "1"], id="linear"),
+        pytest.param([0.0, 1.0], False, ["0", "0.2", "0.4", "0.6", "0.8", "1"], id="linear"),
+        pytest.param([0, 1], False, ["0", "1"], id="whole numbers"),
         pytest.param([0.01, 0.3], True, ["0.01", "0.02", "0.05", "0.1", "0.2"], id="logarithmic"),
         pytest.param([1e-6, 1], True, ["1e-06", "0.0001", "0.01", "1"], id="many decades"),
-        pytest.param([-1, 1], True, ["-1", "-0.5", "0", "0.5", "1"], id="no logarithm of what is negative"),
-        pytest.param([3, 3], False, ["2.8", "3", "3.2"], id="one value"),
-        pytest.param([1234567, 1234569], False, ["1234567", "1234567.5", "1234568", "1234568.5", "1234569"], id="near neighbours"),
+        pytest.param([-1.0, 1.0], True, ["-1", "-0.5", "0", "0.5", "1"], id="no logarithm of what is negative"),
+        pytest.param([3.0, 3.0], False, ["2.8", "3", "3.2"], id="one value"),
+        pytest.param([1234567.0, 1234569.0], False, ["1234567", "1234567.5", "1234568", "1234568.5", "1234569"], id="near neighbours"),
         pytest.param(["b", None, "a"], False, ["b", "null", "a"], id="categories"),
         pytest.param([True, False], False, ["true", "false"], id="booleans"),
     ],

@@ -1,0 +1,37 @@
+"""What stands in a saved notebook for a panel: a still card, for those who open it without the kernel.
+
+Measured in JupyterLab 4.6.6 with its widget manager 3.0.17, on a notebook whose kernel is gone: an output that holds both a widget and HTML
+shows the widget's "Error displaying widget: model not found" where the notebook is trusted, whatever else the output holds, and the HTML where
+it is not. nbconvert takes the HTML, if no state of the widget is saved. So the panel's own output holds empty HTML beside the widget, and the
+twin is an output of its own below it; rules of style hide the twin while the panel is there, and the message while it is not. Where rules
+of style are stripped, or a browser does not know ``:has``, both are seen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbmlops.views.escape import escape
+from nbmlops.views.html import card
+from nbmlops.views.sweep import headline, sweep_body, sweep_text
+
+if TYPE_CHECKING:
+    from nbmlops.sweeps.state import SweepState
+
+__all__ = ["twin_bundle"]
+
+_OUTPUT = ".jp-OutputArea-child"
+_WIDGET = ".jp-OutputArea-output.lm-Panel"  # alive, loading or lost
+_STYLE = (
+    f"{_OUTPUT}:has(.nbmlops-sweep)+{_OUTPUT}:has(.nbmlops-twin){{display:none}}"
+    f"{_OUTPUT}:has(>{_WIDGET}):not(:has(.nbmlops-sweep)):has(+{_OUTPUT} .nbmlops-twin){{display:none}}"
+    ".nbmlops-twin summary{cursor:pointer}"
+    'body[data-jp-theme-light="false"] .nbmlops-twin img{color-scheme:dark}body[data-jp-theme-light="true"] .nbmlops-twin img{color-scheme:light}'
+)
+
+
+def twin_bundle(state: SweepState) -> dict[str, str]:
+    """Return a sweep as HTML and text; folded up while it runs."""
+    unfolded = "" if state.status == "running" else " open"
+    page = f'<details class="nbmlops-twin"{unfolded}><summary>{escape(headline(state))}</summary>{card(sweep_body(state))}</details>'
+    return {"text/html": f"<style>{_STYLE}</style>{page}", "text/plain": sweep_text(state)}
