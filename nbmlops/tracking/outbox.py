@@ -150,6 +150,11 @@ class Outbox:
             return []
         return [name.removesuffix(".jsonl") for _, name in sorted(found)]
 
+    def awaited(self, trackers: Sequence[str]) -> bool:
+        """Tell whether one of `trackers` waits for a run's events, or would for the end of one whose process died."""
+        meant = (self.journal(run_id).trackers for run_id in self.undelivered())
+        return any(names is None or not set(names).isdisjoint(trackers) for names in meant)
+
     def pending(self, tracker: str) -> list[str]:
         """List the runs of which `tracker` has not got everything, the oldest first."""
         return [run_id for run_id in self.undelivered() if self._waits(tracker, run_id)]
