@@ -26,7 +26,7 @@ from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, RunFinished, RunStarted, event_from_json, event_to_json
 from nbmlops.failpoints import failpoint
 from nbmlops.store.locks import file_lock
-from nbmlops.store.replacing import replace_file
+from nbmlops.store.replacing import make_folder, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -178,7 +178,7 @@ class Outbox:
         progress = Progress(position=journal.lines, events=len(journal.events), reference=reference)
         path = self._progress_path(tracker, run_id)
         with _disk_errors(path):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent)
             replace_file(path, _seal(asdict(progress)), point="progress", durable=True)
 
     def settle(self, run_id: str, trackers: Sequence[str]) -> None:
@@ -241,7 +241,7 @@ class Outbox:
         return True
 
     def _move(self, run_id: str, target: Path) -> None:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(target.parent)
         failpoint("outbox.move")
         with suppress(FileNotFoundError):
             self._journal_path(run_id).rename(target)
@@ -307,7 +307,7 @@ def _digest(text: str) -> str:
 
 
 def _append(path: Path, bodies: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     new = not path.exists()
     data = b"".join(_seal(body) for body in bodies)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
