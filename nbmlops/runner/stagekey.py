@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.runner.environment import Distributions, path_digest, python_version, variable_digest
 from nbmlops.runner.localmodules import LocalModules
 from nbmlops.runner.redaction import MASK, looks_secret
+from nbmlops.store.replacing import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -109,7 +110,7 @@ class Surroundings:
 
 def _make_key(path: Path) -> bytes:
     """Make a random key once; of two processes at once, the first one's holds."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.touch(mode=0o600)
     temporary.write_bytes(os.urandom(32))

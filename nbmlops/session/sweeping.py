@@ -235,8 +235,7 @@ class Sweeping:
         if self._tracking is None or not events:
             return
         outbox, sender = self._tracking
-        for event in events:
-            outbox.append(redacted(event, self._hidden))
+        outbox.append(*(redacted(event, self._hidden) for event in events))
         if isinstance(events[0], RunStarted):
             sender.start()
 
