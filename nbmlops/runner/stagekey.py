@@ -49,6 +49,7 @@ class Surroundings:
         self._modules = LocalModules(folder, project_root, self._distributions.provides)
         self._files: dict[str, str | None] = {}
         self._stamped: dict[str, tuple[tuple[int, ...], str | None]] = {}
+        self._secret: bytes | None = None
 
     def refresh(self) -> None:
         """Forget what files and local modules held."""
@@ -94,18 +95,21 @@ class Surroundings:
 
     def secret_key(self) -> bytes:
         """Return the key under which secrets are digested: the team's, else one of this project that never leaves it."""
-        team = os.environ.get("NBMLOPS_STORE_KEY")
-        if team:
-            return hashlib.blake2b(team.encode(), digest_size=32).digest()
-        path = self._cache / "secret.key"
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            return _make_key(path)
+        if self._secret is None:
+            team = os.environ.get("NBMLOPS_STORE_KEY")
+            self._secret = hashlib.blake2b(team.encode(), digest_size=32).digest() if team else _project_key(self._cache / "secret.key")
+        return self._secret
 
     def version(self, distribution: str) -> str | None:
         """Return the installed version of a distribution, or None."""
         return self._distributions.version(distribution)
+
+
+def _project_key(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return _make_key(path)
 
 
 def _make_key(path: Path) -> bytes:

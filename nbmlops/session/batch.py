@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.document import Document, read_document
-from nbmlops.pipeline.build import Source, build, read_source
+from nbmlops.pipeline.build import build
+from nbmlops.pipeline.source import Source, read_source
 from nbmlops.runner.gate import judge
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner, Trial, notebook_name, only_stages
 from nbmlops.runner.results import RunResult, StageResult, run_status
