@@ -23,7 +23,7 @@ from nbmlops.sweeps.foreseen import shared_stages
 from nbmlops.sweeps.trial import Ended, TrialRun
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nbmlops.pipeline.model import Pipeline
     from nbmlops.runner.plan import Planner
@@ -174,7 +174,7 @@ class Sweeping:
         ran = [name for name, item in stages.items() if item.status not in {"reused", "skipped", "not-run"}]
         reused = [name for name, item in stages.items() if item.status == "reused"]
         status = {"COMPLETE": "done", "PRUNED": "pruned"}.get(ended.state, run.status if run.status != "done" else "failed")
-        values = dict(zip((item.metric for item in self._options.objectives), ended.values, strict=False))
+        values = self._named(ended.values)
         self._put_run(trial, run, status)
         summary = {"state": ended.state, "values": values, "ran": ran, "reused": reused, "error": ended.error}
         now_s = time.time()
@@ -199,6 +199,9 @@ class Sweeping:
     def changed(self) -> None:
         """Tell whoever watches."""
         self._sweep.tell()
+
+    def _named(self, values: Sequence[float]) -> dict[str, float]:
+        return dict(zip((item.metric for item in self._options.objectives), values, strict=False))
 
     def _put_run(self, trial: TrialRun, run: RunResult, status: str) -> None:
         planner = trial.planner
@@ -281,7 +284,7 @@ class Sweeping:
         if self._study.others_work():
             status = "left"
         summary = {
-            "best": None if best is None else {"number": best.number, "parameters": dict(best.parameters), "values": list(best.values)},
+            "best": None if best is None else {"number": best.number, "parameters": dict(best.parameters), "values": self._named(best.values)},
             "counts": state.counts,
         }
         now_s = time.time()
