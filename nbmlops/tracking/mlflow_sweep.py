@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,24 @@ _SHOWN_AFTER_S = 10.0
 
 
 class SweepRuns:
-    """The runs of sweeps, as one sending process knows them."""
+    """The runs of sweeps, as one sending process knows them.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    remote : bool
+        Whether answers can be lost, and requests repeated, on the way to MLflow.
+
+    Attributes
+    ----------
+    alone_since_s : float
+        The Unix time from which on nobody else has sent.
+    """
+
+    def __init__(self, *, remote: bool) -> None:
+        self.alone_since_s = math.inf
+        self._remote = remote
         self._parents: dict[tuple[str, str], str] = {}
+        self._tried: set[str] = set()
 
     def deliver(
         self,
@@ -94,7 +109,7 @@ class SweepRuns:
         parent = self.parent(client, experiment, started, part)
         trial = trial_page(history)
         tags = trial_tags(history, started, part, trial) | {PARENT_TAG: parent}
-        known = known_run(client, reference) or first_run(client, experiment, run_id=started.run_id)
+        known = known_run(client, reference) or self._earlier_run(client, experiment, started)
         # All tags at once: a run costs as much as its calls, not as what is in them.
         run = known or client.create_run(experiment.experiment_id, milliseconds(started.time_s), tags, tags["mlflow.runName"])
         if run.info.lifecycle_stage != "active":
@@ -108,9 +123,16 @@ class SweepRuns:
         finally:
             if finished is not None or known is not None:
                 send_status(client, run, finished)
-        if known is not None and finished is not None:
+        if finished is not None and (known is not None or self._remote):
             drop_doubles(client, experiment, run, started.run_id)
         return run
+
+    def _earlier_run(self, client: MlflowClient, experiment: Experiment, started: RunStarted) -> Run | None:
+        # Looking costs a fifth of sending a trial, and most trials have never been tried.
+        if started.time_s > self.alone_since_s and started.run_id not in self._tried:
+            self._tried.add(started.run_id)
+            return None
+        return first_run(client, experiment, run_id=started.run_id)
 
 
 def run_of_trial(client: MlflowClient, experiment: Experiment, part: SweepPart) -> str | None:
