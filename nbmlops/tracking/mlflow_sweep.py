@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nbmlops.tracking.mlflow_page import milliseconds, sweep_page_of, sweep_tags, trial_page_of, trial_tags
-from nbmlops.tracking.mlflow_runs import drop_doubles, first_run, known_run, send_page, send_status
+from nbmlops.tracking.mlflow_runs import drop_doubles, find_runs, first_run, known_run, send_page, send_status
 from nbmlops.tracking.sweep_page import SweepPart, run_finished, trial_page
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ class SweepRuns:
         send_page(client, run, page)
         if not goes_on:
             send_status(client, run, finished)
+        if finished is not None:
+            _drop_double_parents(client, experiment, run, part)
         return run
 
     def _send_trial(
@@ -133,6 +135,15 @@ class SweepRuns:
             self._tried.add(started.run_id)
             return None
         return first_run(client, experiment, run_id=started.run_id)
+
+
+def _drop_double_parents(client: MlflowClient, experiment: Experiment, run: Run, part: SweepPart) -> None:
+    # A request whose answer was lost has made the parent once more: no child stays below it, and it does not stay RUNNING.
+    for other in find_runs(client, experiment, sweep_id=part.id, role="sweep"):
+        if other.info.run_id != run.info.run_id:
+            for child in client.search_runs([experiment.experiment_id], f"tags.`{PARENT_TAG}` = '{other.info.run_id}'"):
+                client.set_tag(child.info.run_id, PARENT_TAG, run.info.run_id)
+            client.delete_run(other.info.run_id)
 
 
 def run_of_trial(client: MlflowClient, experiment: Experiment, part: SweepPart) -> str | None:

@@ -204,6 +204,18 @@ def test_the_best_run_waits_for_its_trial(tracker: MlflowTracker) -> None:
     assert tracker.connect().get_run(reference["run_id"]).data.tags["mlflow.parentRunId"] == parent.info.run_id
 
 
+def test_a_sweep_made_twice_by_a_lost_answer_is_one_in_the_end(tracker: MlflowTracker) -> None:
+    """Of two parents the one that is not referred to goes, and its trials stand below the other."""
+    parent = send(tracker, example_sweep_run("u-w", "u")[:1])
+    tags = {"nbmlops.sweep_id": "u", "nbmlops.role": "sweep"}
+    double = tracker.connect().create_run(parent["experiment_id"], tags=tags).info.run_id
+    trial = send(tracker, example_trial("u-0", 0, "u"))
+    tracker.connect().set_tag(trial["run_id"], "mlflow.parentRunId", double)
+    send(tracker, example_sweep_run("u-w", "u"), parent)
+    runs = {run.info.run_id: run.data.tags.get("mlflow.parentRunId") for run in runs_of(tracker, "u")}
+    assert runs == {parent["run_id"]: None, trial["run_id"]: parent["run_id"]}
+
+
 def test_a_deleted_sweep_stays_deleted(tracker: MlflowTracker) -> None:
     """Who deletes a sweep's run in MLflow does not get it back from the command that is still at it."""
     events = example_sweep_run("l-w", "l")
