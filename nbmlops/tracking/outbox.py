@@ -194,6 +194,19 @@ class Outbox:
         """
         return file_lock(self.folder / "locks" / f"{_checked(tracker)}.tracker", timeout_s=timeout_s)
 
+    def take_turn(self, tracker: str, who: str) -> bool:
+        """Note that `who` sends to `tracker` now; return whether somebody else was the last to do so.
+
+        To be called with the right of `sending`. Who is killed before its progress is written leaves its name here all the same.
+        """
+        path = self.folder / "locks" / f"{_checked(tracker)}.turn"
+        with suppress(OSError):
+            if path.read_text() == who:
+                return False
+        with suppress(OSError):
+            path.write_text(who)
+        return True
+
     def close_dead(self) -> list[str]:
         """End, as cancelled, the runs whose process died; return their ids."""
         return [run_id for run_id in self.undelivered() if self._close_if_dead(run_id)]
