@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.views.amounts import human_value
 from nbmlops.views.escape import cut
-from nbmlops.views.plots import plots_of
+from nbmlops.views.plots import plots_of, swept
 from nbmlops.views.states import look_of, words_of
 from nbmlops.views.sweep import best_line, tracking_lines, trial_header, trial_row, trial_state
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from nbmlops.sweeps.state import SweepState, TrialState
 
@@ -53,13 +53,14 @@ def pictures_of(state: SweepState, best: Collection[int]) -> list[dict[str, str]
 
 def table_of(state: SweepState, best: Collection[int]) -> dict[str, Any]:
     """Return all trials: the headings, which columns stand to the right, and of each trial its number, cells and what they are sorted by."""
-    header = trial_header(state)
-    rows = [_row(state, trial, best) for trial in state.trials]
+    names = swept(state)
+    header = trial_header(state, names)
+    rows = [_row(state, trial, names, best) for trial in state.trials]
     return {"header": list(header), "numbers": [0, *range(2, len(header) - 2)], "rows": rows}
 
 
-def _row(state: SweepState, trial: TrialState, best: Collection[int]) -> dict[str, Any]:
-    cells, keys = trial_row(state, trial, best)
+def _row(state: SweepState, trial: TrialState, names: Sequence[str], best: Collection[int]) -> dict[str, Any]:
+    cells, keys = trial_row(state, trial, names, best)
     shown = [cells[0], f"{look_of(cells[1]).glyph} {words_of(cells[1])}", *cells[2:]]
     return {"number": trial.number, "ended": trial.state != "RUNNING", "best": trial.number in best, "cells": shown, "keys": list(keys)}
 
