@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["head_of", "pictures_of", "table_of"]
 
 _NAME, _VALUE, _SENTENCE = 40, 24, 400
-_RUNNING = 16
+_RUNNING, _PARAMETERS = 8, 16
 _LOOKS = {"running": "running", "done": "complete", "stopped": "cancelled", "failed": "failed"}
 _TRACKERS = {"mlflow": "MLflow", "wandb": "W&B"}
 
@@ -29,6 +29,7 @@ def head_of(state: SweepState, best: Collection[int]) -> dict[str, Any]:
     counts = [(trial_state(word), number) for word, number in state.counts.items()]
     said = ", ".join(f"{number} {words_of(word)}" for word, number in counts if word != "running")
     left = state.seconds_left
+    running = [trial for trial in state.trials if trial.state == "RUNNING"]
     return {
         "name": cut(state.name, _NAME),
         "status": state.status,
@@ -38,7 +39,8 @@ def head_of(state: SweepState, best: Collection[int]) -> dict[str, Any]:
         "wanted": state.wanted,
         "best": best_line(state, best),
         "bestTrial": state.best.number if state.best is not None else None,
-        "running": [_running(trial) for trial in state.trials if trial.state == "RUNNING"][:_RUNNING],
+        "running": [_running(trial) for trial in running[:_RUNNING]],
+        "runningMore": max(len(running) - _RUNNING, 0),
         "left": left if left is not None and 0 <= left < math.inf else None,
         "error": cut(state.error, _SENTENCE),
         "links": _links(state),
@@ -66,7 +68,7 @@ def _row(state: SweepState, trial: TrialState, names: Sequence[str], best: Colle
 
 
 def _running(trial: TrialState) -> dict[str, Any]:
-    told = ", ".join(f"{cut(name, _NAME)} {human_value(value, _VALUE)}" for name, value in list(trial.parameters.items())[:_RUNNING])
+    told = ", ".join(f"{cut(name, _NAME)} {human_value(value, _VALUE)}" for name, value in list(trial.parameters.items())[:_PARAMETERS])
     return {"number": trial.number, "seconds": round(max(trial.seconds, 0.0), 1), "parameters": told}
 
 
