@@ -86,6 +86,9 @@ def _libraries() -> tuple[str, ...]:
     return tuple(os.path.realpath(folder) + os.sep for folder in (*folders, str(Path(__file__).resolve().parents[1])))
 
 
+_OURS = __name__.partition(".")[0]
+
+
 class LocalModules:
     """Follow the imports of the user's own modules to their sources.
 
@@ -163,6 +166,8 @@ class LocalModules:
     def _locate(self, name: str, added: Iterable[Path]) -> list[Path]:
         """Return the files that importing `name` runs: its packages' and its own."""
         parts = name.split(".")
+        if parts[0] == _OURS:
+            return []  # in a checkout it would be read, all of it, for every notebook that logs a metric: its version stands for it
         for folder in self._search:
             files = _files(folder, parts)
             if files and (str(files[0]).startswith(self._root) or os.path.realpath(files[0]).startswith(self._root) or not self._installed(name)):

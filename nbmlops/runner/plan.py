@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.expressions import parse_expression
-from nbmlops.pipeline.build import Source, build
+from nbmlops.pipeline.build import Builder
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Pipeline, Read, Report, Stage, Step
 from nbmlops.pipeline.touching import earlier_changers
@@ -20,6 +20,7 @@ from nbmlops.runner.stagekey import Components, Surroundings, components, differ
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from nbmlops.pipeline.source import Source
     from nbmlops.store.records import Artifact, StageRecord
     from nbmlops.store.store import Store
 
@@ -105,9 +106,11 @@ class Planner:
     trial : Trial
     store : Store
     surroundings : Surroundings
+    builder : Builder or None
+        Of a caller who makes planners again and again, as the notebook changes.
     """
 
-    def __init__(self, source: Source, trial: Trial, store: Store, surroundings: Surroundings) -> None:
+    def __init__(self, source: Source, trial: Trial, store: Store, surroundings: Surroundings, builder: Builder | None = None) -> None:
         self.source = source
         self.trial = trial
         self.store = store
@@ -117,6 +120,7 @@ class Planner:
         self._done: dict[str, PlannedStage] = {}
         self.effects: dict[str, Effects] = {name: self._last_effects(name) for name in source.stages}
         self._seen_in = {name: records[0].run_id for name in source.stages if (records := self._records(name))}
+        self._builder = builder or Builder()
         self.pipeline = self._build()
 
     @property
@@ -249,7 +253,7 @@ class Planner:
         return frozenset(found)
 
     def _build(self) -> Pipeline:
-        return build(self.source, self.trial.parameters, self.effects, self._seen_in)
+        return self._builder.build(self.source, self.trial.parameters, self.effects, self._seen_in)
 
     def _pass(self, done: Mapping[str, StageRecord]) -> dict[str, PlannedStage]:
         planned: dict[str, PlannedStage] = {}

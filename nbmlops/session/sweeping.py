@@ -13,7 +13,7 @@ from nbmlops.executors.events import Event, RunFinished, RunStarted
 from nbmlops.executors.scheduler import Scheduler
 from nbmlops.executors.seats import SharedExecutor
 from nbmlops.executors.tasks import attempts_folder
-from nbmlops.session.execution import mlflow_joined, preloads, redacted, redactor_of, snapshot_of, versions_of
+from nbmlops.session.execution import logs_to_mlflow, mlflow_joined, preloads, redacted, redactor_of, snapshot_of, versions_of
 from nbmlops.session.origin import git_tags
 from nbmlops.session.parameters import all_parameters
 from nbmlops.session.pool import WarmWorkers
@@ -154,7 +154,8 @@ class Sweeping:
         errors = planner.pipeline.errors
         if errors:
             raise NotebookError(errors[0].message, code=errors[0].code, cell=errors[0].cell, fix=errors[0].fix)
-        self._emit(self._started(planner, run_id, "trial", number=asked.number))
+        # a trial is told whole, when it ends, unless its own code logs into its run meanwhile
+        self._emit(self._started(planner, run_id, "trial", number=asked.number, open=logs_to_mlflow(session, planner.pipeline)))
         return TrialRun(
             asked=asked,
             run_id=run_id,
@@ -235,8 +236,7 @@ class Sweeping:
         if self._tracking is None or not events:
             return
         outbox, sender = self._tracking
-        for event in events:
-            outbox.append(redacted(event, self._hidden))
+        outbox.append(*(redacted(event, self._hidden) for event in events))
         if isinstance(events[0], RunStarted):
             sender.start()
 

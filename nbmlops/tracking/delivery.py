@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -96,9 +98,15 @@ class Delivery:
         self.left: dict[str, dict[str, str]] = {}
         self._made: dict[str, Tracker] = {}
 
-    def send_all(self) -> dict[str, list[str]]:
-        """Try every run that waits; return by tracker those of which something was sent."""
-        sent = {name: runs for name in self.trackers if (runs := self._send_each(name, self.outbox.pending(name)))}
+    def send_all(self, limit_s: float = math.inf) -> dict[str, list[str]]:
+        """Try every run that waits; return by tracker those of which something was sent.
+
+        Parameters
+        ----------
+        limit_s : float
+            For how long new runs are begun, for each tracker: a thousand trials that wait must not keep the sender from a run that ends.
+        """
+        sent = {name: runs for name in self.trackers if (runs := self._send_each(name, self.outbox.pending(name), limit_s))}
         for run_id in self.outbox.undelivered():
             self.outbox.settle(run_id, self.trackers)  # a sender that was killed may have sent it all and not filed it away
         return sent
@@ -106,9 +114,9 @@ class Delivery:
     def send_run(self, run_id: str) -> bool:
         """Try one run; return whether every tracker now has all of it that was written."""
         for name in self.trackers:
-            if run_id in self.outbox.pending(name):
+            if self.outbox.waits(name, run_id):
                 self._send_each(name, [run_id])
-        return not any(run_id in self.outbox.pending(name) for name in self.trackers)
+        return not any(self.outbox.waits(name, run_id) for name in self.trackers)
 
     @property
     def waits(self) -> bool:
@@ -120,9 +128,12 @@ class Delivery:
         while self._made:
             self._made.popitem()[1].close()
 
-    def _send_each(self, name: str, run_ids: Iterable[str]) -> list[str]:
-        sent = []
+    def _send_each(self, name: str, run_ids: Iterable[str], limit_s: float = math.inf) -> list[str]:
+        sent: list[str] = []
+        deadline_s = time.monotonic() + limit_s
         for run_id in run_ids:
+            if time.monotonic() > deadline_s:
+                break
             self.left.get(name, {}).pop(run_id, None)
             try:
                 if self._send(name, run_id):

@@ -13,58 +13,28 @@ process dies, so a run that has no end and a free lock is dead. (A process numbe
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import threading
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nbmlops.errors import StoreError
-from nbmlops.executors.events import Event, RunFinished, RunStarted, event_from_json, event_to_json
+from nbmlops.executors.events import Event, RunFinished, RunStarted, event_to_json
 from nbmlops.failpoints import failpoint
 from nbmlops.store.locks import file_lock
-from nbmlops.store.replacing import replace_file
+from nbmlops.store.replacing import make_folder, replace_file
+from nbmlops.tracking.journal import Journal, append_lines, read_journal, seal, unseal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["Journal", "Outbox", "Progress"]
+__all__ = ["Outbox", "Progress"]
 
+T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Journal:
-    """What the outbox holds of one run.
-
-    Parameters
-    ----------
-    events : tuple of Event
-        The whole events, in the order in which they were written.
-    lines : int
-        How many lines were written, whole or not; positions count these.
-    trackers : tuple of str, or None
-        Who is to get the run; None where that line was lost, which means everybody.
-    """
-
-    events: tuple[Event, ...] = ()
-    lines: int = 0
-    damaged: int = 0
-    trackers: tuple[str, ...] | None = None
-
-    @property
-    def started(self) -> bool:
-        """Whether the run's beginning can be read, without which no tracker can show it."""
-        return bool(self.events) and isinstance(self.events[0], RunStarted)
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing more will come."""
-        return any(isinstance(event, RunFinished) for event in self.events)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,32 +74,45 @@ class Outbox:
         self.folder = folder
         self.trackers = trackers
         self._owned: dict[str, ExitStack] = {}
+        self._journals = _Remembered(read_journal)
+        self._progress = _Remembered(_read_progress)
         self._guard = threading.Lock()
 
-    def append(self, event: Event) -> None:
-        """Write `event` to disk; it survives a crash of the machine from here on.
+    def append(self, *events: Event) -> None:
+        """Write `events` of one run to disk, in this order; they survive a crash of the machine from here on.
 
         Raises
         ------
         StoreError
             If the disk is full or the folder cannot be written; the journal is as it was.
+        ValueError
+            If the events are not of one run.
         """
-        path = self._journal_path(event.run_id)
+        run_id = _only({event.run_id for event in events})
+        path = self._journal_path(run_id)
         with self._guard, _disk_errors(path):
-            if isinstance(event, RunStarted):
-                self._begin(event, path)
+            bodies = [event_to_json(event) for event in events]
+            if isinstance(events[0], RunStarted):
+                self._begin(run_id, path, bodies)
             else:
-                _append(path, [event_to_json(event)])
-            if isinstance(event, RunFinished):
-                self._disown(event.run_id)
+                append_lines(path, bodies)
+            if isinstance(events[-1], RunFinished):
+                self._disown(run_id)
+            self._live()
 
-    def _begin(self, event: RunStarted, path: Path) -> None:
-        self._own(event.run_id)
+    def _begin(self, run_id: str, path: Path, bodies: list[dict[str, Any]]) -> None:
+        self._own(run_id)
         try:
-            _append(path, [*self._addressees(), event_to_json(event)])
+            append_lines(path, [*self._addressees(), *bodies])
         except BaseException:
-            self._disown(event.run_id)
+            self._disown(run_id)
             raise
+
+    def _live(self) -> None:
+        # A sweep's journal says nothing between its start and its end: what its process writes of the trials is its sign of life.
+        for run_id in self._owned:
+            with suppress(OSError):
+                os.utime(self._owner_path(run_id))
 
     def _addressees(self) -> list[dict[str, Any]]:
         return [] if self.trackers is None else [{"trackers": list(self.trackers)}]
@@ -138,7 +121,7 @@ class Outbox:
         """Return what is kept of the run `run_id`; an empty journal if there is nothing."""
         for path in (self._journal_path(run_id), self._delivered_path(run_id)):
             with suppress(FileNotFoundError):
-                return _read(path)
+                return self._journals.read(path)
         return Journal()
 
     def undelivered(self) -> list[str]:
@@ -148,13 +131,20 @@ class Outbox:
                 found = [(entry.stat().st_mtime_ns, entry.name) for entry in entries if entry.name.endswith(".jsonl")]
         except FileNotFoundError:
             return []
+        self._journals.keep({self.folder / name for _, name in found})
         return [name.removesuffix(".jsonl") for _, name in sorted(found)]
+
+    def awaited(self, trackers: Sequence[str]) -> bool:
+        """Tell whether one of `trackers` waits for a run's events, or would for the end of one whose process died."""
+        meant = (self.journal(run_id).trackers for run_id in self.undelivered())
+        return any(names is None or not set(names).isdisjoint(trackers) for names in meant)
 
     def pending(self, tracker: str) -> list[str]:
         """List the runs of which `tracker` has not got everything, the oldest first."""
-        return [run_id for run_id in self.undelivered() if self._waits(tracker, run_id)]
+        return [run_id for run_id in self.undelivered() if self.waits(tracker, run_id)]
 
-    def _waits(self, tracker: str, run_id: str) -> bool:
+    def waits(self, tracker: str, run_id: str) -> bool:
+        """Tell whether `tracker` has not got everything of the run `run_id`."""
         journal = self.journal(run_id)
         if not journal.started or (journal.trackers is not None and tracker not in journal.trackers):
             return False
@@ -162,27 +152,26 @@ class Outbox:
 
     def progress(self, tracker: str, run_id: str) -> Progress:
         """Return how far `tracker` has the run; from the beginning if that was never written, or is damaged."""
-        try:
-            body = _unseal(self._progress_path(tracker, run_id).read_bytes())
-        except FileNotFoundError:
-            return Progress()
-        return Progress(**body) if body is not None else Progress()
+        with suppress(FileNotFoundError):
+            return self._progress.read(self._progress_path(tracker, run_id))
+        return Progress()
 
     def advance(self, tracker: str, run_id: str, journal: Journal, reference: dict[str, str]) -> None:
         """Note that `tracker` has all of `journal`, and where it shows the run."""
         progress = Progress(position=journal.lines, events=len(journal.events), reference=reference)
         path = self._progress_path(tracker, run_id)
         with _disk_errors(path):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replace_file(path, _seal(asdict(progress)), point="progress", durable=True)
+            make_folder(path.parent)
+            replace_file(path, seal(asdict(progress)), point="progress", durable=True)
 
     def settle(self, run_id: str, trackers: Sequence[str]) -> None:
         """File the run away if it has ended and everybody has it; `trackers` are meant if the run names none."""
         journal = self.journal(run_id)
         meant = trackers if journal.trackers is None else journal.trackers
-        if not journal.finished or any(self._waits(tracker, run_id) for tracker in meant):
+        if not journal.finished or any(self.waits(tracker, run_id) for tracker in meant):
             return
         self._move(run_id, self._delivered_path(run_id))
+        self._progress.drop(self._progress_path(tracker, run_id) for tracker in meant)
         self._owner_path(run_id).unlink(missing_ok=True)
 
     def reference(self, run_id: str) -> dict[str, dict[str, str]]:
@@ -232,11 +221,26 @@ class Outbox:
             return False
         # When it died is not known: the last sign of life is the time that can be told without guessing.
         first, last = journal.events[0].time_s, max(event.time_s for event in journal.events)
-        self.append(RunFinished(run_id=run_id, time_s=last, status="cancelled", seconds=max(0.0, last - first)))
+        status = "cancelled"
+        if journal.of_sweep is not None:
+            last = max(last, self._owner_path(run_id).stat().st_mtime)
+            status = "left" if self._others_sweep(run_id, journal.of_sweep) else status
+        self.append(RunFinished(run_id=run_id, time_s=last, status=status, seconds=max(0.0, last - first)))
         return True
 
+    def _others_sweep(self, run_id: str, sweep_id: str) -> bool:
+        others = [other for other in self.undelivered() if other != run_id]
+        return any(self.journal(other).of_sweep == sweep_id and not self.journal(other).finished and self._lives(other) for other in others)
+
+    def _lives(self, run_id: str) -> bool:
+        try:
+            with file_lock(self._owner_path(run_id), timeout_s=0):
+                return False
+        except StoreError:
+            return True
+
     def _move(self, run_id: str, target: Path) -> None:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(target.parent)
         failpoint("outbox.move")
         with suppress(FileNotFoundError):
             self._journal_path(run_id).rename(target)
@@ -269,6 +273,40 @@ def _checked(name: str) -> str:
     return name
 
 
+def _only(run_ids: set[str]) -> str:
+    if len(run_ids) != 1:
+        raise ValueError(f"events of one run are written at once, not of {sorted(run_ids)}")
+    return next(iter(run_ids))
+
+
+def _read_progress(path: Path) -> Progress:
+    body = unseal(path.read_bytes())
+    return Progress(**body) if body is not None else Progress()
+
+
+class _Remembered(Generic[T]):
+    """What was read from a file, for as long as the file is the same: a sender looks at a thousand that wait ten times a second."""
+
+    def __init__(self, read: Callable[[Path], T]) -> None:
+        self._read = read
+        self._known: dict[Path, tuple[tuple[int, int, int], T]] = {}
+
+    def read(self, path: Path) -> T:
+        status = path.stat()
+        state = (status.st_ino, status.st_size, status.st_mtime_ns)
+        known = self._known.get(path)
+        if known is None or known[0] != state:
+            known = self._known[path] = (state, self._read(path))
+        return known[1]
+
+    def drop(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            self._known.pop(path, None)
+
+    def keep(self, paths: set[Path]) -> None:
+        self._known = {path: known for path, known in self._known.items() if path in paths}
+
+
 class _disk_errors(AbstractContextManager[None]):  # noqa: N801 - read as a statement
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -280,88 +318,3 @@ class _disk_errors(AbstractContextManager[None]):  # noqa: N801 - read as a stat
                 code="NB901",
                 fix="make room or make the folder writable; the run's results are not touched",
             ) from error
-
-
-def _seal(body: dict[str, Any]) -> bytes:
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return f'{{"seal":"{_digest(text)}","body":{text}}}\n'.encode()
-
-
-def _unseal(line: bytes) -> dict[str, Any] | None:
-    try:
-        whole = json.loads(line)
-        body: dict[str, Any] = whole["body"]
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-        return body if whole["seal"] == _digest(text) else None
-    except (ValueError, TypeError, KeyError):
-        return None
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _append(path: Path, bodies: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = not path.exists()
-    data = b"".join(_seal(body) for body in bodies)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        end = _cut_torn_tail(descriptor)
-        try:
-            failpoint("outbox.write")
-            _write_all(descriptor, data)
-            failpoint("outbox.fsync")
-            os.fsync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, end)
-            raise
-    finally:
-        os.close(descriptor)
-    if new:
-        failpoint("outbox.sync")
-        _sync_folder(path.parent)
-
-
-def _cut_torn_tail(descriptor: int) -> int:
-    # A line that a crash cut short would swallow the next one.
-    size = os.fstat(descriptor).st_size
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        size = os.pread(descriptor, size, 0).rfind(b"\n") + 1
-        os.ftruncate(descriptor, size)
-    return size
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _read(path: Path) -> Journal:
-    events: list[Event] = []
-    trackers: tuple[str, ...] | None = None
-    lines = damaged = 0
-    for body in _bodies(path.read_bytes()):
-        lines += 1
-        if body is None:
-            damaged += 1
-        elif "trackers" in body and "kind" not in body:
-            trackers = tuple(body["trackers"])
-        else:
-            events.append(event_from_json(body))
-    return Journal(events=tuple(events), lines=lines, damaged=damaged, trackers=trackers)
-
-
-def _bodies(data: bytes) -> Iterator[dict[str, Any] | None]:
-    # What follows the last line feed is a line that is being written, or that a crash cut short.
-    for line in data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]:
-        yield _unseal(line)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

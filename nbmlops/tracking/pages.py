@@ -22,6 +22,7 @@ __all__ = [
     "numbers",
     "plain_name",
     "requirements",
+    "series",
     "stage_line",
     "stage_table",
     "stages",
@@ -34,11 +35,12 @@ _PRECISE = 2**53
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
-    """One metric with the time at which its stage ended."""
+    """One value of a metric with the time at which its stage ended, and its step if it was reported by steps."""
 
     name: str
     value: float
     time_s: float
+    step: int = 0
 
 
 def stages(events: Iterable[Event]) -> list[StageFinished]:
@@ -48,12 +50,30 @@ def stages(events: Iterable[Event]) -> list[StageFinished]:
 
 
 def numbers(events: Sequence[Event]) -> list[Number]:
-    """Return the metrics that are numbers.
+    """Return the metrics that are numbers, with the last value of each.
 
     A name that two stages use is prefixed by the stage in both, so that which stage ended first changes nothing.
     An infinite value is no number here, since trackers store it as a huge finite one: `texts` has it.
+    The last value of a metric that was also reported by steps is the last step's, or comes after it where it is another one.
     """
-    return [Number(name=name, value=float(value), time_s=stage.time_s) for stage, name, value in _named_metrics(events) if _is_number(value)]
+    reported = {name: steps[-1] for _, name, steps in _named_series(events) if steps}
+    found = []
+    for stage, name, value in _named_metrics(events):
+        if _is_number(value):
+            last_step, last_value = reported.get(name, (-1, None))
+            step = int(last_step) if name in reported and last_value == value else int(last_step) + 1
+            found.append(Number(name=name, value=float(value), time_s=stage.time_s, step=step))
+    return found
+
+
+def series(events: Sequence[Event]) -> list[Number]:
+    """Return what was reported by steps, by name and step; values that are no numbers leave a gap."""
+    return [
+        Number(name=name, value=float(value), time_s=stage.time_s, step=int(step))
+        for stage, name, steps in _named_series(events)
+        for step, value in steps
+        if _is_number(value)
+    ]
 
 
 def texts(events: Sequence[Event]) -> dict[str, str]:
@@ -62,9 +82,19 @@ def texts(events: Sequence[Event]) -> dict[str, str]:
 
 
 def _named_metrics(events: Sequence[Event]) -> list[tuple[StageFinished, str, Any]]:
-    ended = stages(events)
-    uses = Counter(name for stage in ended for name in stage.metrics)
-    return [(stage, name if uses[name] == 1 else f"{stage.stage}/{name}", value) for stage in ended for name, value in stage.metrics.items()]
+    names = _names(events)
+    return [(stage, names[stage.stage, name], value) for stage in stages(events) for name, value in stage.metrics.items()]
+
+
+def _named_series(events: Sequence[Event]) -> list[tuple[StageFinished, str, list[list[float]]]]:
+    names = _names(events)
+    return [(stage, names[stage.stage, name], sorted(steps)) for stage in stages(events) for name, steps in stage.series.items()]
+
+
+def _names(events: Sequence[Event]) -> dict[tuple[str, str], str]:
+    used = {stage.stage: {*stage.metrics, *stage.series} for stage in stages(events)}
+    uses = Counter(name for names in used.values() for name in names)
+    return {(stage, name): name if uses[name] == 1 else f"{stage}/{name}" for stage, names in used.items() for name in names}
 
 
 def _is_number(value: object) -> bool:

@@ -16,7 +16,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from nbmlops.store.replacing import make_folder
 from nbmlops.tracking.delivery import QUIET, Delivery
+from nbmlops.tracking.journal import Journal
 from nbmlops.tracking.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ _RETRY_S = 1.0
 _FRUITLESS_ROUNDS = 3
 _STOP_S = 2.0
 _LEFTOVERS_S = 2.0
+_TRIALS_S = 0.5
+_PASS_S = 1.0
 
 
 class Sender:
@@ -74,7 +78,7 @@ class Sender:
         command += ["--trackers", ",".join(self.trackers), "--project-root", str(self.project_root.absolute())]
         command += ["--follow", self.run_id] if self.run_id else []
         try:
-            self.outbox.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.outbox.folder)
             with (self.outbox.folder / "sender.log").open("wb") as log:
                 # Its standard input is a pipe that nobody writes to: it ends when this process does.
                 self._process = subprocess.Popen(  # noqa: S603 - our own module
@@ -145,21 +149,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _send(delivery: Delivery, follow: str | None) -> int:
+    outbox = delivery.outbox
     fruitless = 0
     looked_s = float("-inf")
     while fruitless < _FRUITLESS_ROUNDS:
-        # The run that somebody waits for comes first, then what others have left.
-        if follow is not None:
+        journal = outbox.journal(follow) if follow is not None else Journal()
+        running = follow is not None and not journal.finished
+        # The run that somebody waits for comes first, then what others have left; but a sweep ends after its trials.
+        if follow is not None and (running or journal.of_sweep is None):
             delivery.send_run(follow)
-        running = follow is not None and not delivery.outbox.journal(follow).finished
-        if not running or time.monotonic() - looked_s > _LEFTOVERS_S:
-            delivery.outbox.close_dead()
-            delivery.send_all()
+        sent = False
+        if not running or time.monotonic() - looked_s > (_TRIALS_S if journal.of_sweep is not None else _LEFTOVERS_S):
+            outbox.close_dead()
+            sent = bool(delivery.send_all(_PASS_S))
             looked_s = time.monotonic()
-        if not running and not any(_sendable(delivery.outbox, name) for name in delivery.trackers):
+        if not running and not any(_sendable(outbox, name) for name in delivery.trackers):
             return 0
-        fruitless = 0 if running else fruitless + 1
-        time.sleep(_RETRY_S if delivery.waits else _POLL_S)
+        fruitless = 0 if running or sent else fruitless + 1
+        if not sent:
+            time.sleep(_RETRY_S if delivery.waits else _POLL_S)
     return 1
 
 

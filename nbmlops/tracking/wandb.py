@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from nbmlops.errors import MissingDependency, NbmlopsError, TrackerUnavailable
 from nbmlops.executors.events import Event, RunFinished, RunStarted
+from nbmlops.store.replacing import make_folder
 from nbmlops.tracking.offline_run import is_whole
 from nbmlops.tracking.pages import name_of_run, numbers, stages, text_of, texts
 
@@ -88,7 +89,7 @@ class WandbTracker:
         shutil.rmtree(attempt, ignore_errors=True)
         written = self._send(started, finished, history, "offline", attempt)
         self._await_end(next(written.glob("run-*.wandb")))
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(target.parent)
         written.rename(target)
         shutil.rmtree(attempt, ignore_errors=True)
         return target
@@ -102,7 +103,8 @@ class WandbTracker:
             time.sleep(0.05)
 
     def _send(self, started: RunStarted, finished: RunFinished, history: Sequence[Event], mode: str, folder: Path) -> Path:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.parent.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder)
         module = self._import()
         run: wandb.Run = module.init(
             project=_project(started.experiment),
