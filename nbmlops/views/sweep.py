@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.views.amounts import exact_value, human_seconds, human_value
 from nbmlops.views.escape import cut, escape, listed
 from nbmlops.views.html import card, html_list, html_table
-from nbmlops.views.plots import plots_of
+from nbmlops.views.plots import plots_of, swept
 from nbmlops.views.states import words_of
 from nbmlops.views.tables import Table, aligned, text_table
 
@@ -92,31 +92,33 @@ def trial_state(word: str) -> str:
     return _STATES.get(word, "unknown")
 
 
-def trial_header(state: SweepState) -> tuple[str, ...]:
+def trial_header(state: SweepState, names: Sequence[str]) -> tuple[str, ...]:
     """Return what stands above `trial_row`."""
     metrics = tuple(cut(item.metric, _NAME) for item in state.objectives)
-    return ("trial", "state", *metrics, *(cut(name, _NAME) for name in list(state.space)[:_PARAMETERS]), "took", "stages", "note")
+    return ("trial", "state", *metrics, *(cut(name, _NAME) for name in names[:_PARAMETERS]), "took", "stages", "note")
 
 
-def trial_row(state: SweepState, trial: TrialState, best: Collection[int]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+def trial_row(state: SweepState, trial: TrialState, names: Sequence[str], best: Collection[int]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     """Return a trial's cells, its state bare, and what each is sorted by.
 
     Parameters
     ----------
     state : SweepState
     trial : TrialState
+    names : sequence of str
+        The parameters, of which the first ones have columns.
     best : collection of int
         The numbers of the trials that no other is better than.
     """
     values = [trial.values[at] if at < len(trial.values) else None for at in range(len(state.objectives))]
-    names = list(state.space)[:_PARAMETERS]
-    given = [trial.parameters.get(name) for name in names]
+    columns = names[:_PARAMETERS]
+    given = [trial.parameters.get(name) for name in columns]
     note = ("on the front" if len(state.objectives) > 1 else "best") if trial.number in best else cut(trial.error, _ERROR)
     cells = (
         str(trial.number),
         trial_state(trial.state),
         *("" if value is None else human_value(value) for value in values),
-        *(human_value(value, _VALUE) if name in trial.parameters else "" for name, value in zip(names, given, strict=True)),
+        *(human_value(value, _VALUE) if name in trial.parameters else "" for name, value in zip(columns, given, strict=True)),
         human_seconds(trial.seconds),
         _stages(trial),
         note,
@@ -180,8 +182,9 @@ def _trials_text(state: SweepState, best: Collection[int]) -> list[str]:
 def _trials_table(state: SweepState, best: Collection[int], most: int) -> tuple[Table, str]:
     """Return at most `most` trials: the best and the last ones; and a line on those that are not shown."""
     shown = _chosen(state, best, most)
-    header = trial_header(state)
-    rows = tuple(trial_row(state, trial, best)[0] for trial in shown)
+    names = swept(state)
+    header = trial_header(state, names)
+    rows = tuple(trial_row(state, trial, names, best)[0] for trial in shown)
     numbers = frozenset({0, *range(2, len(header) - 2)})
     lost = len(state.trials) - len(shown)
     what = "the front, the best and the last" if len(state.objectives) > 1 else "the best and the last"
