@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from nbmlops.runner.stagekey import Surroundings
     from nbmlops.session.batch import Session
 
-__all__ = ["Execution", "notebook_of", "preloads"]
+__all__ = ["Execution", "executed_name", "notebook_of", "preloads"]
 
 _INTERRUPTED_WAIT_S = 2.0
+_NAME_BYTES = 200
 
 
 class Execution:
@@ -169,7 +170,7 @@ class Execution:
         results = dict(scheduler.results)
         report = results.pop(REPORT, None)
         stages = {name: results[name] for name in planner.pipeline.stages if name in results}
-        target = self._target or session.store.local_path(f"runs/{session.document.name}-{self.run_id}.ipynb")
+        target = self._target or session.store.local_path(f"runs/{executed_name(session.document.name, self.run_id)}")
         result = RunResult(
             run_id=self.run_id,
             status=run_status(stages, report, cancelled=cancelled),
@@ -216,6 +217,13 @@ class Execution:
                 git_commit=git_tags(session.settings.project_root).get("git_commit"),
             )
         )
+
+
+def executed_name(notebook: str, run_id: str) -> str:
+    """Return what the executed notebook of a run is called in the store: a file's name has 255 bytes, so that of a long one is cut."""
+    while len(os.fsencode(notebook)) > _NAME_BYTES:
+        notebook = notebook[:-1]
+    return f"{notebook}-{run_id}.ipynb"
 
 
 def preloads(pipeline: Pipeline, surroundings: Surroundings) -> tuple[str, ...]:
