@@ -36,9 +36,21 @@ if TYPE_CHECKING:
     from nbmlops.tracking.outbox import Outbox
     from nbmlops.tracking.sender import Sender
 
-__all__ = ["Execution", "logs_to_mlflow", "mlflow_joined", "notebook_of", "preloads", "redacted", "redactor_of", "snapshot_of", "versions_of"]
+__all__ = [
+    "Execution",
+    "executed_name",
+    "logs_to_mlflow",
+    "mlflow_joined",
+    "notebook_of",
+    "preloads",
+    "redacted",
+    "redactor_of",
+    "snapshot_of",
+    "versions_of",
+]
 
 _INTERRUPTED_WAIT_S = 2.0
+_NAME_BYTES = 200
 
 
 class Execution:
@@ -160,7 +172,7 @@ class Execution:
         results = dict(scheduler.results)
         report = results.pop(REPORT, None)
         stages = {name: results[name] for name in planner.pipeline.stages if name in results}
-        target = self._target or session.store.local_path(f"runs/{session.document.name}-{self.run_id}.ipynb")
+        target = self._target or session.store.local_path(f"runs/{executed_name(session.document.name, self.run_id)}")
         result = RunResult(
             run_id=self.run_id,
             status=run_status(stages, report, cancelled=cancelled),
@@ -206,6 +218,13 @@ class Execution:
                 git_commit=git_tags(session.settings.project_root).get("git_commit"),
             )
         )
+
+
+def executed_name(notebook: str, run_id: str) -> str:
+    """Return what the executed notebook of a run is called in the store: a file's name has 255 bytes, so that of a long one is cut."""
+    while len(os.fsencode(notebook)) > _NAME_BYTES:
+        notebook = notebook[:-1]
+    return f"{notebook}-{run_id}.ipynb"
 
 
 def preloads(pipeline: Pipeline, surroundings: Surroundings) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def replace_file(path: Path, data: Buffer, *, point: str, durable: bool = False)
     OSError
         If it cannot be written; nothing is left behind then.
     """
-    temporary = path.with_name(f".tmp-{path.name[:100]}-{os.getpid()}-{os.urandom(4).hex()}")
+    temporary = path.with_name(f".tmp-{os.getpid()}-{os.urandom(8).hex()}")  # a name that grew with the file's could be too long
     try:
         failpoint(f"{point}.write")
         with temporary.open("xb") as file:

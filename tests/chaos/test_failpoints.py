@@ -37,4 +37,4 @@ def test_fault_at_every_point(wreck: Wreck, kind: str) -> None:
         if act == "kill":
             hit = done.code == -signal.SIGKILL or "StageDied" in done.out + done.err or None in wreck.outbox().values()
             assert hit, f"{name} is not passed\n{done.err}"
-    go_on(wreck)
+    go_on(wreck, kind)

@@ -38,7 +38,7 @@ def test_fault_at_every_passage(wreck: Wreck, count: Path, name: str, act: str, 
         done = scenario(name)(wreck, {"NBMLOPS_FAILPOINT": f"{name}:{number}:{act}", "NBMLOPS_FAILPOINT_COUNT": str(count)})
         passed = count.stat().st_size
         struck(name, act, done, first=False)
-        go_on(wreck)
+        go_on(wreck, name)
         if passed < number:
             break
     assert done.code == 0, done.err
