@@ -168,3 +168,13 @@ def test_twin_is_folded_up_while_the_sweep_runs() -> None:
     """The saved notebook of a sweep that has ended shows it open."""
     assert '<details class="nbmlops-twin"><summary>sweep demo' in twin_bundle(made_sweep(5, status="running"))["text/html"]
     assert '<details class="nbmlops-twin" open><summary>sweep demo' in twin_bundle(made_sweep(5))["text/html"]
+
+
+def test_twin_names_no_place_of_this_machine() -> None:
+    """The command that opens a tracker here stands in the panel, not in the notebook that is handed on."""
+    state = replace(
+        made_sweep(5), tracking={"mlflow": {"experiment": "demo", "command": "mlflow ui --backend-store-uri sqlite:////somewhere/mlflow.db"}}
+    )
+    bundle = twin_bundle(state)
+    assert "somewhere" not in bundle["text/html"] + bundle["text/plain"]
+    assert "experiment demo" in bundle["text/html"]
