@@ -171,10 +171,12 @@ def test_twin_is_folded_up_while_the_sweep_runs() -> None:
 
 
 def test_twin_names_no_place_of_this_machine() -> None:
-    """The command that opens a tracker here stands in the panel, not in the notebook that is handed on."""
-    state = replace(
-        made_sweep(5), tracking={"mlflow": {"experiment": "demo", "command": "mlflow ui --backend-store-uri sqlite:////somewhere/mlflow.db"}}
-    )
-    bundle = twin_bundle(state)
-    assert "somewhere" not in bundle["text/html"] + bundle["text/plain"]
-    assert "experiment demo" in bundle["text/html"]
+    """The panel shows what opens a tracker here, and where the best run's notebook is; the notebook that is handed on does not."""
+    tracking = {"mlflow": {"experiment": "demo", "command": "mlflow ui --backend-store-uri sqlite:////here/mlflow.db"}}
+    state = replace(made_sweep(5), tracking=tracking, best_run={"run_id": "8f3a", "output": "/here/run.ipynb"})
+    told = " ".join(twin_bundle(state).values())
+    assert "/here" not in told
+    assert {"experiment demo", "run_id 8f3a"} == {text for text in ("experiment demo", "run_id 8f3a") if text in told}
+    head = head_of(state, ())
+    assert head["links"][0]["command"].endswith("/here/mlflow.db")
+    assert head["places"] == [["mlflow", "experiment demo"], ["best run", "run_id 8f3a, output /here/run.ipynb"]]
