@@ -194,7 +194,7 @@ class Sweep:
             importances=self._importances,
             seconds_left=self._seconds_left(trials),
             best_run={} if self.best_run is None else {"run_id": self.best_run.id, "output": self.best_run.output or ""},
-            tracking=self.tracking,
+            tracking=self._shown_tracking(),
             error=self._error,
         )
 
@@ -266,6 +266,16 @@ class Sweep:
         """Show the watcher how it stands."""
         if self._watcher is not None:
             self._watcher(self.state)
+
+    def _shown_tracking(self) -> dict[str, dict[str, str]]:
+        """Return where trackers show the sweep, and how that is opened, which is known before they do."""
+        settings = self.session.settings
+        if not self.options.track or "mlflow" not in settings.trackers:
+            return self.tracking
+        from nbmlops.tracking.opening import way_to_mlflow  # noqa: PLC0415 - the core runs without trackers
+
+        told = self.tracking.get("mlflow", {})
+        return {**self.tracking, "mlflow": {**told, **way_to_mlflow(settings.project_root, told)}}
 
     def _checked_space(self) -> dict[str, Range]:
         declared = self.session.source.parameters
