@@ -155,6 +155,7 @@ class Sweep:
             sampler=options.sampler,
             pruner=options.pruner,
             seed=self.seed,
+            was_told=self._was_told,
             more=options.suggest,
         )
         self._refuse_changed()
@@ -312,6 +313,16 @@ class Sweep:
                 notebook=self.session.document.shown,
                 fix=f"did you mean {near[0]!r}?" if near else fix,
             )
+
+    def _was_told(self, run_id: str) -> bool:
+        """Tell whether the trackers were told of a trial's end; where there are none, nothing is missing."""
+        settings = self.session.settings
+        if not self.options.track or not settings.trackers:
+            return True
+        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415 - the core runs without trackers
+
+        journal = Outbox(self.session.store.local_path("outbox"), settings.trackers).journal(run_id)
+        return journal.finished or not journal.events
 
     def _refuse_changed(self) -> None:
         """Refuse to go on with trials of another version of the notebook or its data: their values do not compare."""
