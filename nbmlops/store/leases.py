@@ -10,9 +10,9 @@ import os
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import StoreError
 from nbmlops.store.locks import HELD
 from nbmlops.store.objects import Blobs, Planted
