@@ -21,13 +21,13 @@ SPACE = ("--space", "x=float(0, 1)", "--space", "n=int(1, 5)")
 
 
 def score(parameters: Mapping[str, Any]) -> float:
-    """What the notebook of `Sweeping.curve` computes."""
+    """Compute what the notebook of `Sweeping.curve` computes."""
     x, n = parameters["x"], parameters["n"]
     return float(-((x - 0.3) ** 2) + n * 0.01)
 
 
 def loss(parameters: Mapping[str, Any]) -> float:
-    """What the same notebook computes as its other metric."""
+    """Compute the other metric of the same notebook."""
     return float(parameters["x"] * parameters["n"] + 6)
 
 
@@ -66,6 +66,10 @@ class Sweeping:
         found = [item.name.rpartition("@") for item in self.marks.iterdir()]
         return [name.removeprefix(prefix) for name, _, _ in sorted(found, key=lambda item: int(item[2])) if name.startswith(prefix)]
 
+    def records(self) -> list[str]:
+        """Return the names of all records of stages."""
+        return sorted(item.name for item in (self.project.folder / ".nbmlops").glob("records/*.json"))
+
     def wait_for_marks(self, prefix: str, count: int, process: subprocess.Popen[str], timeout_s: float = 60) -> None:
         """Wait until `count` marks are there."""
         end = time.monotonic() + timeout_s
@@ -102,10 +106,10 @@ class Sweeping:
 
     def refused(self, *words: object, parts: tuple[str, ...] = (), code: int = 2) -> str:
         """Check the whole contract of an error: exit code, one line with these parts, a JSON error with a fix, and that nothing ran."""
-        marks = self.marked()
+        before = self.marked(), self.records()
         done = self.project.finish(self.start(*words))
         is_error(done, parts, code)
-        assert self.marked() == marks
+        assert (self.marked(), self.records()) == before
         return done.err
 
 

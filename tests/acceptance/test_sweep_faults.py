@@ -268,9 +268,10 @@ def test_tracker_that_is_down_holds_no_trial_up(sweeping: Sweeping) -> None:
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[str]:
     """Start a PostgreSQL server on the loopback, and give the URL of its database."""
-    pytest.importorskip("psycopg2")
-    programs = {name: shutil.which(name) or next((str(path) for path in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None) for name in ("initdb", "postgres")}
-    if None in programs.values():
+    pytest.importorskip("psycopg")
+    where = os.pathsep.join([os.environ.get("PATH", ""), *(str(item) for item in Path("/usr/lib/postgresql").glob("*/bin"))])
+    initdb, server_program = shutil.which("initdb", path=where), shutil.which("postgres", path=where)
+    if initdb is None or server_program is None:
         pytest.skip("no PostgreSQL server is installed")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -287,10 +288,11 @@ def postgres(tmp_path: Path) -> Iterator[str]:
             path.chmod(path.stat().st_mode | 0o011)
         tmp_path.chmod(0o711)
         os.chown(folder, account.pw_uid, account.pw_gid)
-    made = [programs["initdb"], "-D", folder / "data", "-U", "sweeper", "-A", "trust", "--no-sync", "-E", "UTF8"]
+    made = [initdb, "-D", folder / "data", "-U", "sweeper", "-A", "trust", "--no-sync", "-E", "UTF8"]
     subprocess.run(made, check=True, capture_output=True, cwd=folder, **user)
-    options = ["-D", folder / "data", "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
-    server = subprocess.Popen([programs["postgres"], *options], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
+    settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "fsync": "off"}
+    words = [server_program, "-D", folder / "data", *(f"--{name}={value}" for name, value in settings.items())]
+    server = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
     try:
         end = time.monotonic() + 30
         while True:
