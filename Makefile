@@ -47,9 +47,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# What `make test` does with 100 kills and the first passage of each failpoint; an hour and more.
+# What `make test` does with 100 kills and the first passage of each failpoint; about an hour on two cores.
 chaos: $(INSTALLED)
-	NBMLOPS_TEST_CHAOS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/chaos
+	NBMLOPS_TEST_CHAOS=1 $(BIN)/python -m pytest -v -n 2 --dist worksteal tests/chaos
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

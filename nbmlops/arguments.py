@@ -144,6 +144,7 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="of the sampler (default: the setting seed)")
     parser.add_argument("--no-track", action="store_true", help="tell no tracker about this sweep")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but what went wrong")
+    parser.add_argument("--feed", action="store_true", help=argparse.SUPPRESS)  # for the process behind a panel: a line for each state
     add_json(parser)
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 import timeit
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nbmlops import failpoints
 from nbmlops.errors import UsageError
 from nbmlops.failpoints import FAILPOINTS, FailpointError, failpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +63,25 @@ def test_a_kill_of_a_process_and_its_forks() -> None:
     script += "failpoint('result.write')"
     environment = {**os.environ, "NBMLOPS_FAILPOINT": "result.write:2:kill"}
     assert subprocess.run([sys.executable, "-c", script], env=environment, check=False).returncode == 9
+
+
+def test_processes_that_count_together(tmp_path: Path) -> None:
+    """Of two processes that pass a point once each, the second one is killed, and the file tells both passages."""
+    script = "import os\nfrom nbmlops.failpoints import failpoint\nchild = os.fork()\nif child:\n    os.waitpid(child, 0)\nfailpoint('result.write')"
+    environment = {**os.environ, "NBMLOPS_FAILPOINT": "result.write:2:kill", "NBMLOPS_FAILPOINT_COUNT": str(tmp_path / "count")}
+    assert subprocess.run([sys.executable, "-c", script], env=environment, check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "count").read_bytes() == b".."
+
+
+def test_a_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`delay` holds the process up for two seconds, once, and it goes on."""
+    arm(monkeypatch, "lock.held:1:delay")
+    begun = time.monotonic()
+    failpoint("lock.held")
+    held_up = time.monotonic()
+    assert held_up - begun > 1.9
+    failpoint("lock.held")
+    assert time.monotonic() - held_up < 1
 
 
 @pytest.mark.parametrize("text", ["objects.write", "objects.write:x:kill", "objects.write:1:explode", "nowhere:1:kill"])

@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _answer(words)
     gc.set_threshold(_GARBAGE, 20, 50)
     code = _answer(words)
+    if code == _INTERRUPTED:
+        # `python -m` ends itself by the signal if that came in code compiled from a text, such as that of a dataclass, although it was caught
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     gc.freeze()  # the process ends: looking for garbage in all that is alive would be a tenth of a run with nothing to do
     return code
 

@@ -108,13 +108,14 @@ def calls_something(node: ast.AST) -> bool:
     return any(isinstance(part, (ast.Call, ast.Await)) for part in ast.walk(node))
 
 
-def looks_for_subclasses(parts: Iterable[ast.AST]) -> bool:
-    """Tell whether code, given as all its nodes, finds classes without their names, so that defining one is enough."""
+@functools.lru_cache(maxsize=4096)  # of each cell it is asked whenever one of the notebook has changed
+def looks_for_subclasses(tree: ast.AST) -> bool:
+    """Tell whether code finds classes without their names, so that defining one is enough."""
     return any(
         (isinstance(part, ast.Attribute) and part.attr in _NOTING)
         or (isinstance(part, ast.FunctionDef) and part.name in _NOTING)
         or (isinstance(part, ast.keyword) and part.arg == "metaclass" and _last_name(part.value) != "ABCMeta")
-        for part in parts
+        for part in ast.walk(tree)
     )
 
 

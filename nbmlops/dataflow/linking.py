@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from nbmlops.dataflow.hidden import HISTORY, is_history
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["BUILTINS", "Link", "Unit", "UnitLinks", "link"]
+__all__ = ["BUILTINS", "Link", "Linking", "Unit", "UnitLinks", "link", "relink"]
+
+_STRIDE = 16
 
 BUILTINS = (
     frozenset(vars(builtins))
@@ -121,6 +124,24 @@ class UnitLinks:
         return tuple(link for link in self.links if link.provider is None and not link.soft)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linking:
+    """A linked document, and what helps to link the next one, which is mostly the same.
+
+    Parameters
+    ----------
+    units : tuple of Unit
+    links : tuple of UnitLinks
+        One for each unit.
+    states : tuple of _Document
+        The versions before every `_STRIDE`-th unit, and behind the last.
+    """
+
+    units: tuple[Unit, ...]
+    links: tuple[UnitLinks, ...]
+    states: tuple[_Document, ...]
+
+
 def link(units: Sequence[Unit]) -> tuple[UnitLinks, ...]:
     """Link every unit's reads to the nearest earlier version of each name.
 
@@ -134,8 +155,48 @@ def link(units: Sequence[Unit]) -> tuple[UnitLinks, ...]:
     tuple of UnitLinks
         One for each unit, in the same order.
     """
+    return relink(units, None).links
+
+
+def relink(units: Sequence[Unit], earlier: Linking | None) -> Linking:
+    """Link as `link` does, and go through only what may be linked otherwise than it was.
+
+    The units are gone through in stretches. One of the same units, in the same places, that begins with the same versions has the same links
+    and ends with the same versions.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+        In document order.
+    earlier : Linking or None
+        Of the same document, or any other.
+    """
     document = _Document()
-    return tuple(document.add(position, unit) for position, unit in enumerate(units))
+    kept: list[Unit] = []
+    links: list[UnitLinks] = []
+    states: list[_Document] = []
+    for start in range(0, len(units), _STRIDE):
+        stretch, number = tuple(units[start : start + _STRIDE]), start // _STRIDE
+        states.append(document)
+        if earlier is not None and _is_same(earlier, number, stretch, document):
+            states[-1] = earlier.states[number]  # the very object, which the next look finds at once
+            kept += earlier.units[start : start + len(stretch)]
+            links += earlier.links[start : start + len(stretch)]
+            document = earlier.states[number + 1]
+            continue
+        kept += stretch
+        document = document.copy()
+        known = earlier.links[start : start + len(stretch)] if earlier is not None else ()
+        made = [document.add(start + place, unit) for place, unit in enumerate(stretch)]
+        links += [old if old == new else new for old, new in itertools.zip_longest(known, made) if new is not None]
+    return Linking(units=tuple(kept), links=tuple(links), states=(*states, document))
+
+
+def _is_same(earlier: Linking, number: int, stretch: tuple[Unit, ...], document: _Document) -> bool:
+    start = number * _STRIDE
+    if earlier.units[start : start + _STRIDE] != stretch:
+        return False
+    return earlier.states[number] is document or earlier.states[number] == document
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +221,10 @@ class _Document:
     given: dict[str, Carry] = field(default_factory=dict)
     shared: set[int] = field(default_factory=set)
     left_out: dict[str, int] = field(default_factory=dict)
+
+    def copy(self) -> _Document:
+        """Return one that can be gone on with, while this one stays."""
+        return _Document(self.main.copy(), self.view.copy(), self.stars.copy(), self.given.copy(), self.shared.copy(), self.left_out.copy())
 
     def add(self, position: int, unit: Unit) -> UnitLinks:
         """Link the next unit, then put its versions in place."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 
 __all__ = ["time_zone_variables"]
 
 _LOCAL = frozenset({"astimezone", "ctime", "fromtimestamp", "localtime", "mktime", "now", "timestamp", "today", "tzlocal", "tzname"})
 
 
+@functools.lru_cache(maxsize=4096)  # of each statement of setup, and of each cell, it is asked whenever the notebook is linked
 def time_zone_variables(tree: ast.AST) -> frozenset[str]:
     """Return ``{"TZ"}`` for code that names a function which gives local time, else nothing."""
     found = any(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from nbmlops.errors import StoreError
 from nbmlops.runner.environment import THREAD_VARIABLES
 from nbmlops.runner.task import RESULT_LOST, StageError, StageOutcome, StageTask
-from nbmlops.store.replacing import replace_file
+from nbmlops.store.replacing import make_folder, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -67,7 +67,8 @@ class LocalExecutor:
         """Begin a task and return at once."""
         folder = self._attempt(task.attempt)
         try:
-            folder.mkdir(parents=True, mode=0o700)
+            make_folder(self._folder)
+            folder.mkdir(mode=0o700)
             replace_file(folder / "task.json", json.dumps(task.to_json()).encode(), point="task")
             self._send({"start": task.attempt, "folder": str(folder)})
         except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbmlops.magics.hooks import Hooks
+from nbmlops.magics.sweep import SweepMagics
 from nbmlops.magics.verbs import StageMagics
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["register", "unregister"]
 
 _ATTRIBUTE = "_nbmlops_hooks"
+_MAGICS = (StageMagics, SweepMagics)
 
 
 def register(shell: InteractiveShell) -> None:
@@ -24,8 +26,8 @@ def register(shell: InteractiveShell) -> None:
         return
     hooks = Hooks(shell)
     setattr(shell, _ATTRIBUTE, hooks)
-    magics = StageMagics(shell, hooks)
-    shell.register_magics(magics)
+    for magics in _MAGICS:
+        shell.register_magics(magics(shell, hooks))
     if not getattr(shell, "is_stage_process", False):  # there the scheduler decides what runs
         hooks.install()
 
@@ -38,6 +40,7 @@ def unregister(shell: InteractiveShell) -> None:
     if not getattr(shell, "is_stage_process", False):
         hooks.remove()
     delattr(shell, _ATTRIBUTE)
-    for kind, names in StageMagics.magics.items():
-        for name in names:
-            shell.magics_manager.magics[kind].pop(name, None)
+    for magics in _MAGICS:
+        for kind, names in magics.magics.items():
+            for name in names:
+                shell.magics_manager.magics[kind].pop(name, None)

@@ -16,8 +16,24 @@ __all__ = ["complete", "install_completion", "remove_completion"]
 _IDENTIFIER = "nbmlops"
 
 _RUN = ("-p", "-f", "--stage", "--force", "--force-stage", "--workers", "--executor", "--no-track", "--fail-fast")
-_OPTIONS = {
+_OPTIONS: dict[str, tuple[str, ...]] = {
     "%mlrun": _RUN,
+    "%mlsweep": (
+        "--trials",
+        "--maximize",
+        "--minimize",
+        "--space",
+        "-p",
+        "-f",
+        "--workers",
+        "--sampler",
+        "--pruner",
+        "--name",
+        "--storage",
+        "--seed",
+        "--no-track",
+        "--wait",
+    ),
     "%mlgraph": ("--format",),
     "%mlstatus": ("-p", "-f"),
     "%mlwhy": ("-p", "-f"),

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic import cell_magic, line_magic, magics_class
 
 from nbmlops.errors import NbmlopsError, UsageError
-from nbmlops.magics.hooks import Hooks, split_tag_mark
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable
-
-    from IPython.core.interactiveshell import InteractiveShell
-
-    from nbmlops.arguments import Parser
+from nbmlops.magics.base import VerbMagics, split_words
+from nbmlops.magics.hooks import split_tag_mark
 
 __all__ = ["StageMagics"]
 
 
 @magics_class
-class StageMagics(Magics):
+class StageMagics(VerbMagics):
     """`%%mlstage`, `%mlrun`, `%mlgraph`, `%mlstatus`, `%mlwhy`, `%mlverify`, `%mlload`, `%mlcheck` and `%mlpipeline`."""
-
-    def __init__(self, shell: InteractiveShell, hooks: Hooks) -> None:
-        super().__init__(shell)
-        self._hooks = hooks
 
     @cell_magic
     def mlstage(self, line: str, cell: str) -> None:
@@ -51,7 +39,7 @@ class StageMagics(Magics):
         """
         __tracebackhide__ = True
         line, from_tag = split_tag_mark(line)
-        hooks = self._hooks
+        hooks = self.hooks
         hooks.busy += 1
         try:
             outcome = hooks.session.run_stage(line, cell, hooks.metadata, hooks.cell_id, tagged=from_tag, count=hooks.count)
@@ -59,11 +47,11 @@ class StageMagics(Magics):
             hooks.busy -= 1
         if outcome.error is not None:
             if outcome.warning:
-                self._print(f"! {outcome.warning}")
+                self.print(f"! {outcome.warning}")
             raise _shown(outcome.error, outcome.traceback) from None
         from nbmlops.views.text import stage_line  # noqa: PLC0415 - loading the extension stays light
 
-        self._print(stage_line(outcome.result, remarks=outcome.remarks, warning=outcome.warning))
+        self.print(stage_line(outcome.result, remarks=outcome.remarks, warning=outcome.warning))
         if outcome.result.status == "refused":
             from nbmlops.errors import GateRefused  # noqa: PLC0415
 
@@ -88,8 +76,8 @@ class StageMagics(Magics):
         from nbmlops.views.html import run_html  # noqa: PLC0415
         from nbmlops.views.text import run_text  # noqa: PLC0415
 
-        options = self._parse("mlrun", line, add_run, notebook=True)
-        found = self._open(options).run(
+        options = self.parse("mlrun", line, add_run, notebook=True)
+        found = self.open(options).run(
             given_parameters(options),
             output=options.output,
             stages=options.stage,
@@ -101,7 +89,7 @@ class StageMagics(Magics):
             fail_fast=options.fail_fast,
         )
         if not options.quiet or found.result.exit_code:
-            self._show(run_text(found.result), run_html(found.result))
+            self.show(run_text(found.result), run_html(found.result))
         return None if found.status == "done" and line.rstrip().endswith(";") else found
 
     @line_magic
@@ -121,19 +109,19 @@ class StageMagics(Magics):
         from nbmlops.views.mermaid import graph_mermaid  # noqa: PLC0415
         from nbmlops.views.text import graph_text  # noqa: PLC0415
 
-        options = self._parse("mlgraph", line, add_graph, notebook=True)
-        if options.notebook is None and self._hooks.session.cells.path is None:
-            pipeline, states, reasons = self._hooks.session.known(), {}, {}
+        options = self.parse("mlgraph", line, add_graph, notebook=True)
+        if options.notebook is None and self.hooks.session.cells.path is None:
+            pipeline, states, reasons = self.hooks.session.known(), {}, {}
         else:
-            session = self._open(options)
+            session = self.open(options)
             pipeline = session.graph()
             plan = None if pipeline.errors else session.status()
             states = {name: item.state for name, item in plan.stages.items()} if plan else {}
             reasons = {name: item.reason for name, item in plan.stages.items()} if plan else {}
         if options.format == "mermaid":
-            self._print(graph_mermaid(pipeline))
+            self.print(graph_mermaid(pipeline))
         else:
-            self._show(graph_text(pipeline), None if options.format == "text" and "--format" in line else graph_html(pipeline, states, reasons))
+            self.show(graph_text(pipeline), None if options.format == "text" and "--format" in line else graph_html(pipeline, states, reasons))
 
     @line_magic
     def mlstatus(self, line: str) -> None:
@@ -148,9 +136,9 @@ class StageMagics(Magics):
         from nbmlops.arguments import add_status, given_parameters  # noqa: PLC0415
         from nbmlops.views.text import status_text  # noqa: PLC0415
 
-        options = self._parse("mlstatus", line, add_status, notebook=True)
-        plan = self._open(options).status(given_parameters(options)) if self._has_file(options) else self._hooks.session.planner().plan(report=False)
-        self._print(status_text(plan))
+        options = self.parse("mlstatus", line, add_status, notebook=True)
+        plan = self.open(options).status(given_parameters(options)) if self.has_file(options) else self.hooks.session.planner().plan(report=False)
+        self.print(status_text(plan))
 
     @line_magic
     def mlwhy(self, line: str) -> None:
@@ -164,12 +152,9 @@ class StageMagics(Magics):
         """
         from nbmlops.arguments import add_why, given_parameters  # noqa: PLC0415
 
-        options = self._parse("mlwhy", line, add_why, notebook=False)
-        if self._has_file(options):
-            lines = self._open(options).why(options.stage, given_parameters(options))
-        else:
-            lines = self._hooks.session.why(options.stage)
-        self._print("\n".join(lines))
+        options = self.parse("mlwhy", line, add_why, notebook=False)
+        lines = self.open(options).why(options.stage, given_parameters(options)) if self.has_file(options) else self.hooks.session.why(options.stage)
+        self.print("\n".join(lines))
 
     @line_magic
     def mlverify(self, line: str) -> Any:  # noqa: ANN401 - the result, for the user to ask
@@ -187,9 +172,9 @@ class StageMagics(Magics):
         from nbmlops.arguments import add_verify, given_parameters  # noqa: PLC0415
         from nbmlops.views.verdicts import verify_html, verify_text  # noqa: PLC0415
 
-        options = self._parse("mlverify", line, add_verify, notebook=True)
-        found = self._open(options).verify(given_parameters(options), stages=options.stage)
-        self._show(verify_text(found), verify_html(found))
+        options = self.parse("mlverify", line, add_verify, notebook=True)
+        found = self.open(options).verify(given_parameters(options), stages=options.stage)
+        self.show(verify_text(found), verify_html(found))
         return None if found.same and line.rstrip().endswith(";") else found
 
     @line_magic
@@ -204,7 +189,7 @@ class StageMagics(Magics):
 
         Example: ``%mlload train --run 8f3a``
         """
-        words = _words(line)
+        words = split_words(line)
         run_id = None
         if "--run" in words[:-1]:
             position = words.index("--run")
@@ -212,7 +197,7 @@ class StageMagics(Magics):
             del words[position : position + 2]
         if len(words) != 1:
             raise UsageError("%mlload takes one stage", code="NB004", fix="write %mlload STAGE [--run RUN]")
-        self._print(self._hooks.session.load(words[0], run_id))
+        self.print(self.hooks.session.load(words[0], run_id))
 
     @line_magic
     def mlcheck(self, line: str) -> None:
@@ -228,12 +213,12 @@ class StageMagics(Magics):
         from nbmlops.views.html import diagnostics_html  # noqa: PLC0415
         from nbmlops.views.text import diagnostics_text  # noqa: PLC0415
 
-        options = self._parse("mlcheck", line, add_check, notebook=True)
-        session = self._hooks.session
-        diagnostics = self._open(options).check() if self._has_file(options) else session.known().diagnostics
+        options = self.parse("mlcheck", line, add_check, notebook=True)
+        session = self.hooks.session
+        diagnostics = self.open(options).check() if self.has_file(options) else session.known().diagnostics
         found = (*diagnostics, *session.hidden_state())
         name = options.notebook or "this kernel"
-        self._show(diagnostics_text(found, name), diagnostics_html(found, name))
+        self.show(diagnostics_text(found, name), diagnostics_html(found, name))
 
     @line_magic
     def mlpipeline(self, line: str) -> None:
@@ -247,55 +232,10 @@ class StageMagics(Magics):
         """
         from pathlib import Path  # noqa: PLC0415
 
-        words = _words(line)
+        words = split_words(line)
         if len(words) != 2 or words[0] != "use":  # noqa: PLR2004
             raise UsageError("%mlpipeline takes `use PATH`", code="NB004", fix="write %mlpipeline use notebook.ipynb")
-        self._hooks.session.use(Path(words[1]))
-
-    def _parse(self, name: str, line: str, add_arguments: Callable[[Parser], None], *, notebook: bool) -> argparse.Namespace:
-        """Parse a line with the arguments that the command of the same name has; NOTEBOOK may be left out."""
-        from nbmlops.arguments import Parser  # noqa: PLC0415
-
-        parser = Parser(prog=f"%{name}", add_help=False)
-        add_arguments(parser)
-        for action in parser._actions:  # noqa: SLF001 - argparse has no other way to make a positional optional
-            if action.dest == "notebook":
-                action.nargs, action.required = "?", False
-        words = _words(line.rstrip().rstrip(";"))
-        if not notebook:
-            words = ["", *words]
-        options = parser.parse_args(words)
-        options.notebook = options.notebook or None
-        return options
-
-    def _has_file(self, options: argparse.Namespace) -> bool:
-        return options.notebook is not None or self._hooks.session.cells.path is not None
-
-    def _open(self, options: argparse.Namespace) -> Any:  # noqa: ANN401 - a Session
-        from nbmlops.arguments import store_url  # noqa: PLC0415
-        from nbmlops.session.batch import open_notebook  # noqa: PLC0415
-
-        path = options.notebook or self._hooks.session.cells.path
-        if path is None:
-            raise UsageError("this kernel does not know its notebook's file", code="NB401", fix="name it, or write %mlpipeline use PATH once")
-        session = open_notebook(path, store=store_url(options.store))
-        session.pool = self._hooks.session.workers
-        return session
-
-    def _print(self, text: str) -> None:
-        print(text)
-
-    def _show(self, text: str, html: str | None) -> None:
-        data = {"text/plain": text} if html is None else {"text/plain": text, "text/html": html}
-        if self.shell is not None:
-            self.shell.display_pub.publish(data)
-
-
-def _words(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise UsageError(f"the line cannot be read: {error}", code="NB004", fix="close the quotation mark") from error
+        self.hooks.session.use(Path(words[1]))
 
 
 def _shown(error: BaseException, traceback: tuple[str, ...]) -> BaseException:

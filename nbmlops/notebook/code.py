@@ -57,8 +57,9 @@ def to_python(source: str) -> str:
     return "\n" * source.count("\n", 0, skipped) + str(_transformer().transform_cell(source[skipped:]))
 
 
+@functools.lru_cache(maxsize=1024)  # a kernel reads every cell of its notebook again around each cell that runs
 def parse_code(source: str) -> ast.Module:
-    """Parse the code of a cell.
+    """Parse the code of a cell; equal code is one tree, which nobody may change.
 
     Raises
     ------

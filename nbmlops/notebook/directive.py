@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import shlex
 from collections.abc import Mapping
@@ -264,10 +265,12 @@ class Directive:
         return {flag: list(value) if isinstance(value, tuple) else value for flag, value in given.items()}
 
 
+@functools.cache
 def _defaults() -> dict[str, Any]:
     return {item.name: item.default for item in fields(Directive)}
 
 
+@functools.lru_cache(maxsize=1024)  # a kernel reads every cell of its notebook again around each cell that runs
 def parse_directive(line: str, *, cell: int | None = None, notebook: str | None = None) -> Directive:
     """Parse what follows ``%%mlstage`` in a cell's first line.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ class Known:
 
     def learn(self, tree: ast.Module) -> None:
         """Take what a cell that is tagged as setup or parameters binds as known, however it computes it."""
-        changes = Changes.of(tree)
+        changes = _changes(tree)
         for name in changes.bound | changes.imported:
             self.bind(name, self.values)
         for node in tree.body:
@@ -51,7 +52,7 @@ class Known:
 
     def forget(self, tree: ast.Module) -> None:
         """Take what a stage or report cell binds or changes as unknown."""
-        changes = Changes.of(tree)
+        changes = _changes(tree)
         # a module that setup imported is the same wherever it is imported again, and `pd.options.x = 1` leaves `pd` what it is
         changed = changes.bound | (changes.imported | changes.mutated) & (self.values | self.code) | changes.imported - self.imports.keys()
         for name in changed:
@@ -156,6 +157,11 @@ class Changes:
             self.imported.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
         elif outer and kind in _NAMED:
             self.bound.update(filter(None, [getattr(node, _NAMED[kind])]))
+
+
+@functools.lru_cache(maxsize=1024)  # of cells, which are read again around each cell that runs in a kernel
+def _changes(tree: ast.Module) -> Changes:
+    return Changes.of(tree)
 
 
 # modules whose names are worth knowing behind `from typing import *`, and that cost nothing to import

@@ -111,17 +111,19 @@ def assign_roles(document: Document) -> tuple[RoledCell, ...]:
 
 def _kale(cell: Cell, notebook: str, said: KaleCell) -> RoledCell:
     """Take what Kale's dialect says of a cell, whatever our own rules would."""
-    found = RoledCell(
+    role, line = Role(said.role), said.error_line if said.error else None
+    tree, error, line = (None, said.error, line) if role is Role.SKIP else _read(cell, cell.source, notebook, said.error, line)
+    return RoledCell(
         cell=cell,
-        role=Role(said.role),
+        role=role,
         stage=said.stage,
         directive=said.directive,
         body=cell.source,
-        error=said.error,
-        error_line=said.error_line if said.error else None,
+        tree=tree,
+        error=error,
+        error_line=line,
         prelude=said.prelude,
     )
-    return found if found.role is Role.SKIP else _parsed(found, notebook)
 
 
 def _role(cell: Cell, notebook: str, known: Known) -> RoledCell:
@@ -137,34 +139,39 @@ def _role(cell: Cell, notebook: str, known: Known) -> RoledCell:
 
 def _stage(cell: Cell, notebook: str, line: str, body: str) -> RoledCell:
     name = line.partition(" ")[0]
-    found = RoledCell(
-        cell=cell,
-        role=Role.STAGE,
-        stage=name if STAGE_NAME.fullmatch(name) else None,
-        body=body,
-        magic=True,
-    )
-    found = _with_directive(found, lambda: parse_directive(line, cell=cell.index, notebook=notebook))
-    return _parsed(found, notebook)
+    return _of_stage(cell, notebook, name, body, lambda: parse_directive(line, cell=cell.index, notebook=notebook), magic=True)
 
 
 def _tagged(cell: Cell, notebook: str) -> RoledCell | None:
     names = list(dict.fromkeys(tag.removeprefix(_STAGE_TAG).strip() for tag in cell.tags if tag.startswith(_STAGE_TAG)))
     if names:
-        name = names[0]
-        found = RoledCell(cell=cell, role=Role.STAGE, stage=name if STAGE_NAME.fullmatch(name) else None, body=cell.source)
-        if len(names) > 1:
-            message = f"the cell has the tags of {len(names)} stages: {', '.join(names)}"
-            error = NotebookError(message, code="NB105", notebook=notebook, cell=cell.index, fix="keep one of them")
-            found = replace(found, error=error, error_line=1)
-        else:
-            found = _with_directive(found, lambda: directive_from_metadata(name, cell.options, cell=cell.index, notebook=notebook))
-        return _parsed(found, notebook)
+        return _of_stage(cell, notebook, names[0], cell.source, lambda: _directive_of_tags(cell, notebook, names))
     for tag, role in _TAGS:
         if tag in cell.tags:
-            found = RoledCell(cell=cell, role=role, body=cell.source)
-            return found if role is Role.SKIP else _parsed(found, notebook)
+            tree, error, line = (None, None, None) if role is Role.SKIP else _read(cell, cell.source, notebook)
+            return RoledCell(cell=cell, role=role, body=cell.source, tree=tree, error=error, error_line=line)
     return None
+
+
+def _directive_of_tags(cell: Cell, notebook: str, names: list[str]) -> Directive:
+    if len(names) > 1:
+        message = f"the cell has the tags of {len(names)} stages: {', '.join(names)}"
+        raise NotebookError(message, code="NB105", notebook=notebook, cell=cell.index, fix="keep one of them")
+    return directive_from_metadata(names[0], cell.options, cell=cell.index, notebook=notebook)
+
+
+def _of_stage(cell: Cell, notebook: str, name: str, body: str, read: Callable[[], Directive], *, magic: bool = False) -> RoledCell:
+    """Make a cell of a stage; `read` gives the options, or raises what is wrong with them."""
+    directive, problem = None, None
+    stage = name if STAGE_NAME.fullmatch(name) else None
+    try:
+        directive = read()
+    except NotebookError as error:
+        problem = error
+    else:
+        stage = directive.name
+    tree, problem, line = _read(cell, body, notebook, problem, 1 if problem is not None else None)
+    return RoledCell(cell=cell, role=Role.STAGE, stage=stage, directive=directive, body=body, tree=tree, error=problem, error_line=line, magic=magic)
 
 
 # in the order of the rules
@@ -180,12 +187,15 @@ def _untagged(cell: Cell, notebook: str, known: Known) -> RoledCell:
     misplaced = _misplaced_magic(cell, notebook)
     if misplaced is not None:
         return misplaced
-    found = _parsed(RoledCell(cell=cell, role=Role.REPORT, body=cell.source), notebook)
-    if found.tree is None:
-        return found
-    if not found.tree.body or is_front_only(found.tree):
-        return replace(found, role=Role.SKIP, tree=None)
-    return replace(found, role=Role.SETUP) if is_setup(found.tree, known) else found
+    tree, error, line = _read(cell, cell.source, notebook)
+    role = Role.REPORT if tree is None else _role_of_code(tree, known)
+    return RoledCell(cell=cell, role=role, body=cell.source, tree=None if role is Role.SKIP else tree, error=error, error_line=line)
+
+
+def _role_of_code(tree: ast.Module, known: Known) -> Role:
+    if not tree.body or is_front_only(tree):
+        return Role.SKIP
+    return Role.SETUP if is_setup(tree, known) else Role.REPORT
 
 
 def _misplaced_magic(cell: Cell, notebook: str) -> RoledCell | None:
@@ -222,29 +232,24 @@ def _inside_string(source: str, position: int) -> bool:
     return shapes[0] == shapes[1]
 
 
-def _with_directive(found: RoledCell, read: Callable[[], Directive]) -> RoledCell:
+def _read(
+    cell: Cell, body: str, notebook: str, error: NotebookError | None = None, error_line: int | None = None
+) -> tuple[ast.Module | None, NotebookError | None, int | None]:
+    """Parse a cell's code; return the tree, and what is wrong with the cell and in which line: what is known of that already goes first."""
     try:
-        directive = read()
-    except NotebookError as error:
-        return replace(found, error=error, error_line=1)
-    return replace(found, directive=directive, stage=directive.name)
-
-
-def _parsed(found: RoledCell, notebook: str) -> RoledCell:
-    try:
-        return replace(found, tree=parse_code(found.body))
-    except SyntaxError as error:
-        if found.error is not None:
-            return found
-        where = f" (line {error.lineno})" if error.lineno else ""
-        problem = NotebookError(
-            f"the code does not parse{where}: {error.msg}",
+        return parse_code(body), error, error_line
+    except SyntaxError as problem:
+        if error is not None:
+            return None, error, error_line
+        where = f" (line {problem.lineno})" if problem.lineno else ""
+        told = NotebookError(
+            f"the code does not parse{where}: {problem.msg}",
             code="NB109",
             notebook=notebook,
-            cell=found.cell.index,
+            cell=cell.index,
             fix="mend it, or give the cell the tag skip",
         )
-        return replace(found, error=problem, error_line=error.lineno)
+        return None, told, problem.lineno
 
 
 def _follow(known: Known, found: RoledCell, *, tagged: bool) -> None:

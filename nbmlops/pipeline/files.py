@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import fnmatch
 import glob
 import posixpath
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from nbmlops.dataflow.files import path_parts
-from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import FileUse, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nbmlops.dataflow.flow import Flow
-    from nbmlops.pipeline.setup import Statement
 
-__all__ = ["folder_of", "literal_values", "shows", "with_file_edges"]
-
-
-class _Piece(Protocol):
-    @property
-    def role(self) -> Role: ...
-    @property
-    def flow(self) -> Flow: ...
-    @property
-    def statement(self) -> Statement | None: ...
-
-
-def literal_values(pieces: Iterable[_Piece], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names that one setup cell and nothing else sets to a literal or a literal path, with the value that holds in this run."""
-    values: dict[str, Any] = {}
-    times: dict[str, int] = {}
-    statements: list[ast.stmt] = []
-    for piece in pieces:
-        for name in piece.flow.binds:
-            times[name] = times.get(name, 0) + (piece.role not in {Role.INJECTED, Role.REPORT})
-        if piece.statement is not None:
-            values.update(piece.statement.literals)
-            statements.append(piece.statement.tree.body[0])
-    single = {name: value for name, value in values.items() if times[name] <= 1} | dict(parameters)
-    for node in statements:
-        for name, path in _constant_path(node, single).items():
-            if times[name] <= 1:
-                single.setdefault(name, path)
-    return single
-
-
-def _constant_path(node: ast.stmt, values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name that a statement sets to a path made of literals and known names, such as ``OUT = Path("data") / name``."""
-    if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)):
-        return {}
-    parts = [values.get(part.id) if isinstance(part, ast.Name) else part for part in path_parts(node.value) or (None,)]
-    texts = [part for part in parts if isinstance(part, str)]
-    return {node.targets[0].id: "".join(texts)} if len(texts) == len(parts) else {}
+__all__ = ["folder_of", "shows", "with_file_edges"]
 
 
 def with_file_edges(stages: Mapping[str, Stage], effects: Mapping[str, Effects], runs: Mapping[str, str]) -> dict[str, Stage]:

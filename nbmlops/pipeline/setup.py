@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 import io
 import tokenize
 from dataclasses import dataclass, field, replace
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataflow.acting import acting_decorators, acts, calls_something, changes_what_a_call_gives, looks_for_subclasses
 from nbmlops.dataflow.normalise import fingerprint
-from nbmlops.dataflow.scopes import analyse
 from nbmlops.notebook.roles import Role, RoledCell
+from nbmlops.pipeline.code import flow_of, imported_names, statement_trees
 from nbmlops.pipeline.model import Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from nbmlops.dataflow.flow import Flow
     from nbmlops.dataflow.stars import Stars
@@ -25,12 +24,9 @@ __all__ = [
     "Statement",
     "line_comments",
     "literal_assignments",
-    "postpones_annotations",
     "read_parameters",
-    "single_statements",
     "statements",
     "with_acts",
-    "without_annotations",
 ]
 
 _NO_LITERALS: dict[str, Any] = {}
@@ -86,31 +82,25 @@ def statements(roled: RoledCell, *, postponed: bool = False, stars: Stars | None
     stars : Stars or None
         Knows what star imports bind.
     """
-    if roled.tree is None:
-        return
-    for node in single_statements(roled.tree.body):
-        tree = ast.Module(body=[node], type_ignores=[])
-        flow = analyse(without_annotations(tree) if postponed else tree, stars.names if stars else None)
-        yield Statement(cell=roled.cell.index, tree=tree, flow=flow, literals=literal_assignments(node))
+    for tree in statement_trees(roled.tree) if roled.tree is not None else ():
+        flow = flow_of(tree, stars.names if stars else None, postponed=postponed)
+        yield Statement(cell=roled.cell.index, tree=tree, flow=flow, literals=literal_assignments(tree.body[0]))
 
 
-def with_acts(found: Sequence[Statement], trees: Iterable[ast.AST]) -> tuple[Statement, ...]:
+def with_acts(found: Sequence[Statement], trees: Sequence[ast.Module]) -> tuple[Statement, ...]:
     """Mark the statements that change what is not their own: patches, registrations by a decorator, blocks of calls.
 
     Parameters
     ----------
     found : sequence of Statement
         Every setup statement of a document.
-    trees : iterable of ast.AST
+    trees : sequence of ast.Module
         Every cell's code.
     """
-    parts = [part for tree in trees for part in ast.walk(tree)]
-    imported = {
-        alias.asname or alias.name.partition(".")[0] for part in parts if isinstance(part, (ast.Import, ast.ImportFrom)) for alias in part.names
-    }
+    imported = frozenset[str]().union(*map(imported_names, trees))
     nodes = [statement.tree.body[0] for statement in found]
     acting = {way for node in nodes for way in acting_decorators(node, imported)}
-    searched = looks_for_subclasses(parts)
+    searched = any(map(looks_for_subclasses, trees))
 
     def act(node: ast.stmt) -> bool:
         if isinstance(node, ast.ClassDef) and searched and (node.bases or node.keywords):
@@ -120,36 +110,6 @@ def with_acts(found: Sequence[Statement], trees: Iterable[ast.AST]) -> tuple[Sta
         return not isinstance(node, ast.Expr) and acts(node, imported, acting=acting)
 
     return tuple(replace(statement, acts=True) if act(node) else statement for statement, node in zip(found, nodes, strict=True))
-
-
-def postpones_annotations(tree: ast.Module) -> bool:
-    """Tell whether a cell has ``from __future__ import annotations``: IPython keeps it for the cells that follow."""
-    futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
-    return any(alias.name == "annotations" for node in futures for alias in node.names)
-
-
-def without_annotations(tree: ast.Module) -> ast.Module:
-    """Return the code without the annotations, which are not evaluated."""
-    bare: ast.Module = _Bare().visit(copy.deepcopy(tree))
-    return bare
-
-
-class _Bare(ast.NodeTransformer):
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.annotation = None
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        return self.generic_visit(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        node.returns = None
-        return self.generic_visit(node)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        node.annotation = ast.copy_location(ast.Constant(value=None), node)
-        return self.generic_visit(node)
 
 
 def literal_assignments(node: ast.stmt) -> dict[str, Any]:
@@ -229,21 +189,6 @@ def _declared(node: ast.stmt, cell: int, comments: dict[int, str]) -> Iterator[P
                 cell=cell,
                 line=node.lineno,
             )
-
-
-def single_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a cell, an import of several names as several."""
-    for node in body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)) and len(node.names) > 1:
-            for alias in node.names:
-                single: ast.stmt
-                if isinstance(node, ast.Import):
-                    single = ast.Import(names=[alias])
-                else:
-                    single = ast.ImportFrom(module=node.module, names=[alias], level=node.level)
-                yield ast.copy_location(single, node)
-        else:
-            yield node
 
 
 def _inert(node: ast.Expr) -> bool:

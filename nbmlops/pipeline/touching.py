@@ -14,8 +14,8 @@ from nbmlops.notebook.purity import MUTATING_METHODS, PURE_BUILTINS, PURE_METHOD
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nbmlops.pipeline.build import Source
     from nbmlops.pipeline.model import Pipeline, Stage
+    from nbmlops.pipeline.source import Source
 
 __all__ = ["earlier_changers", "may_change"]
 

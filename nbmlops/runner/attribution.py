@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.normalise import fingerprint
-from nbmlops.pipeline.setup import single_statements
+from nbmlops.pipeline.code import single_statements
 
 if TYPE_CHECKING:
     from types import FrameType

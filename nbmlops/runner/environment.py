@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from nbmlops.store.replacing import replace_file
+from nbmlops.store.replacing import make_folder, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -232,5 +232,5 @@ def _is_editable(direct_url: str | None) -> bool:
 
 def _keep(path: Path, data: object) -> None:
     with suppress(OSError):  # a cache that cannot be kept costs time, nothing else
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         replace_file(path, json.dumps(data).encode(), point="cache")

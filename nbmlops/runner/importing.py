@@ -61,7 +61,7 @@ def read_module(source: bytes, package: str) -> ModuleSource:
         imports=tuple(_imports(imports, package)),
         acts=any(acts(node, bound) for node in tree.body) or bool(analyse(tree).process_state),
         derives=any(isinstance(node, ast.ClassDef) and any(root_name(base) in bound for base in node.bases) for node in tree.body),
-        notes=looks_for_subclasses(ast.walk(tree)),
+        notes=looks_for_subclasses(tree),
     )
 
 

@@ -16,7 +16,7 @@ from nbmlops.runner.sincefork import names_since
 from nbmlops.store.fingerprint import function_state, value_fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from nbmlops.store.serializers import Context
 
@@ -31,7 +31,10 @@ _OPAQUE = "opaque"
 _SUBMODULE = "submodule"
 
 
-_belongs = functools.cache(is_loaded_from)
+@functools.cache
+def _is_local_to(root: Path) -> Callable[[str], bool]:
+    """Return what tells whether a file is code of the project: it is asked of every module before and after each stage, and what it told is kept."""
+    return functools.cache(lambda file: is_loaded_from(file, root))
 
 
 class ModuleStates:
@@ -47,7 +50,6 @@ class ModuleStates:
 
     def __init__(self, folder: Path, project_root: Path, context: Context) -> None:
         self._folder = folder
-        self._root = project_root
         self._context = context
         self._seen: dict[str, Marks] = {}
         self._held: dict[str, types.ModuleType] = {}
@@ -55,6 +57,7 @@ class ModuleStates:
         self._depth = 0
         self.sources: dict[str, str] = {}
         self._active = False
+        self._is_local = _is_local_to(project_root)
 
     def begin(self) -> None:
         """Take what the modules hold now for what they hold when they are imported and set up."""
@@ -125,17 +128,15 @@ class ModuleStates:
 
     def _states(self) -> dict[str, Marks]:
         found: dict[str, Marks] = {}
+        is_local = self._is_local
         for name in names_since():
             module = sys.modules.get(name)
             file = getattr(module, "__file__", None)
-            if module is not None and isinstance(file, str) and self._is_local(file):
+            if module is not None and isinstance(file, str) and is_local(file):
                 path = os.path.relpath(file, self._folder)
                 self._held[path] = module
                 found[path] = self._state(module)
         return found
-
-    def _is_local(self, file: str) -> bool:
-        return _belongs(file, self._root)
 
     def _state(self, module: types.ModuleType) -> Marks:
         found: Marks = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.expressions import parse_expression
-from nbmlops.pipeline.build import Source, build
+from nbmlops.pipeline.build import Builder
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Pipeline, Read, Report, Stage, Step
 from nbmlops.pipeline.touching import earlier_changers
@@ -20,6 +20,7 @@ from nbmlops.runner.stagekey import Components, Surroundings, components, differ
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from nbmlops.pipeline.source import Source
     from nbmlops.store.records import Artifact, StageRecord
     from nbmlops.store.store import Store
 
@@ -105,9 +106,11 @@ class Planner:
     trial : Trial
     store : Store
     surroundings : Surroundings
+    builder : Builder or None
+        Of a caller who makes planners again and again, as the notebook changes.
     """
 
-    def __init__(self, source: Source, trial: Trial, store: Store, surroundings: Surroundings) -> None:
+    def __init__(self, source: Source, trial: Trial, store: Store, surroundings: Surroundings, builder: Builder | None = None) -> None:
         self.source = source
         self.trial = trial
         self.store = store
@@ -117,6 +120,7 @@ class Planner:
         self._done: dict[str, PlannedStage] = {}
         self.effects: dict[str, Effects] = {name: self._last_effects(name) for name in source.stages}
         self._seen_in = {name: records[0].run_id for name in source.stages if (records := self._records(name))}
+        self._builder = builder or Builder()
         self.pipeline = self._build()
 
     @property
@@ -249,7 +253,7 @@ class Planner:
         return frozenset(found)
 
     def _build(self) -> Pipeline:
-        return build(self.source, self.trial.parameters, self.effects, self._seen_in)
+        return self._builder.build(self.source, self.trial.parameters, self.effects, self._seen_in)
 
     def _pass(self, done: Mapping[str, StageRecord]) -> dict[str, PlannedStage]:
         planned: dict[str, PlannedStage] = {}
@@ -302,6 +306,10 @@ class Planner:
             record = self.store.record(stage_key(tried))
             if record is None or not record.reproducible or not self.store.whole(record):
                 continue
+            chosen = None if self.store.trusted else self._chooses(record)
+            if chosen is not None:
+                reason = f"NB811: its record would change {chosen}, and comes from a store that is not trusted"
+                return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=(reason,))
             for trouble in seen_later(self, stage, record.effects).values():
                 return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=(f"{trouble.code}: {trouble.message}",))
             missing = [name for name in stage.wants if name not in record.outputs] + sorted(set(effects.touched).intersection(stage.later))
@@ -312,6 +320,12 @@ class Planner:
             lacking = missing[0]
         reasons = (f"its record does not hold {lacking!r}",) if lacking else self._why(stage, parts)
         return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=reasons)
+
+    def _chooses(self, record: StageRecord) -> str | None:
+        """Return a file that would change if a record served: whoever may write to its store chooses which, anywhere, and what it holds."""
+        changed = (path for path, digest in record.files_written.items() if self.surroundings.file(path) != digest)
+        removed = (path for path, digest in record.effects.files_removed if self.surroundings.file(path) == digest)
+        return next(itertools.chain(changed, removed), None)
 
     def _why(self, stage: Stage, parts: Components) -> tuple[str, ...]:
         """Compare with the nearest earlier record: the one that differs in the fewest places."""

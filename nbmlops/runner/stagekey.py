@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.runner.environment import Distributions, path_digest, python_version, variable_digest
 from nbmlops.runner.localmodules import LocalModules
 from nbmlops.runner.redaction import MASK, looks_secret
+from nbmlops.store.replacing import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,6 +49,7 @@ class Surroundings:
         self._modules = LocalModules(folder, project_root, self._distributions.provides)
         self._files: dict[str, str | None] = {}
         self._stamped: dict[str, tuple[tuple[int, ...], str | None]] = {}
+        self._secret: bytes | None = None
 
     def refresh(self) -> None:
         """Forget what files and local modules held."""
@@ -93,23 +95,26 @@ class Surroundings:
 
     def secret_key(self) -> bytes:
         """Return the key under which secrets are digested: the team's, else one of this project that never leaves it."""
-        team = os.environ.get("NBMLOPS_STORE_KEY")
-        if team:
-            return hashlib.blake2b(team.encode(), digest_size=32).digest()
-        path = self._cache / "secret.key"
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            return _make_key(path)
+        if self._secret is None:
+            team = os.environ.get("NBMLOPS_STORE_KEY")
+            self._secret = hashlib.blake2b(team.encode(), digest_size=32).digest() if team else _project_key(self._cache / "secret.key")
+        return self._secret
 
     def version(self, distribution: str) -> str | None:
         """Return the installed version of a distribution, or None."""
         return self._distributions.version(distribution)
 
 
+def _project_key(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return _make_key(path)
+
+
 def _make_key(path: Path) -> bytes:
     """Make a random key once; of two processes at once, the first one's holds."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.touch(mode=0o600)
     temporary.write_bytes(os.urandom(32))

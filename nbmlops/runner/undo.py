@@ -12,6 +12,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from nbmlops.store.replacing import make_folder
+
 __all__ = ["Undo", "undo"]
 
 _INDEX = "index.jsonl"
@@ -36,7 +38,8 @@ class Undo:
         if full in self._kept:
             return
         self._kept.add(full)
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self._folder.parent)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         copy = str(len(self._kept)) if os.path.isfile(full) else None  # noqa: PTH113
         if copy is not None:
             shutil.copy2(full, self._folder / copy)

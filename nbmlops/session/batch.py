@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.document import Document, read_document
-from nbmlops.pipeline.build import Source, build, read_source
+from nbmlops.pipeline.build import build
+from nbmlops.pipeline.source import Source, read_source
 from nbmlops.runner.gate import judge
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner, Trial, notebook_name, only_stages
 from nbmlops.runner.results import RunResult, StageResult, run_status
@@ -196,7 +197,8 @@ class Session:
         plan = planner.plan()
         earlier = None if self._refuses(plan) else self._equal_run(planner, plan)
         if earlier is not None and (target is None or earlier.output is not None):
-            return self._nothing_to_do(planner, plan, earlier, target)
+            late = self._send_left(earlier.run_id) if track and self.settings.trackers else {}
+            return self._nothing_to_do(planner, plan, replace(earlier, tracking={**earlier.tracking, **late}), target)
         from nbmlops.session.execution import Execution  # noqa: PLC0415 - scheduler, executor and events: only where something runs
 
         return Execution(self, planner, target, sweep).run(
@@ -309,6 +311,21 @@ class Session:
             result = replace(result, output=str(target.resolve()))
             write_notebook(target, notebook_of(self, planner, result, begun))
         return Run(replace(result, seconds=time.time() - begun), self)
+
+    def _send_left(self, run_id: str) -> dict[str, dict[str, str]]:
+        """Send what earlier runs have left, as any run does by the way; return where trackers show the run `run_id`, if anything was left."""
+        folder = self.store.local_path("outbox")
+        if not any(folder.glob("*.jsonl")):
+            return {}
+        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415 - only where something is left
+        from nbmlops.tracking.sender import Sender  # noqa: PLC0415
+
+        outbox = Outbox(folder)
+        if not outbox.awaited(self.settings.trackers):
+            return {}
+        with Sender(outbox, self.settings.trackers, self.settings.project_root) as sender:
+            sender.wait(self.settings.track_wait_s)
+        return outbox.reference(run_id)
 
     def _served(self, item: PlannedStage) -> StageResult:
         name = item.stage.name

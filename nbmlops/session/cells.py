@@ -149,7 +149,7 @@ class SeenCells:
     def notebook(self) -> Notebook:
         """Return the notebook as it stands, and what of it has run here."""
         file, stamp = self._file(), self._stamp()
-        state = (self.path, stamp, self._count, frozenset(self._deleted))
+        state = (self.path, stamp, self._count, *self._deleted)
         if self._made is None or self._made[0] != state:
             self._made = (state, self._merged(file, stamp) if file is not None else self._unfiled())
         return self._made[1]

@@ -36,9 +36,21 @@ if TYPE_CHECKING:
     from nbmlops.tracking.outbox import Outbox
     from nbmlops.tracking.sender import Sender
 
-__all__ = ["Execution", "mlflow_joined", "notebook_of", "preloads", "redacted", "redactor_of", "snapshot_of", "versions_of"]
+__all__ = [
+    "Execution",
+    "executed_name",
+    "logs_to_mlflow",
+    "mlflow_joined",
+    "notebook_of",
+    "preloads",
+    "redacted",
+    "redactor_of",
+    "snapshot_of",
+    "versions_of",
+]
 
 _INTERRUPTED_WAIT_S = 2.0
+_NAME_BYTES = 200
 
 
 class Execution:
@@ -160,7 +172,7 @@ class Execution:
         results = dict(scheduler.results)
         report = results.pop(REPORT, None)
         stages = {name: results[name] for name in planner.pipeline.stages if name in results}
-        target = self._target or session.store.local_path(f"runs/{session.document.name}-{self.run_id}.ipynb")
+        target = self._target or session.store.local_path(f"runs/{executed_name(session.document.name, self.run_id)}")
         result = RunResult(
             run_id=self.run_id,
             status=run_status(stages, report, cancelled=cancelled),
@@ -208,6 +220,13 @@ class Execution:
         )
 
 
+def executed_name(notebook: str, run_id: str) -> str:
+    """Return what the executed notebook of a run is called in the store: a file's name has 255 bytes, so that of a long one is cut."""
+    while len(os.fsencode(notebook)) > _NAME_BYTES:
+        notebook = notebook[:-1]
+    return f"{notebook}-{run_id}.ipynb"
+
+
 def preloads(pipeline: Pipeline, surroundings: Surroundings) -> tuple[str, ...]:
     """Return the modules that stage processes are forked with: what the notebook imports and is not the user's own."""
     foreign = surroundings.foreign(_modules(pipeline))
@@ -217,14 +236,20 @@ def preloads(pipeline: Pipeline, surroundings: Surroundings) -> tuple[str, ...]:
 
 def mlflow_joined(session: Session, planner: Planner, tracking: tuple[Outbox, Sender] | None, run_id: str) -> dict[str, str]:
     """Return what makes the notebook's own MLflow calls log into a run; nothing for a notebook that has none."""
-    if tracking is None or "mlflow" not in session.settings.trackers:
+    if tracking is None or not logs_to_mlflow(session, planner.pipeline):
         return {}
-    from nbmlops.tracking.joining import mlflow_environment, wants_mlflow  # noqa: PLC0415 - the core runs without trackers
+    from nbmlops.tracking.joining import mlflow_environment  # noqa: PLC0415 - the core runs without trackers
 
-    sources = [step.source for stage in planner.pipeline.stages.values() for step in stage.steps]
-    if not wants_mlflow(_modules(planner.pipeline), sources):
-        return {}
     return mlflow_environment(tracking[0], run_id, session.settings.project_root)
+
+
+def logs_to_mlflow(session: Session, pipeline: Pipeline) -> bool:
+    """Tell whether the notebook logs to MLflow itself, in the run that we open for it."""
+    if "mlflow" not in session.settings.trackers:
+        return False
+    from nbmlops.tracking.joining import wants_mlflow  # noqa: PLC0415 - the core runs without trackers
+
+    return wants_mlflow(_modules(pipeline), [step.source for stage in pipeline.stages.values() for step in stage.steps])
 
 
 def versions_of(session: Session, pipeline: Pipeline) -> dict[str, str]:

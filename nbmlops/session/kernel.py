@@ -15,8 +15,9 @@ from nbmlops.notebook.code import parse_code
 from nbmlops.notebook.directive import split_magic
 from nbmlops.notebook.document import read_document
 from nbmlops.notebook.roles import Role
-from nbmlops.pipeline.build import Source, build, read_source
+from nbmlops.pipeline.build import Builder, build
 from nbmlops.pipeline.effects import NO_EFFECTS
+from nbmlops.pipeline.source import Source, read_source
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.observe import Observation
 from nbmlops.runner.plan import Planner, Trial, only_stages
@@ -81,6 +82,7 @@ class KernelSession:
         self._loaded: LoadedModules | None = None
         self._source: tuple[object, Source] | None = None
         self._pipeline: Pipeline | None = None
+        self._builder, self._reader = Builder(), Builder()
         self._classes: dict[str, Any] = {}
         self._files: dict[str, tuple[tuple[int, ...], str | None]] = {}
         self.code_names: set[str] = set()
@@ -145,13 +147,13 @@ class KernelSession:
         """Return the notebook's pipeline, as reading alone tells it."""
         source = self.source()
         if self._pipeline is None:
-            self._pipeline = build(source)
+            self._pipeline = self._reader.build(source)
         return self._pipeline
 
     def planner(self) -> Planner:
         """Return a planner over the notebook as it stands."""
         surroundings = KernelSurroundings(self.folder, self.settings.project_root, self.store.local_path("cache"), self._files)
-        return Planner(self.source(), Trial(seed=self.settings.seed), self.store, surroundings)
+        return Planner(self.source(), Trial(seed=self.settings.seed), self.store, surroundings, self._builder)
 
     # -- all cells
 

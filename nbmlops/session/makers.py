@@ -11,9 +11,9 @@ from nbmlops.session.provenance import is_code
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nbmlops.pipeline.build import Source
     from nbmlops.pipeline.model import Pipeline, SetupStatement
     from nbmlops.pipeline.setup import Statement
+    from nbmlops.pipeline.source import Source
     from nbmlops.session.making import SetupChanges
 
 __all__ = ["Makers", "act_of"]

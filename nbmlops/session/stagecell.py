@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import ExecutionResult
 
-    from nbmlops.pipeline.build import Piece
     from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Stage
+    from nbmlops.pipeline.source import Piece
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.stagekey import Components
     from nbmlops.session.cells import SeenCell

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-import time
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Sweep", "SweepOptions"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_IMPORTANCE_S = 10.0
 _FEWEST_FOR_IMPORTANCE = 5
 
 
@@ -157,13 +155,14 @@ class Sweep:
             sampler=options.sampler,
             pruner=options.pruner,
             seed=self.seed,
+            was_told=self._was_told,
             more=options.suggest,
         )
         self._refuse_changed()
         self.wanted = min(options.trials, check_grid(self.space)) if options.sampler == "grid" else options.trials
         self._status, self._error = "running", ""
         self.best_run: Run | None = None
-        self._importances: tuple[float, dict[str, float]] = (0.0, {})
+        self._importances: dict[str, float] = {}
         self.tracking: dict[str, dict[str, str]] = {}
         self.stopping = threading.Event()
         self._watcher: Callable[[SweepState], None] | None = None
@@ -192,10 +191,10 @@ class Sweep:
             wanted=self.wanted,
             status=self._status,
             trials=trials,
-            importances=self._known_importances(trials),
+            importances=self._importances,
             seconds_left=self._seconds_left(trials),
             best_run={} if self.best_run is None else {"run_id": self.best_run.id, "output": self.best_run.output or ""},
-            tracking=self.tracking,
+            tracking=self._shown_tracking(),
             error=self._error,
         )
 
@@ -246,6 +245,7 @@ class Sweep:
             with Sweeping(self) as sweeping:
                 sweeping.run()
             self._status = "stopped" if self.stopping.is_set() else "done"
+            self.weigh()
         except KeyboardInterrupt:
             self._status = "stopped"
             raise
@@ -256,10 +256,26 @@ class Sweep:
             self.tell()
         return self
 
+    def weigh(self) -> None:
+        """Find out how much each parameter matters, which takes a while: for the states from now on."""
+        # of one parameter there is nothing to say
+        if len(self.space) > 1 and len(self.state.complete) >= _FEWEST_FOR_IMPORTANCE:
+            self._importances = self.records.importances()
+
     def tell(self) -> None:
         """Show the watcher how it stands."""
         if self._watcher is not None:
             self._watcher(self.state)
+
+    def _shown_tracking(self) -> dict[str, dict[str, str]]:
+        """Return where trackers show the sweep, and how that is opened, which is known before they do."""
+        settings = self.session.settings
+        if not self.options.track or "mlflow" not in settings.trackers:
+            return self.tracking
+        from nbmlops.tracking.opening import way_to_mlflow  # noqa: PLC0415 - the core runs without trackers
+
+        told = self.tracking.get("mlflow", {})
+        return {**self.tracking, "mlflow": {**told, **way_to_mlflow(settings.project_root, told)}}
 
     def _checked_space(self) -> dict[str, Range]:
         declared = self.session.source.parameters
@@ -298,6 +314,16 @@ class Sweep:
                 fix=f"did you mean {near[0]!r}?" if near else fix,
             )
 
+    def _was_told(self, run_id: str) -> bool:
+        """Tell whether the trackers were told of a trial's end; where there are none, nothing is missing."""
+        settings = self.session.settings
+        if not self.options.track or not settings.trackers:
+            return True
+        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415 - the core runs without trackers
+
+        journal = Outbox(self.session.store.local_path("outbox"), settings.trackers).journal(run_id)
+        return journal.finished or not journal.events
+
     def _refuse_changed(self) -> None:
         """Refuse to go on with trials of another version of the notebook or its data: their values do not compare."""
         last = next((trial for trial in reversed(self.records.trials()) if trial.state == "COMPLETE"), None)
@@ -315,16 +341,6 @@ class Sweep:
                 notebook=self.session.document.shown,
                 fix="give another --name: values of the two do not compare",
             )
-
-    def _known_importances(self, trials: tuple[TrialState, ...]) -> dict[str, float]:
-        complete = sum(1 for trial in trials if trial.state == "COMPLETE")
-        if complete < _FEWEST_FOR_IMPORTANCE or len(self.space) < 2:  # noqa: PLR2004 - of one parameter there is nothing to say
-            return {}
-        looked_s, found = self._importances
-        if self._status != "running" or time.monotonic() - looked_s > _IMPORTANCE_S:
-            found = self.records.importances()
-            self._importances = (time.monotonic(), found)
-        return found
 
     def _seconds_left(self, trials: tuple[TrialState, ...]) -> float | None:
         ended = [trial.seconds for trial in trials if trial.state != "RUNNING"]

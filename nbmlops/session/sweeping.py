@@ -13,7 +13,7 @@ from nbmlops.executors.events import Event, RunFinished, RunStarted
 from nbmlops.executors.scheduler import Scheduler
 from nbmlops.executors.seats import SharedExecutor
 from nbmlops.executors.tasks import attempts_folder
-from nbmlops.session.execution import mlflow_joined, preloads, redacted, redactor_of, snapshot_of, versions_of
+from nbmlops.session.execution import logs_to_mlflow, mlflow_joined, preloads, redacted, redactor_of, snapshot_of, versions_of
 from nbmlops.session.origin import git_tags
 from nbmlops.session.parameters import all_parameters
 from nbmlops.session.pool import WarmWorkers
@@ -23,7 +23,7 @@ from nbmlops.sweeps.foreseen import shared_stages
 from nbmlops.sweeps.trial import Ended, TrialRun
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nbmlops.pipeline.model import Pipeline
     from nbmlops.runner.plan import Planner
@@ -154,7 +154,8 @@ class Sweeping:
         errors = planner.pipeline.errors
         if errors:
             raise NotebookError(errors[0].message, code=errors[0].code, cell=errors[0].cell, fix=errors[0].fix)
-        self._emit(self._started(planner, run_id, "trial", number=asked.number))
+        # a trial is told whole, when it ends, unless its own code logs into its run meanwhile
+        self._emit(self._started(planner, run_id, "trial", number=asked.number, open=logs_to_mlflow(session, planner.pipeline)))
         return TrialRun(
             asked=asked,
             run_id=run_id,
@@ -167,19 +168,17 @@ class Sweeping:
             environment=mlflow_joined(session, planner, self._tracking, run_id),
         )
 
-    def end(self, trial: TrialRun, run: RunResult, ended: Ended) -> Mapping[str, Any]:
+    def keep(self, trial: TrialRun, run: RunResult, ended: Ended) -> Mapping[str, Any]:
         """Write down a trial that has ended."""
-        stages = run.stages
-        ran = [name for name, item in stages.items() if item.status not in {"reused", "skipped", "not-run"}]
-        reused = [name for name, item in stages.items() if item.status == "reused"]
-        status = {"COMPLETE": "done", "PRUNED": "pruned"}.get(ended.state, run.status if run.status != "done" else "failed")
-        values = dict(zip((item.metric for item in self._options.objectives), ended.values, strict=False))
-        self._put_run(trial, run, status)
-        summary = {"state": ended.state, "values": values, "ran": ran, "reused": reused, "error": ended.error}
-        now_s = time.time()
-        self._emit(*trial.events, RunFinished(run_id=trial.run_id, time_s=now_s, status=status, seconds=run.seconds, summary=summary))
-        keys = {name: item.key for name, item in stages.items() if item.key and item.status in {"ran", "reused"}}
-        return {"run_id": trial.run_id, "seconds": run.seconds, "ran": ran, "reused": reused, "keys": keys}
+        self._put_run(trial, run, _status(run, ended))
+        keys = {name: item.key for name, item in run.stages.items() if item.key and item.status in {"ran", "reused"}}
+        return {"run_id": trial.run_id, "seconds": run.seconds, **_ran_and_reused(run), "keys": keys}
+
+    def tell(self, trial: TrialRun, run: RunResult, ended: Ended) -> None:
+        """Tell the trackers of a trial that has ended."""
+        summary = {"state": ended.state, "values": self._named(ended.values), **_ran_and_reused(run), "error": ended.error}
+        finished = RunFinished(run_id=trial.run_id, time_s=time.time(), status=_status(run, ended), seconds=run.seconds, summary=summary)
+        self._emit(*trial.events, finished)
 
     def broken_off(self, trial: TrialRun) -> None:
         """Write down that a trial was broken off."""
@@ -198,6 +197,9 @@ class Sweeping:
     def changed(self) -> None:
         """Tell whoever watches."""
         self._sweep.tell()
+
+    def _named(self, values: Sequence[float]) -> dict[str, float]:
+        return dict(zip((item.metric for item in self._options.objectives), values, strict=False))
 
     def _put_run(self, trial: TrialRun, run: RunResult, status: str) -> None:
         planner = trial.planner
@@ -235,8 +237,7 @@ class Sweeping:
         if self._tracking is None or not events:
             return
         outbox, sender = self._tracking
-        for event in events:
-            outbox.append(redacted(event, self._hidden))
+        outbox.append(*(redacted(event, self._hidden) for event in events))
         if isinstance(events[0], RunStarted):
             sender.start()
 
@@ -281,12 +282,24 @@ class Sweeping:
         if self._study.others_work():
             status = "left"
         summary = {
-            "best": None if best is None else {"number": best.number, "parameters": dict(best.parameters), "values": list(best.values)},
+            "best": None if best is None else {"number": best.number, "parameters": dict(best.parameters), "values": self._named(best.values)},
             "counts": state.counts,
         }
         now_s = time.time()
         self._emit(RunFinished(run_id=self._run_id, time_s=now_s, status=status, seconds=now_s - self._started_s, summary=summary))
         self._sweep.tracking = self._tracking[1].wait(_INTERRUPTED_WAIT_S if stopped else self._session.settings.track_wait_s)
+
+
+def _status(run: RunResult, ended: Ended) -> str:
+    return {"COMPLETE": "done", "PRUNED": "pruned"}.get(ended.state, run.status if run.status != "done" else "failed")
+
+
+def _ran_and_reused(run: RunResult) -> dict[str, list[str]]:
+    stages = run.stages.items()
+    return {
+        "ran": [name for name, item in stages if item.status not in {"reused", "skipped", "not-run"}],
+        "reused": [name for name, item in stages if item.status == "reused"],
+    }
 
 
 def _failure(stage: str, result: StageResult) -> NbmlopsError:

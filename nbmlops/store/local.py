@@ -293,6 +293,7 @@ def _info(path: str, status: os.stat_result) -> FileInfo:
         size_bytes=status.st_size,
         modified_s=status.st_mtime,
         regular=stat.S_ISREG(status.st_mode),
+        inode=status.st_ino,
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
 from nbmlops.failpoints import failpoint
+from nbmlops.store.replacing import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,7 +111,7 @@ def _open(path: Path) -> int:
         try:
             descriptor = os.open(path, flags, 0o600)
         except FileNotFoundError:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent)
             descriptor = os.open(path, flags, 0o600)
         _share(path, descriptor)
     return descriptor

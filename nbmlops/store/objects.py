@@ -43,12 +43,15 @@ class FileInfo:
         Unix time at which it was last written or wanted again.
     regular : bool
         False for a link, a device or anything else that the store never makes.
+    inode : int
+        Another one each time that a file is written; 0 where nothing tells.
     """
 
     path: str
     size_bytes: int
     modified_s: float
     regular: bool
+    inode: int = 0
 
     @property
     def name(self) -> str:

@@ -1,8 +1,9 @@
-"""Put new bytes in the place of a file's, whole or not at all: what is not in the store is written this way."""
+"""Put new bytes in the place of a file's, whole or not at all, and make private folders: for what is no part of the store itself."""
 
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,27 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["replace_file"]
+__all__ = ["make_folder", "replace_file"]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner alone; in one that its group may write to, for the group too.
+
+    `Path.mkdir` leaves the parents that it makes to the umask, so that others might read, or even change, what a stage is told.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        mode = folder.parent.stat().st_mode
+        if mode & stat.S_IWGRP:
+            folder.chmod(stat.S_IMODE(mode))
 
 
 def replace_file(path: Path, data: Buffer, *, point: str, durable: bool = False) -> None:
@@ -34,7 +55,7 @@ def replace_file(path: Path, data: Buffer, *, point: str, durable: bool = False)
     OSError
         If it cannot be written; nothing is left behind then.
     """
-    temporary = path.with_name(f".tmp-{path.name[:100]}-{os.getpid()}-{os.urandom(4).hex()}")
+    temporary = path.with_name(f".tmp-{os.getpid()}-{os.urandom(8).hex()}")  # a name that grew with the file's could be too long
     try:
         failpoint(f"{point}.write")
         with temporary.open("xb") as file:

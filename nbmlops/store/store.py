@@ -28,12 +28,14 @@ __all__ = ["Store", "index_path", "record_path", "run_path", "snapshot_path", "t
 
 _EFFECTS_KEPT = 8
 _HISTORY_KEPT = 20
-# files written within so short a time may have one and the same
-_TICK_S = 1.0
+# Files written within so short a time may have one and the same. A local one has another inode then, unless it was written a third time: clocks of
+# files go on every few milliseconds, and in whole seconds where a file system keeps no parts of them.
+_TICK_S, _LOCAL_TICK_S, _COARSE_TICK_S = 1.0, 0.1, 2.0
 _RECORD = "stage-record/1"
 _RUN = "run-record/1"
 _INDEX = "index/1"
 _Built = TypeVar("_Built")
+_Stamp = tuple[float, int, int]
 
 
 class Store:
@@ -71,7 +73,8 @@ class Store:
         self._local = _open_local(url, settings, synced=synced)
         self.blobs: Blobs = self._local or _open_remote(url)
         self.objects = Objects(self.blobs)
-        self._told: dict[str, tuple[tuple[float, int], tuple[StageRecord, ...]]] = {}
+        self._told: dict[str, tuple[_Stamp, tuple[StageRecord, ...]]] = {}
+        self._records: dict[str, tuple[_Stamp, StageRecord]] = {}
 
     @property
     def trusted(self) -> bool:
@@ -90,14 +93,22 @@ class Store:
         """Return the record of a stage key although objects that it names may be gone: for what it tells, not what it gives."""
         if not is_name(key):
             return None
+        stamp = self._stamp(record_path(key))
+        if stamp is not None and key in self._records and self._records[key][0] == stamp:
+            return self._records[key][1]
         record = self._read(record_path(key), _RECORD, StageRecord.from_json)
-        return record if record is not None and record.key == key else None
+        if record is None or record.key != key:
+            return None
+        if stamp is not None:
+            self._records[key] = (stamp, record)
+        return record
 
     def put_record(self, record: StageRecord) -> None:
         """Store a record, once everything that it names is stored, and make it the newest of its code and its stage."""
         self._write(record_path(record.key), _RECORD, record.to_json())
-        self._add(_code_index(record.code), record.key, _EFFECTS_KEPT)
-        self._add(_stage_index(record.notebook, record.stage), record.key, _HISTORY_KEPT)
+        with file_lock(self.local_path("locks/index.lock")):
+            self._add(_code_index(record.code), record.key, _EFFECTS_KEPT)
+            self._add(_stage_index(record.notebook, record.stage), record.key, _HISTORY_KEPT)
 
     def whole(self, record: StageRecord) -> bool:
         """Tell whether every object that the record names seems to be there; none is read."""
@@ -108,15 +119,22 @@ class Store:
 
         They are kept in memory while nobody adds one: a kernel asks for those of every stage around each cell.
         """
-        index = self.blobs.stat(index_path(_code_index(code)))
-        stamp = None if index is None else (index.modified_s, index.size_bytes)
+        stamp = self._stamp(index_path(_code_index(code)))
         if stamp is None or self._told.get(code, (None, ()))[0] != stamp:
             found = (self.record_alone(key) for key in self._keys(_code_index(code)))
             records = tuple(record for record in found if record is not None and record.code == code)
-            if stamp is None or time.time() - stamp[0] < _TICK_S:
-                return records  # it may be written again without a new time
+            if stamp is None:
+                return records
             self._told[code] = (stamp, records)
         return self._told[code][1]
+
+    def _stamp(self, path: str) -> _Stamp | None:
+        """Return what is another one when the file at a path is written again; None if there is none, or if it may be written again without."""
+        info = self.blobs.stat(path)
+        if info is None:
+            return None
+        tick_s = _TICK_S if not info.inode else _LOCAL_TICK_S if info.modified_s % 1 else _COARSE_TICK_S
+        return None if time.time() - info.modified_s < tick_s else (info.modified_s, info.size_bytes, info.inode)
 
     def keys_of(self, code: str) -> tuple[str, ...]:
         """Return the last keys of a stage's code, newest first, at most 8: they change with every record of it that anybody puts."""
@@ -306,9 +324,8 @@ class Store:
 
     def _add(self, name: str, key: str, kept: int) -> None:
         # Not synced: what a power failure tears fails its seal, and a lost index costs a re-run at most.
-        with file_lock(self.local_path("locks/index.lock")):
-            keys = [key, *(other for other in self._keys(name) if other != key)][:kept]
-            self._write(index_path(name), _INDEX, {"name": name, "keys": keys}, durable=False)
+        keys = [key, *(other for other in self._keys(name) if other != key)][:kept]
+        self._write(index_path(name), _INDEX, {"name": name, "keys": keys}, durable=False)
 
 
 def record_path(key: str) -> str:

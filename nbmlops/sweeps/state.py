@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -163,6 +164,26 @@ class SweepState:
     def _dominates(self, one: TrialState, other: TrialState) -> bool:
         pairs = list(zip(self.objectives, one.values, other.values, strict=True))
         return any(item.better(a, b) for item, a, b in pairs) and not any(item.better(b, a) for item, a, b in pairs)
+
+    def to_line(self) -> str:
+        """Return all of it as one line, for `from_line` in another process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_line(cls, line: str) -> SweepState:
+        """Rebuild a state from `to_line`."""
+        data = json.loads(line)
+        trials = tuple(
+            TrialState(
+                **{
+                    **item,
+                    **{name: tuple(item[name]) for name in ("values", "ran", "reused")},
+                    "reports": tuple((step, value) for step, value in item["reports"]),
+                }
+            )
+            for item in data["trials"]
+        )
+        return cls(**{**data, "trials": trials, "objectives": tuple(Objective(**item) for item in data["objectives"])})
 
     def to_json(self) -> dict[str, Any]:
         """Return the sweep as the CLI contract gives it."""

@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from nbmlops.errors import MissingDependency, NbmlopsError, StoreError
 from nbmlops.failpoints import failpoint
 from nbmlops.store.locks import file_lock
+from nbmlops.store.replacing import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ def open_storage(url: str | None, journal: Path) -> BaseStorage:
     """
     try:
         if url is None:
-            journal.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(journal.parent)
             repair_journal(journal)
             return JournalStorage(_Journal(journal))
         if url.startswith(("redis://", "rediss://", "unix://")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from nbmlops.plugins import Family
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from nbmlops.executors.events import Event
 
-__all__ = ["TRACKERS", "Tracker"]
+__all__ = ["TRACKERS", "Tracker", "Watchful"]
 
 
 class Tracker(Protocol):
@@ -53,6 +53,18 @@ class Tracker(Protocol):
 
     def close(self) -> None:
         """Let go of connections; the tracker is not used again."""
+
+
+@runtime_checkable
+class Watchful(Protocol):
+    """What a tracker may have besides, to look for a run only where there may be one."""
+
+    def alone_since(self, time_s: float) -> None:
+        """Be told that from the Unix time `time_s` on nobody else has sent, or has tried to send, to this tracker from this outbox.
+
+        It is told before any other `deliver`, and again after somebody else has had a turn. A run that began later, and that this object
+        has not tried to send itself, is in the tracker nowhere.
+        """
 
 
 TRACKERS = Family(

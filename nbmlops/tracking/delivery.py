@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import NbmlopsError, StoreError, TrackerUnavailable
-from nbmlops.tracking.base import TRACKERS, Tracker
+from nbmlops.tracking.base import TRACKERS, Tracker, Watchful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -96,6 +97,7 @@ class Delivery:
         self.trackers = tuple(trackers)
         self.project_root = project_root
         self.left: dict[str, dict[str, str]] = {}
+        self._name = f"{os.getpid()}-{uuid.uuid4().hex}"
         self._made: dict[str, Tracker] = {}
 
     def send_all(self, limit_s: float = math.inf) -> dict[str, list[str]]:
@@ -106,9 +108,16 @@ class Delivery:
         limit_s : float
             For how long new runs are begun, for each tracker: a thousand trials that wait must not keep the sender from a run that ends.
         """
-        sent = {name: runs for name in self.trackers if (runs := self._send_each(name, self.outbox.pending(name), limit_s))}
+        sent: dict[str, list[str]] = {}
+        waiting: set[str] = set()
+        for name in self.trackers:
+            pending = self.outbox.pending(name)
+            waiting.update(pending)
+            if runs := self._send_each(name, pending, limit_s):
+                sent[name] = runs
         for run_id in self.outbox.undelivered():
-            self.outbox.settle(run_id, self.trackers)  # a sender that was killed may have sent it all and not filed it away
+            if run_id not in waiting:
+                self.outbox.settle(run_id, self.trackers)  # a sender that was killed may have sent it all and not filed it away
         return sent
 
     def send_run(self, run_id: str) -> bool:
@@ -152,20 +161,24 @@ class Delivery:
     def _send(self, name: str, run_id: str) -> bool:
         try:
             with self.outbox.sending(name, timeout_s=_SENDING_WAIT_S):
-                sent = self._send_alone(name, run_id)
+                others = self.outbox.take_turn(name, self._name)
+                tracker = self._tracker(name)
+                if others and isinstance(tracker, Watchful):
+                    tracker.alone_since(time.time())
+                sent = self._send_alone(name, run_id, tracker)
         except StoreError as error:
             raise TrackerUnavailable(f"another process sends to {name}", code="NB904", fix="it sends this run too") from error
         self.outbox.settle(run_id, self.trackers)
         return sent
 
-    def _send_alone(self, name: str, run_id: str) -> bool:
+    def _send_alone(self, name: str, run_id: str, tracker: Tracker) -> bool:
         journal = self.outbox.journal(run_id)
         progress = self.outbox.progress(name, run_id)
         if not journal.started or progress.position >= journal.lines:
             return False
         # With a damaged line, places in the journal no longer count events: what was sent is sent again, which is harmless.
         new = 0 if journal.damaged else progress.events
-        reference = self._tracker(name).deliver(journal.events, new=new, reference=progress.reference)
+        reference = tracker.deliver(journal.events, new=new, reference=progress.reference)
         if reference is None:
             return False
         self.outbox.advance(name, run_id, journal, reference)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.executors.events import Event, RunFinished, RunStarted, event_from_json
 from nbmlops.failpoints import failpoint
+from nbmlops.store.replacing import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,7 +84,7 @@ def append_lines(path: Path, bodies: Sequence[dict[str, Any]]) -> None:
     OSError
         If there is no room; the file is as it was.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     new = not path.exists()
     data = b"".join(seal(body) for body in bodies)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import tempfile
+import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RUN_ID_TAG", "MlflowTracker"]
 
+_EXPERIMENT_S = 5.0
+
 
 class MlflowTracker:
     """Shows runs in the MLflow of ``MLFLOW_TRACKING_URI``, else in ``mlflow.db`` and ``mlartifacts`` at the project root.
@@ -39,7 +42,8 @@ class MlflowTracker:
     def __init__(self, project_root: Path) -> None:
         self.project_root = project_root
         self._connected: MlflowClient | None = None
-        self._sweeps = SweepRuns()
+        self._sweeps = SweepRuns(remote=tracking_uri(project_root).startswith("http"))
+        self._experiments: dict[str, tuple[float, Experiment]] = {}
 
     def deliver(self, history: Sequence[Event], *, new: int, reference: Mapping[str, str]) -> dict[str, str] | None:
         """Bring the MLflow run up to date; see `nbmlops.tracking.base.Tracker.deliver`."""
@@ -50,6 +54,10 @@ class MlflowTracker:
             raise
         except Exception as error:
             raise _told(error) from error
+
+    def alone_since(self, time_s: float) -> None:
+        """See `nbmlops.tracking.base.Watchful.alone_since`."""
+        self._sweeps.alone_since_s = time_s
 
     def connect(self) -> MlflowClient:
         """Return the client, made on first use together with the embedded database.
@@ -86,9 +94,10 @@ class MlflowTracker:
         if not isinstance(started, RunStarted):
             raise NbmlopsError("a run's events begin without its start", code="NB906", fix="run `nbmlops store verify`")
         part = sweep_part(started)
-        if part is not None and part.role == "trial" and not shows(history, part):
+        trial = part is not None and part.role == "trial"
+        if part is not None and trial and not shows(history, part):
             return None
-        experiment = self._experiment(client, started.experiment)
+        experiment = self._experiment_of_trial(client, started.experiment) if trial else self._experiment(client, started.experiment)
         if part is not None and part.role != "best":
             return reference_to(self._sweeps.deliver(client, experiment, history, started, reference, part), experiment)
         found = known_run(client, reference) or first_run(client, experiment, run_id=started.run_id)
@@ -125,6 +134,14 @@ class MlflowTracker:
             send_status(client, run, finished)
         if finished is not None:
             drop_doubles(client, experiment, run, started.run_id)
+
+    def _experiment_of_trial(self, client: MlflowClient, name: str) -> Experiment:
+        # A thousand trials would ask a thousand times; that somebody has deleted it meanwhile, the run that is made in it says.
+        looked_s, found = self._experiments.get(name, (float("-inf"), None))
+        if found is None or time.monotonic() - looked_s > _EXPERIMENT_S:
+            found = self._experiment(client, name)
+            self._experiments[name] = (time.monotonic(), found)
+        return found
 
     def _experiment(self, client: MlflowClient, name: str) -> Experiment:
         from mlflow.exceptions import MlflowException

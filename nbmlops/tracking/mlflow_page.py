@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.executors.events import Event, RunFinished, RunStarted, StageFinished
 from nbmlops.tracking.pages import Number, name_of_run, numbers, plain_name, series, stage_line, stages, text_of, texts
-from nbmlops.tracking.sweep_page import SweepPart, TrialPage, run_finished
+from nbmlops.tracking.sweep_page import SweepPart, TrialPage, hide_secrets, run_finished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,7 +125,9 @@ def sweep_page_of(started: RunStarted, part: SweepPart, finished: RunFinished | 
     best: Mapping[str, Any] = finished.summary.get("best") or {}
     if best:
         page.tags["nbmlops.best"] = text_of(best.get("number"))
-        page.tags |= {mlflow_name(f"nbmlops.best.{name}"): text_of(value)[:TAG_LIMIT] for name, value in (best.get("parameters") or {}).items()}
+        page.tags |= {
+            mlflow_name(f"nbmlops.best.{name}"): text_of(value)[:TAG_LIMIT] for name, value in hide_secrets(best.get("parameters") or {}).items()
+        }
         values = {name: value for name, value in (best.get("values") or {}).items() if value is not None}
         page.metrics = as_metrics([Number(name=f"best.{name}", value=float(value), time_s=finished.time_s) for name, value in values.items()])
     return page

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
 from nbmlops.tracking.mlflow_page import milliseconds, sweep_page_of, sweep_tags, trial_page_of, trial_tags
-from nbmlops.tracking.mlflow_runs import drop_doubles, first_run, known_run, send_page, send_status
+from nbmlops.tracking.mlflow_runs import drop_doubles, find_runs, first_run, known_run, send_page, send_status
 from nbmlops.tracking.sweep_page import SweepPart, run_finished, trial_page
 
 if TYPE_CHECKING:
@@ -26,10 +27,24 @@ _SHOWN_AFTER_S = 10.0
 
 
 class SweepRuns:
-    """The runs of sweeps, as one sending process knows them."""
+    """The runs of sweeps, as one sending process knows them.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    remote : bool
+        Whether answers can be lost, and requests repeated, on the way to MLflow.
+
+    Attributes
+    ----------
+    alone_since_s : float
+        The Unix time from which on nobody else has sent.
+    """
+
+    def __init__(self, *, remote: bool) -> None:
+        self.alone_since_s = math.inf
+        self._remote = remote
         self._parents: dict[tuple[str, str], str] = {}
+        self._tried: set[str] = set()
 
     def deliver(
         self,
@@ -80,6 +95,8 @@ class SweepRuns:
         send_page(client, run, page)
         if not goes_on:
             send_status(client, run, finished)
+        if finished is not None:
+            _drop_double_parents(client, experiment, run, part)
         return run
 
     def _send_trial(
@@ -94,7 +111,7 @@ class SweepRuns:
         parent = self.parent(client, experiment, started, part)
         trial = trial_page(history)
         tags = trial_tags(history, started, part, trial) | {PARENT_TAG: parent}
-        known = known_run(client, reference) or first_run(client, experiment, run_id=started.run_id)
+        known = known_run(client, reference) or self._earlier_run(client, experiment, started)
         # All tags at once: a run costs as much as its calls, not as what is in them.
         run = known or client.create_run(experiment.experiment_id, milliseconds(started.time_s), tags, tags["mlflow.runName"])
         if run.info.lifecycle_stage != "active":
@@ -108,9 +125,25 @@ class SweepRuns:
         finally:
             if finished is not None or known is not None:
                 send_status(client, run, finished)
-        if known is not None and finished is not None:
+        if finished is not None and (known is not None or self._remote):
             drop_doubles(client, experiment, run, started.run_id)
         return run
+
+    def _earlier_run(self, client: MlflowClient, experiment: Experiment, started: RunStarted) -> Run | None:
+        # Looking costs a fifth of sending a trial, and most trials have never been tried.
+        if started.time_s > self.alone_since_s and started.run_id not in self._tried:
+            self._tried.add(started.run_id)
+            return None
+        return first_run(client, experiment, run_id=started.run_id)
+
+
+def _drop_double_parents(client: MlflowClient, experiment: Experiment, run: Run, part: SweepPart) -> None:
+    # A request whose answer was lost has made the parent once more: no child stays below it, and it does not stay RUNNING.
+    for other in find_runs(client, experiment, sweep_id=part.id, role="sweep"):
+        if other.info.run_id != run.info.run_id:
+            for child in client.search_runs([experiment.experiment_id], f"tags.`{PARENT_TAG}` = '{other.info.run_id}'"):
+                client.set_tag(child.info.run_id, PARENT_TAG, run.info.run_id)
+            client.delete_run(other.info.run_id)
 
 
 def run_of_trial(client: MlflowClient, experiment: Experiment, part: SweepPart) -> str | None:

@@ -24,7 +24,7 @@ from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, RunFinished, RunStarted, event_to_json
 from nbmlops.failpoints import failpoint
 from nbmlops.store.locks import file_lock
-from nbmlops.store.replacing import replace_file
+from nbmlops.store.replacing import make_folder, replace_file
 from nbmlops.tracking.journal import Journal, append_lines, read_journal, seal, unseal
 
 if TYPE_CHECKING:
@@ -134,6 +134,11 @@ class Outbox:
         self._journals.keep({self.folder / name for _, name in found})
         return [name.removesuffix(".jsonl") for _, name in sorted(found)]
 
+    def awaited(self, trackers: Sequence[str]) -> bool:
+        """Tell whether one of `trackers` waits for a run's events, or would for the end of one whose process died."""
+        meant = (self.journal(run_id).trackers for run_id in self.undelivered())
+        return any(names is None or not set(names).isdisjoint(trackers) for names in meant)
+
     def pending(self, tracker: str) -> list[str]:
         """List the runs of which `tracker` has not got everything, the oldest first."""
         return [run_id for run_id in self.undelivered() if self.waits(tracker, run_id)]
@@ -156,7 +161,7 @@ class Outbox:
         progress = Progress(position=journal.lines, events=len(journal.events), reference=reference)
         path = self._progress_path(tracker, run_id)
         with _disk_errors(path):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent)
             replace_file(path, seal(asdict(progress)), point="progress", durable=True)
 
     def settle(self, run_id: str, trackers: Sequence[str]) -> None:
@@ -188,6 +193,19 @@ class Outbox:
             On entry, if another process has it for longer than `timeout_s`.
         """
         return file_lock(self.folder / "locks" / f"{_checked(tracker)}.tracker", timeout_s=timeout_s)
+
+    def take_turn(self, tracker: str, who: str) -> bool:
+        """Note that `who` sends to `tracker` now; return whether somebody else was the last to do so.
+
+        To be called with the right of `sending`. Who is killed before its progress is written leaves its name here all the same.
+        """
+        path = self.folder / "locks" / f"{_checked(tracker)}.turn"
+        with suppress(OSError):
+            if path.read_text() == who:
+                return False
+        with suppress(OSError):
+            path.write_text(who)
+        return True
 
     def close_dead(self) -> list[str]:
         """End, as cancelled, the runs whose process died; return their ids."""
@@ -235,7 +253,7 @@ class Outbox:
             return True
 
     def _move(self, run_id: str, target: Path) -> None:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(target.parent)
         failpoint("outbox.move")
         with suppress(FileNotFoundError):
             self._journal_path(run_id).rename(target)

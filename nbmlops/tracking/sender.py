@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from nbmlops.store.replacing import make_folder
 from nbmlops.tracking.delivery import QUIET, Delivery
 from nbmlops.tracking.journal import Journal
 from nbmlops.tracking.outbox import Outbox
@@ -77,7 +78,7 @@ class Sender:
         command += ["--trackers", ",".join(self.trackers), "--project-root", str(self.project_root.absolute())]
         command += ["--follow", self.run_id] if self.run_id else []
         try:
-            self.outbox.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.outbox.folder)
             with (self.outbox.folder / "sender.log").open("wb") as log:
                 # Its standard input is a pipe that nobody writes to: it ends when this process does.
                 self._process = subprocess.Popen(  # noqa: S603 - our own module

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.executors.events import Event, RunFinished, RunStarted
+from nbmlops.runner.redaction import MASK, looks_secret
 from nbmlops.tracking.pages import Number, numbers, stages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ROLES", "SweepPart", "TrialPage", "run_finished", "sweep_part", "trial_page"]
+__all__ = ["ROLES", "SweepPart", "TrialPage", "hide_secrets", "run_finished", "sweep_part", "trial_page"]
 
 ROLES = ("sweep", "trial", "best")
 
@@ -86,13 +87,18 @@ def sweep_part(started: RunStarted) -> SweepPart | None:
         id=_safe(str(told["id"])),
         name=str(told.get("name") or "sweep"),
         number=told.get("number"),
-        space=told.get("space") or {},
+        space=hide_secrets(told.get("space") or {}),
         objectives=told.get("objectives") or {},
         sampler=told.get("sampler") or "",
         pruner=told.get("pruner") or "",
         seed=told.get("seed"),
         open=bool(told.get("open")),
     )
+
+
+def hide_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters, or their ranges, without those that look like credentials: a range names values that no single run has."""
+    return {name: MASK if looks_secret(name, value) else value for name, value in values.items()}
 
 
 def _safe(sweep_id: str) -> str:

@@ -10,14 +10,17 @@ import os
 import re
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from nbmlops.errors import MissingDependency, NbmlopsError, TrackerUnavailable
 from nbmlops.executors.events import Event, RunFinished, RunStarted
+from nbmlops.store.replacing import make_folder
 from nbmlops.tracking.offline_run import is_whole
-from nbmlops.tracking.pages import name_of_run, numbers, stages, text_of, texts
+from nbmlops.tracking.pages import name_of_run, numbers, series, stages, text_of, texts
+from nbmlops.tracking.sweep_page import SweepPart, run_finished, sweep_part, trial_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,10 +52,15 @@ class WandbTracker:
     def deliver(self, history: Sequence[Event], *, new: int, reference: Mapping[str, str]) -> dict[str, str] | None:
         """Send the run if it has ended; see `nbmlops.tracking.base.Tracker.deliver`."""
         del new, reference  # a whole run is sent at once, under an id that follows from ours
-        started, finished = history[0], next((event for event in history if isinstance(event, RunFinished)), None)
-        if not isinstance(started, RunStarted) or finished is None:
+        started, finished = history[0], run_finished(history)
+        if not isinstance(started, RunStarted):
             return None
-        mode = _mode()
+        mode, part = _mode(), sweep_part(started)
+        if part is not None and part.role == "sweep":
+            # The group of its trials shows a sweep: a run of its own would be one more among them.
+            return {"run_id": part.group, "experiment": _project(started.experiment), "mode": mode, "group": part.group}
+        if finished is None:
+            return None
         found = {"run_id": wandb_id(started.run_id), "experiment": _project(started.experiment), "mode": mode}
         if mode == "disabled":
             return found
@@ -88,7 +96,7 @@ class WandbTracker:
         shutil.rmtree(attempt, ignore_errors=True)
         written = self._send(started, finished, history, "offline", attempt)
         self._await_end(next(written.glob("run-*.wandb")))
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(target.parent)
         written.rename(target)
         shutil.rmtree(attempt, ignore_errors=True)
         return target
@@ -102,22 +110,30 @@ class WandbTracker:
             time.sleep(0.05)
 
     def _send(self, started: RunStarted, finished: RunFinished, history: Sequence[Event], mode: str, folder: Path) -> Path:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.parent.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder)
         module = self._import()
+        part = sweep_part(started)
         run: wandb.Run = module.init(
             project=_project(started.experiment),
             id=wandb_id(started.run_id),
-            name=name_of_run(started),
-            config=_config(started),
+            name=_name(started, part),
+            group=part.group if part is not None else None,
+            job_type=part.role if part is not None else None,
+            config=_config(started, part),
             tags=_tags(started, finished),
             resume="allow" if mode == "online" else None,
             reinit="create_new",
             settings=_settings(module, mode, folder, started),
         )
-        run.summary.update(_summary(finished, history))
-        # A second sending of the same step is ignored by the server, so the table is there once.
-        run.log({"stages": module.Table(columns=_COLUMNS, data=_rows(history))}, step=0)
-        run.finish(exit_code=0 if finished.status == "done" else 1)
+        # A second sending of the same step is ignored by the server, so each is there once.
+        steps = _steps(history)
+        for step, values in steps:
+            run.log(values, step=step)
+        if part is None or part.role != "trial":
+            run.log({"stages": module.Table(columns=_COLUMNS, data=_rows(history))}, step=steps[-1][0] if steps else 0)
+        run.summary.update(_summary(finished, history) if part is None or part.role != "trial" else _trial_summary(finished, history))
+        run.finish(exit_code=0 if finished.status in {"done", "pruned"} else 1)
         return Path(run.dir).parent
 
     def _import(self) -> Any:  # noqa: ANN401 - the module
@@ -193,7 +209,11 @@ def _tags(started: RunStarted, finished: RunFinished) -> list[str]:
     return ["nbmlops", finished.status, *([commit[:12]] if (commit := started.tags.get("git_commit")) else [])]
 
 
-def _config(started: RunStarted) -> dict[str, Any]:
+def _name(started: RunStarted, part: SweepPart | None) -> str:
+    return f"{part.name[:100]} trial {part.number}" if part is not None and part.role == "trial" else name_of_run(started)
+
+
+def _config(started: RunStarted, part: SweepPart | None) -> dict[str, Any]:
     own = {
         "run_id": started.run_id,
         "notebook": started.notebook,
@@ -202,7 +222,28 @@ def _config(started: RunStarted) -> dict[str, Any]:
         "environment": started.environment,
     }
     # Parameters are identifiers: a dash keeps ours apart from any of them.
-    return {**{name: _finite(value) for name, value in started.parameters.items()}, "nbmlops-run": own}
+    trial = {} if part is None else {"nbmlops-trial": part.number, "nbmlops-sweep": asdict(part)}
+    return {**{name: _finite(value) for name, value in started.parameters.items()}, "nbmlops-run": own, **trial}
+
+
+def _steps(history: Sequence[Event]) -> list[tuple[int, dict[str, float]]]:
+    rows: dict[int, dict[str, float]] = {}
+    for item in series(history):
+        rows.setdefault(item.step, {})[item.name] = item.value
+    # W&B takes steps in their order and none below 0, where Python code may begin at -1.
+    first = min(rows, default=0)
+    return [(step - min(first, 0), rows[step]) for step in sorted(rows)]
+
+
+def _trial_summary(finished: RunFinished, history: Sequence[Event]) -> dict[str, Any]:
+    trial = trial_page(history)
+    return {
+        **_summary(finished, history),
+        **{item.name: _finite(item.value) for item in trial.numbers},
+        "nbmlops-state": trial.state,
+        "nbmlops-ran": list(trial.ran),
+        "nbmlops-reused": list(trial.reused),
+    }
 
 
 def _summary(finished: RunFinished, history: Sequence[Event]) -> dict[str, Any]:

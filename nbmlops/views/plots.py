@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from nbmlops.sweeps.state import Objective, SweepState, TrialState
 
-__all__ = ["Plot", "plots_of"]
+__all__ = ["Plot", "plots_of", "swept"]
 
 _WIDTH, _HEIGHT = 460, 240
 _TOP, _RIGHT, _BOTTOM = 50, 16, 34
@@ -91,9 +91,15 @@ def plots_of(state: SweepState, best: Collection[int]) -> tuple[Plot, ...]:
     count = len(state.objectives)
     plots = [_history(state, trials)] if count == 1 else []
     plots += [_front(state, trials, best)] if count == 2 else []  # noqa: PLR2004 - a plane has two axes
-    plots += [_parallel(state, trials, best)] if state.space else []
-    plots += [_importances(state)] if state.importances and len(state.space) > 1 else []
+    names = swept(state)
+    plots += [_parallel(state, trials, best, names)] if names else []
+    plots += [_importances(state)] if state.importances and len(names) > 1 else []
     return tuple(plots)
+
+
+def swept(state: SweepState) -> list[str]:
+    """Return the parameters that have a range, and those that a callable has chosen for some trial."""
+    return list(dict.fromkeys([*state.space, *(name for trial in state.trials for name in trial.parameters)]))
 
 
 def _history(state: SweepState, trials: list[TrialState]) -> Plot:
@@ -146,19 +152,19 @@ def _front(state: SweepState, trials: list[TrialState], best: Collection[int]) -
     return _plot("front", title, alt, [*parts, *_legend(told)])
 
 
-def _parallel(state: SweepState, trials: list[TrialState], best: Collection[int]) -> Plot:
+def _parallel(state: SweepState, trials: list[TrialState], best: Collection[int], names: list[str]) -> Plot:
     """Draw each trial as a line across an axis for each parameter and each objective."""
-    names = sorted(state.space, key=lambda name: -state.importances.get(name, 0.0))
+    names = sorted(names, key=lambda name: -state.importances.get(name, 0.0))
     objectives = state.objectives[: _AXES // 2]
     shown = [name for name in names if any(name in trial.parameters for trial in trials)][: _AXES - len(objectives)]
-    lost = len(state.space) - len(shown)
+    lost = len(names) - len(shown)
     good, few = _good(state, trials)
     drawn = _thinned(trials, keep=few | set(best), most=_LINES)
     bottom, ceiling = _HEIGHT - 16, _TOP + 26
     gap = (_WIDTH - 100) / max(len(shown) + len(objectives) - 1, 1)
     columns: list[tuple[str, float, Scale]] = []
     for name in shown:
-        log = state.space[name].rstrip(" )").endswith("log")
+        log = state.space.get(name, "").rstrip(" )").endswith("log")
         values = [trial.parameters[name] for trial in trials if name in trial.parameters]
         columns.append((name, 40 + gap * len(columns), scale_of(values, bottom, ceiling, log=log)))
     for position, objective in enumerate(objectives):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.views.amounts import exact_value, human_seconds, human_value
 from nbmlops.views.escape import cut, escape, listed
 from nbmlops.views.html import card, html_list, html_table
-from nbmlops.views.plots import plots_of
+from nbmlops.views.plots import plots_of, swept
 from nbmlops.views.states import words_of
 from nbmlops.views.tables import Table, aligned, text_table
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from nbmlops.sweeps.state import SweepState, TrialState
 
 __all__ = [
+    "about_rows",
     "best_line",
     "best_numbers",
     "headline",
     "left_line",
+    "place_rows",
     "sweep_body",
     "sweep_html",
     "sweep_text",
-    "tracking_lines",
     "trial_header",
     "trial_row",
     "trial_state",
@@ -92,31 +93,33 @@ def trial_state(word: str) -> str:
     return _STATES.get(word, "unknown")
 
 
-def trial_header(state: SweepState) -> tuple[str, ...]:
+def trial_header(state: SweepState, names: Sequence[str]) -> tuple[str, ...]:
     """Return what stands above `trial_row`."""
     metrics = tuple(cut(item.metric, _NAME) for item in state.objectives)
-    return ("trial", "state", *metrics, *(cut(name, _NAME) for name in list(state.space)[:_PARAMETERS]), "took", "stages", "note")
+    return ("trial", "state", *metrics, *(cut(name, _NAME) for name in names[:_PARAMETERS]), "took", "stages", "note")
 
 
-def trial_row(state: SweepState, trial: TrialState, best: Collection[int]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+def trial_row(state: SweepState, trial: TrialState, names: Sequence[str], best: Collection[int]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     """Return a trial's cells, its state bare, and what each is sorted by.
 
     Parameters
     ----------
     state : SweepState
     trial : TrialState
+    names : sequence of str
+        The parameters, of which the first ones have columns.
     best : collection of int
         The numbers of the trials that no other is better than.
     """
     values = [trial.values[at] if at < len(trial.values) else None for at in range(len(state.objectives))]
-    names = list(state.space)[:_PARAMETERS]
-    given = [trial.parameters.get(name) for name in names]
+    columns = names[:_PARAMETERS]
+    given = [trial.parameters.get(name) for name in columns]
     note = ("on the front" if len(state.objectives) > 1 else "best") if trial.number in best else cut(trial.error, _ERROR)
     cells = (
         str(trial.number),
         trial_state(trial.state),
         *("" if value is None else human_value(value) for value in values),
-        *(human_value(value, _VALUE) if name in trial.parameters else "" for name, value in zip(names, given, strict=True)),
+        *(human_value(value, _VALUE) if name in trial.parameters else "" for name, value in zip(columns, given, strict=True)),
         human_seconds(trial.seconds),
         _stages(trial),
         note,
@@ -124,14 +127,20 @@ def trial_row(state: SweepState, trial: TrialState, best: Collection[int]) -> tu
     return cells, (trial.number, cells[1], *map(_key, values), *map(_key, given), _key(trial.seconds), len(trial.ran), note)
 
 
-def tracking_lines(state: SweepState, *, without: Collection[str] = ()) -> list[tuple[str, str]]:
-    """Return each tracker with what it says of the sweep, some fields left out."""
-    told = {tracker: {key: value for key, value in fields.items() if key not in without} for tracker, fields in state.tracking.items()}
-    return [
-        (cut(tracker, 20), ", ".join(f"{cut(key, 20)} {cut(value, 160)}" for key, value in fields.items()))
-        for tracker, fields in told.items()
-        if fields
-    ]
+def about_rows(state: SweepState) -> list[tuple[str, str]]:
+    """Return what the sweep was asked to do, and what it has found out about its parameters."""
+    rows = [("space", f"{cut(name, _NAME)} = {cut(text, 120)}") for name, text in list(state.space.items())[: 2 * _PARAMETERS]]
+    rows.append(("sampler", f"{cut(state.sampler, 40)}, pruner {cut(state.pruner, 40)}"))
+    if state.importances:
+        rows.append(("importance", listed((f"{cut(name, _NAME)} {share:.2f}" for name, share in state.importances.items()), _PARAMETERS, width=80)))
+    return rows
+
+
+def place_rows(state: SweepState, *, without: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Return where trackers show it, some fields left out, and where the best trial's full run is."""
+    told = [*state.tracking.items(), *([("best run", state.best_run)] if state.best_run else [])]
+    rows = [(cut(name, 20), [f"{cut(key, 20)} {cut(value, 160)}" for key, value in fields.items() if key not in without]) for name, fields in told]
+    return [(name, ", ".join(texts)) for name, texts in rows if texts]
 
 
 def best_numbers(state: SweepState) -> frozenset[int]:
@@ -180,8 +189,9 @@ def _trials_text(state: SweepState, best: Collection[int]) -> list[str]:
 def _trials_table(state: SweepState, best: Collection[int], most: int) -> tuple[Table, str]:
     """Return at most `most` trials: the best and the last ones; and a line on those that are not shown."""
     shown = _chosen(state, best, most)
-    header = trial_header(state)
-    rows = tuple(trial_row(state, trial, best)[0] for trial in shown)
+    names = swept(state)
+    header = trial_header(state, names)
+    rows = tuple(trial_row(state, trial, names, best)[0] for trial in shown)
     numbers = frozenset({0, *range(2, len(header) - 2)})
     lost = len(state.trials) - len(shown)
     what = "the front, the best and the last" if len(state.objectives) > 1 else "the best and the last"
@@ -214,14 +224,7 @@ def _failures(state: SweepState) -> Iterator[str]:
 
 
 def _fact_rows(state: SweepState) -> list[tuple[str, str]]:
-    rows = [("space", f"{cut(name, _NAME)} = {cut(text, 120)}") for name, text in list(state.space.items())[: 2 * _PARAMETERS]]
-    rows.append(("sampler", f"{cut(state.sampler, 40)}, pruner {cut(state.pruner, 40)}"))
-    if state.importances:
-        rows.append(("importance", listed((f"{cut(name, _NAME)} {share:.2f}" for name, share in state.importances.items()), _PARAMETERS, width=80)))
-    rows += tracking_lines(state)
-    if state.best_run:
-        rows.append(("best run", ", ".join(f"{cut(key, 20)} {cut(value, 160)}" for key, value in state.best_run.items())))
-    return rows
+    return [*about_rows(state), *place_rows(state)]
 
 
 def _facts(state: SweepState) -> list[str]:

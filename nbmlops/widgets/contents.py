@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.views.amounts import human_value
 from nbmlops.views.escape import cut
-from nbmlops.views.plots import plots_of
+from nbmlops.views.plots import plots_of, swept
 from nbmlops.views.states import look_of, words_of
-from nbmlops.views.sweep import best_line, tracking_lines, trial_header, trial_row, trial_state
+from nbmlops.views.sweep import about_rows, best_line, place_rows, trial_header, trial_row, trial_state
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from nbmlops.sweeps.state import SweepState, TrialState
 
 __all__ = ["head_of", "pictures_of", "table_of"]
 
 _NAME, _VALUE, _SENTENCE = 40, 24, 400
-_RUNNING = 16
+_RUNNING, _PARAMETERS = 8, 16
 _LOOKS = {"running": "running", "done": "complete", "stopped": "cancelled", "failed": "failed"}
 _TRACKERS = {"mlflow": "MLflow", "wandb": "W&B"}
 
@@ -29,6 +29,7 @@ def head_of(state: SweepState, best: Collection[int]) -> dict[str, Any]:
     counts = [(trial_state(word), number) for word, number in state.counts.items()]
     said = ", ".join(f"{number} {words_of(word)}" for word, number in counts if word != "running")
     left = state.seconds_left
+    running = [trial for trial in state.trials if trial.state == "RUNNING"]
     return {
         "name": cut(state.name, _NAME),
         "status": state.status,
@@ -38,11 +39,13 @@ def head_of(state: SweepState, best: Collection[int]) -> dict[str, Any]:
         "wanted": state.wanted,
         "best": best_line(state, best),
         "bestTrial": state.best.number if state.best is not None else None,
-        "running": [_running(trial) for trial in state.trials if trial.state == "RUNNING"][:_RUNNING],
+        "running": [_running(trial) for trial in running[:_RUNNING]],
+        "runningMore": max(len(running) - _RUNNING, 0),
         "left": left if left is not None and 0 <= left < math.inf else None,
         "error": cut(state.error, _SENTENCE),
         "links": _links(state),
-        "facts": [list(fact) for fact in tracking_lines(state, without={"url", "command"})],
+        "places": [list(fact) for fact in place_rows(state, without={"url", "command"})],
+        "about": [list(fact) for fact in about_rows(state)],
     }
 
 
@@ -53,19 +56,20 @@ def pictures_of(state: SweepState, best: Collection[int]) -> list[dict[str, str]
 
 def table_of(state: SweepState, best: Collection[int]) -> dict[str, Any]:
     """Return all trials: the headings, which columns stand to the right, and of each trial its number, cells and what they are sorted by."""
-    header = trial_header(state)
-    rows = [_row(state, trial, best) for trial in state.trials]
+    names = swept(state)
+    header = trial_header(state, names)
+    rows = [_row(state, trial, names, best) for trial in state.trials]
     return {"header": list(header), "numbers": [0, *range(2, len(header) - 2)], "rows": rows}
 
 
-def _row(state: SweepState, trial: TrialState, best: Collection[int]) -> dict[str, Any]:
-    cells, keys = trial_row(state, trial, best)
+def _row(state: SweepState, trial: TrialState, names: Sequence[str], best: Collection[int]) -> dict[str, Any]:
+    cells, keys = trial_row(state, trial, names, best)
     shown = [cells[0], f"{look_of(cells[1]).glyph} {words_of(cells[1])}", *cells[2:]]
     return {"number": trial.number, "ended": trial.state != "RUNNING", "best": trial.number in best, "cells": shown, "keys": list(keys)}
 
 
 def _running(trial: TrialState) -> dict[str, Any]:
-    told = ", ".join(f"{cut(name, _NAME)} {human_value(value, _VALUE)}" for name, value in list(trial.parameters.items())[:_RUNNING])
+    told = ", ".join(f"{cut(name, _NAME)} {human_value(value, _VALUE)}" for name, value in list(trial.parameters.items())[:_PARAMETERS])
     return {"number": trial.number, "seconds": round(max(trial.seconds, 0.0), 1), "parameters": told}
 
 

@@ -23,9 +23,10 @@ function say(node, text) {
 
 function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
-  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  if (hours) return `${hours} h ${minutes} min`;
-  return minutes ? `${minutes} min ${rest} s` : `${rest} s`;
+  const parts = [[Math.floor(whole / 3600), "h"], [Math.floor(whole / 60) % 60, "min"], [whole % 60, "s"]];
+  const first = parts.findIndex(([value]) => value);
+  const told = parts.slice(first < 0 ? 2 : first).slice(0, 2);
+  return told.filter(([value], position) => value || !position).map((part) => part.join(" ")).join(" ");
 }
 
 // Numbers before words, nothing last in either direction.
@@ -62,7 +63,8 @@ class Panel {
     this.model = model;
     this.root = root;
     this.awake = false;
-    this.rows = new Map(); // by a trial's number
+    this.rows = new Map(); // what is drawn of a trial, by its number
+    this.told = new Map(); // what is known of it
     this.order = { column: 0, sign: -1 }; // the newest trial first
     this.all = false;
     this.asked = new Map();
@@ -121,11 +123,13 @@ class Panel {
       this.all = true;
       this.showTable();
     }, { class: "more", hidden: true });
-    this.facts = make("ul", { class: "facts" });
+    this.places = make("ul", { class: "facts" });
+    this.about = make("ul", { class: "facts" });
     this.root.append(
       make("div", { class: "bar" }, this.title, this.looks, this.left, make("span", { class: "actions" }, this.links, this.stop, this.question)),
       this.progress, this.status, this.note, this.error, this.best, this.running, this.pictures,
-      make("div", { class: "trials", tabindex: "0", role: "region", "aria-label": "table of trials" }, this.table), this.more, this.facts,
+      make("div", { class: "trials", tabindex: "0", role: "region", "aria-label": "table of trials" }, this.table), this.more, this.places,
+      make("details", {}, make("summary", {}, "Space and sampler"), this.about),
     );
   }
 
@@ -181,9 +185,11 @@ class Panel {
     this.progress.value = head.finished;
     say(this.bestLine, head.best || (head.status === "running" ? "no trial is complete yet" : "no trial is complete"));
     this.showBest(head.bestTrial);
-    this.showRunning(head.running);
+    this.showRunning(head);
     this.showLinks(head.links);
-    this.facts.replaceChildren(...head.facts.map(([name, text]) => make("li", {}, `${name}: ${text}`)));
+    for (const name of ["places", "about"]) {
+      this[name].replaceChildren(...head[name].map(([label, text]) => make("li", {}, `${label}: ${text}`)));
+    }
     this.showStop();
     this.tick();
   }
@@ -195,12 +201,13 @@ class Panel {
     this.showAnswers();
   }
 
-  showRunning(running) {
-    const items = running.map((trial) => {
+  showRunning(head) {
+    const items = head.running.map((trial) => {
       const time = make("span", { class: "time" });
       time.dataset.seconds = trial.seconds;
       return make("li", {}, `▶ trial ${trial.number}, `, time, trial.parameters ? ` · ${trial.parameters}` : "");
     });
+    if (head.runningMore) items.push(make("li", {}, `and ${head.runningMore} more`));
     this.running.replaceChildren(...items);
     this.running.hidden = !items.length;
   }
@@ -277,6 +284,7 @@ class Panel {
 
   showTable() {
     const table = this.model.get("table");
+    this.told = new Map(table.rows.map((row) => [row.number, row]));
     this.showHeadings(table);
     const { column, sign } = this.order;
     const sorted = [...table.rows].sort((a, b) => compare(a.keys[column], b.keys[column], sign) || a.number - b.number);
@@ -322,7 +330,7 @@ class Panel {
       const cells = row.cells.map((_, column) => make(column ? "td" : "th", { class: this.side(table, column), ...(column ? {} : { scope: "row" }) }));
       const buttons = this.buttons(row.number, row.ended);
       const answer = make("td", { colspan: table.header.length + 1 });
-      known = { cells, buttons, answer, below: make("tr", { class: "answer", hidden: true }, answer) };
+      known = { cells, buttons, answer, below: make("tr", { class: "answer" }, answer) };
       known.row = make("tr", { "data-trial": row.number }, ...cells, make("td", { class: "buttons" }, ...buttons));
       this.rows.set(row.number, known);
       this.showAnswer(row.number);
@@ -330,7 +338,7 @@ class Panel {
     row.cells.forEach((text, column) => say(known.cells[column], text));
     known.row.classList.toggle("is-best", row.best);
     for (const node of known.buttons) this.turn(node, !row.ended || this.waits(row.number));
-    return [known.row, known.below];
+    return known.answered ? [known.row, known.below] : [known.row];
   }
 
   buttons(number, ended) {
@@ -375,8 +383,10 @@ class Panel {
 
   showAnswer(number) {
     const known = this.rows.get(number);
-    known.below.hidden = !this.fill(known.answer, number);
-    const row = this.model.get("table").rows.find((item) => item.number === number);
+    known.answered = this.fill(known.answer, number);
+    if (!known.answered) known.below.remove();
+    else if (known.row.isConnected && known.row.nextSibling !== known.below) known.row.after(known.below);
+    const row = this.told.get(number);
     for (const node of known.buttons) this.turn(node, !row || !row.ended || this.waits(number));
   }
 

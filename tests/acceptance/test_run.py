@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -237,3 +238,18 @@ def test_quiet_run_says_only_what_went_wrong(project: Project) -> None:
     assert bad.err.splitlines()[1] == "✗ b: ZeroDivisionError: division by zero (cell 1)"
     assert "cell 1: y = x / 0" in bad.err
     assert "nbmlops why nb.ipynb b" in bad.err
+
+
+@pytest.mark.parametrize("name", ["本" + "数" * 82, "..%2e%2e#a?b $(touch x)\n;'\"\\..\\-rf"], ids=["long", "hostile"])
+def test_name_of_a_notebook(project: Project, name: str) -> None:
+    """Whatever a file can be called, its run is kept in the store, and its OUTPUT where it was asked for, and nothing is made beside them."""
+    project.write(["%%mlstage a\nx = 1\nprint('hello')"], f"{name}.ipynb")
+    done = project.run(notebook=f"./{name}.ipynb")
+    assert done.code == 0, done.err
+    kept = Path(done.data["output"])
+    assert kept.parent == project.folder / ".nbmlops" / "runs"
+    assert "hello" in kept.read_text(encoding="utf-8")
+    again = project.run(f"./{name[::-1]}.ipynb", notebook=f"./{name}.ipynb")
+    assert (again.code, again.ran) == (0, []), again.err
+    made = {path.name for path in project.folder.iterdir()}
+    assert made == {".nbmlops", "pyproject.toml", f"{name}.ipynb", f"{name[::-1]}.ipynb"}

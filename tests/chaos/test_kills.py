@@ -10,12 +10,15 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.chaos.wreck import CHAOS
 
 if TYPE_CHECKING:
     from tests.chaos.wreck import Wreck
 
-ROUNDS = 1000 if CHAOS else 100
+KILLS = 50  # of one project: its store grows with each, and is verified after each
+PROJECTS = 20 if CHAOS else 2
 
 
 def victim(wreck: Wreck, process: subprocess.Popen[str], chance: random.Random) -> int:
@@ -24,11 +27,12 @@ def victim(wreck: Wreck, process: subprocess.Popen[str], chance: random.Random) 
     return chance.choice(others) if others else process.pid
 
 
-def test_killed_at_random_moments(wreck: Wreck) -> None:
+@pytest.mark.parametrize("seed", range(PROJECTS))
+def test_killed_at_random_moments(wreck: Wreck, seed: int) -> None:
     """No damage, no wrong value, nothing finished runs again, nothing stays alive: after each of the kills."""
-    chance = random.Random(29)
+    chance = random.Random(seed)
     kills, usual_s = 0, 1.0
-    while kills < ROUNDS:
+    while kills < KILLS:
         wreck.begin()
         done = False
         while not done:
@@ -37,7 +41,7 @@ def test_killed_at_random_moments(wreck: Wreck) -> None:
             wait_s = chance.uniform(0.1, 1.0) * usual_s
             with suppress(subprocess.TimeoutExpired):
                 process.wait(wait_s)
-            if process.poll() is None and kills < ROUNDS:
+            if process.poll() is None and kills < KILLS:
                 with suppress(ProcessLookupError):
                     os.kill(victim(wreck, process, chance), signal.SIGKILL)
                     kills += 1
@@ -48,4 +52,4 @@ def test_killed_at_random_moments(wreck: Wreck) -> None:
             if done:
                 usual_s = time.monotonic() - begun
     wreck.complete()
-    assert kills == ROUNDS
+    assert kills == KILLS

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.settings import Settings
 from nbmlops.store.store import Store
 from nbmlops.store.verify import verify_store
-from tests.acceptance.project import Outcome, Project, cell
+from tests.acceptance.project import Cell, Outcome, Project, cell
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["CHAOS", "UPSTREAM", "Wreck", "value_of"]
+__all__ = ["CHAOS", "SHORT", "Wreck", "value_of"]
 
 CHAOS = "NBMLOPS_TEST_CHAOS" in os.environ
 CELLS = (
@@ -32,6 +31,14 @@ CELLS = (
     "print(f)",
 )
 UPSTREAM = {"a": "", "b": "a", "c": "a", "d": "abc", "e": "abcd", "f": "abcde"}
+# the same values, by stages that between them pass every point: runs of it are many
+SHORT = (
+    cell("p = 1", "parameters"),
+    "%%mlstage a\na = p",
+    "%%mlstage d\nd = 3 * a + 1\nprint('d is', d)\nopen('d.txt', 'w').write(str(d))",
+    "%%mlstage e --metrics m\nm = {'value': d * 3 + int(open('d.txt').read())}\nf = [m, a]",
+    "print(f)",
+)
 
 
 def value_of(p: int) -> int:
@@ -48,30 +55,43 @@ class Wreck:
     folder : Path
     variables : mapping of str to str
         What every command gets in its environment.
+    url : str
+        Where the store is; "" is the project's own.
+    words : tuple of str
+        What every run of this parameter is told besides.
+    cells : tuple
+        The notebook; its stages are some of `UPSTREAM`.
     """
 
     folder: Path
     variables: Mapping[str, str]
+    url: str = ""
+    words: tuple[str, ...] = ()
+    cells: tuple[Cell | str, ...] = CELLS
     finished: set[str] = field(default_factory=set)
     p: int = 0
 
     def __post_init__(self) -> None:
         self.project = Project(self.folder)
-        self.project.write(CELLS)
+        self.project.write(self.cells)
 
-    @cached_property
+    @property
     def store(self) -> Store:
         """The project's store, looked at from here."""
-        return Store(str(self.folder / ".nbmlops"), settings=Settings(project_root=self.folder, store=str(self.folder / ".nbmlops")))
+        url = self.url or str(self.folder / ".nbmlops")
+        return Store(url, settings=Settings(project_root=self.folder, store=url, trusted_stores=(url,)))
 
     def begin(self) -> None:
         """Take a parameter that makes every stage stale."""
         self.p += 1
+        self.words = ()
         self.finished.clear()
 
     def start(self, *words: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a run with the parameter of now."""
-        return self.project.start("run", "nb.ipynb", "out.ipynb", "--json", "-p", "p", self.p, *words, env={**self.variables, **(env or {})})
+        store = ("--store", self.url) if self.url else ()
+        variables = {**self.variables, "NBMLOPS_TRUSTED_STORES": self.url, **(env or {})}
+        return self.project.start("run", "nb.ipynb", "out.ipynb", "--json", "-p", "p", self.p, *store, *self.words, *words, env=variables)
 
     def finish(self, process: subprocess.Popen[str]) -> Outcome:
         """Wait for a run, and check what holds after any end."""
@@ -90,9 +110,12 @@ class Wreck:
         assert not started & self.finished, f"{started & self.finished} ran again, although finished\n{done.err}"
         # a stage starts when all that it reads is recorded
         self.finished |= {name for other in started for name in UPSTREAM[other]}
+        if done.out and "stages" in done.data:  # else it was killed, or ended before there was a run to tell of
+            self.finished |= {name for name, status in done.statuses.items() if status in {"ran", "reused"}}
         if done.code == 0:
             assert set(done.statuses.values()) <= {"ran", "reused"}, done.statuses
             assert done.stage("e")["metrics"] == {"value": value_of(self.p)}
+            assert (self.folder / "d.txt").read_text() == str(3 * self.p + 1)
             self.finished |= UPSTREAM.keys()
 
     def complete(self, **variables: str) -> Outcome:

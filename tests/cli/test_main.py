@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,3 +56,14 @@ def test_with_json_an_error_is_one_object_on_stdout(tmp_path: Path, capsys: pyte
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == "NB101"
     assert error["fix"]
+
+
+def test_an_interrupt_in_code_from_a_text_is_exit_130(tmp_path: Path) -> None:
+    """`python -m` would end itself by SIGINT, although that was caught, and a script that looks for 130 would not know."""
+    (tmp_path / "stop.py").write_text(
+        "import sys\nfrom nbmlops.cli import main, store\n"
+        "def stop(options):\n    exec('import os, signal; os.kill(os.getpid(), signal.SIGINT)')\n"
+        "store.run = stop\nsys.argv[1:] = ['store', 'ls', '--json']\nsys.exit(main.main())\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "stop"], cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (130, "NB010"), done.stderr

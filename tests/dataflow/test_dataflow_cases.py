@@ -24,7 +24,8 @@ import pytest
 
 from nbmlops.notebook.code import to_python
 from nbmlops.notebook.document import parse_document
-from nbmlops.pipeline.build import build, read_source
+from nbmlops.pipeline.build import build
+from nbmlops.pipeline.source import read_source
 from tests.acceptance.project import notebook_json
 from tests.dataflow.casebook import Case, cases
 

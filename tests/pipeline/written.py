@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.notebook.document import parse_document
-from nbmlops.pipeline.build import build, read_source
+from nbmlops.pipeline.build import build
+from nbmlops.pipeline.source import read_source
 from tests.acceptance.project import Cell, cell, notebook_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from nbmlops.pipeline.build import Source
     from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Pipeline
+    from nbmlops.pipeline.source import Source
 
-__all__ = ["cell", "pipeline_of", "source_of"]
+__all__ = ["Cell", "cell", "pipeline_of", "source_of"]
 
 
 def source_of(*cells: Cell | str, path: Path | None = None) -> Source:
@@ -29,6 +30,7 @@ def pipeline_of(
     path: Path | None = None,
     parameters: Mapping[str, Any] | None = None,
     effects: Mapping[str, Effects] | None = None,
+    runs: Mapping[str, str] | None = None,
 ) -> Pipeline:
     """Build the pipeline of cells."""
-    return build(source_of(*cells, path=path), parameters, effects)
+    return build(source_of(*cells, path=path), parameters, effects, runs)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.executors.scheduler import Scheduler
 from nbmlops.executors.tasks import make_task
 from nbmlops.notebook.document import parse_document
-from nbmlops.pipeline.build import read_source
+from nbmlops.pipeline.source import read_source
 from nbmlops.runner.plan import Planner, Trial
 from nbmlops.runner.stagekey import Surroundings, stage_key
 from nbmlops.settings import Settings

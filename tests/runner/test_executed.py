@@ -11,7 +11,8 @@ import pytest
 
 from nbmlops.errors import StoreError
 from nbmlops.notebook.document import parse_document
-from nbmlops.pipeline.build import build, read_source
+from nbmlops.pipeline.build import build
+from nbmlops.pipeline.source import read_source
 from nbmlops.runner.executed import executed_notebook, write_notebook
 from nbmlops.runner.results import RunResult, StageResult
 from nbmlops.runner.task import StageError

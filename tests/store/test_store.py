@@ -15,7 +15,7 @@ import pytest
 import nbmlops
 from nbmlops.errors import StoreError, UsageError
 from nbmlops.store.records import RunRecord, StageRecord, seal
-from nbmlops.store.store import Store, index_path
+from nbmlops.store.store import Store, index_path, record_path
 
 if TYPE_CHECKING:
     from nbmlops.settings import Settings
@@ -75,6 +75,17 @@ def test_records_of_a_code_are_read_again_when_somebody_adds_one(store: Store, p
     assert reads == []
     second = put_stage(Store(store.url, settings=store.settings), "k2")
     assert store.records_of(first.code) == (second, first)
+
+
+def test_a_record_is_read_again_when_somebody_writes_it_anew(store: Store, put_stage: PutStage) -> None:
+    """A kernel keeps what it has read and verified; another process that computes the same key may have learnt more of it."""
+    put_stage(store, "k1")
+    path = Path(store.url) / record_path("k1")
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 60))
+    assert store.record("k1") is store.record("k1")
+    again = put_stage(Store(store.url, settings=store.settings), "k1", seconds=7.0)
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 60))
+    assert store.record("k1") == again
 
 
 def test_a_damaged_record_is_a_miss(store: Store, root: Path, put_stage: PutStage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import NbmlopsError, TrackerUnavailable
@@ -98,6 +99,35 @@ def test_a_tracker_that_is_down_is_asked_once(outbox: Outbox, fill: Callable[...
     fill("r2")
     assert delivery.send_all() == {}
     assert [run_id for run_id, _, _ in delivery.tracker.told] == ["r1"]
+
+
+def test_a_tracker_learns_when_others_have_had_a_turn(outbox: Outbox, fill: Callable[..., list[Event]]) -> None:
+    """It is told at its first turn, and again after another process's; a tracker that does not want to know is not."""
+
+    class _Watching(_Recording):
+        def alone_since(self, time_s: float) -> None:
+            self.told.append(("alone", 0, int(time_s > 0)))
+
+    one, two = _Recorded(outbox, _Watching()), _Recorded(outbox, _Recording())
+    for delivery, run_id in ((one, "r1"), (one, "r2"), (two, "r3"), (one, "r4")):
+        fill(run_id)
+        delivery.send_all()
+    assert [name for name, _, _ in one.tracker.told] == ["alone", "r1", "r2", "alone", "r4"]
+    assert [name for name, _, _ in two.tracker.told] == ["r3"]
+
+
+def test_a_limit_leaves_the_rest_for_later(outbox: Outbox, fill: Callable[..., list[Event]]) -> None:
+    """Past its time a pass begins no further run, and the next one goes on where it ended."""
+
+    class _Slow(_Recording):
+        def deliver(self, history: list[Event], *, new: int, reference: dict[str, str]) -> dict[str, str]:
+            time.sleep(0.05)
+            return super().deliver(history, new=new, reference=reference)
+
+    for number in range(3):
+        fill(f"r{number}")
+    delivery = _Recorded(outbox, _Slow())
+    assert [delivery.send_all(0.02) for _ in range(4)] == [{"mlflow": ["r0"]}, {"mlflow": ["r1"]}, {"mlflow": ["r2"]}, {}]
 
 
 def test_an_unknown_tracker_raises_nothing(outbox: Outbox, project: Path) -> None:

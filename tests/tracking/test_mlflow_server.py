@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbmlops.tracking.conformance import example_run
+from nbmlops.tracking.conformance import example_run, example_sweep_run, example_trial
 from nbmlops.tracking.delivery import sync
 from nbmlops.tracking.mlflow import RUN_ID_TAG, MlflowTracker
 
@@ -117,6 +117,24 @@ def test_artifacts_go_through_the_server(
     names = [item.path for item in MlflowTracker(project).connect().list_artifacts(reference["run_id"])]
     assert names == ["parameters.json", "requirements.txt", "stages.json"]
     assert not (project / "mlartifacts").exists()
+
+
+def test_a_sweep_through_a_server_has_each_run_once(server: _Server, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep and a trial that were made twice, for requests whose answers were lost, are there once in the end."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    tracker = MlflowTracker(project)
+    tracker.alone_since(0.0)
+    parent = tracker.deliver(example_sweep_run("w1")[:1], new=0, reference={})
+    client, made = tracker.connect(), parent["experiment_id"]
+    double = client.create_run(made, tags={"nbmlops.sweep_id": "s1", "nbmlops.role": "sweep"}).info.run_id
+    client.create_run(made, tags={RUN_ID_TAG: "t1", "mlflow.parentRunId": parent["run_id"]})
+    client.create_run(made, tags={RUN_ID_TAG: "t0", "mlflow.parentRunId": double})
+    trials = [tracker.deliver(example_trial(f"t{number}", number), new=0, reference={}) for number in (0, 1)]
+    tracker.deliver(example_sweep_run("w1"), new=1, reference=parent)
+    children = client.search_runs([made], f"tags.`mlflow.parentRunId` = '{parent['run_id']}'", order_by=["params.C ASC"])
+    expected = [(trial["run_id"], "FINISHED", 0.5 + number / 100) for number, trial in enumerate(trials)]
+    assert [(run.info.run_id, run.info.status, run.data.metrics["auc"]) for run in children] == expected
+    assert [run.info.run_id for run in client.search_runs([made], "tags.`nbmlops.role` = 'sweep'")] == [parent["run_id"]]
 
 
 def test_a_server_killed_in_the_middle_keeps_the_rest_waiting(

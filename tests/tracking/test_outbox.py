@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,9 @@ import pytest
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, RunFinished
-from nbmlops.tracking.conformance import example_run
-from nbmlops.tracking.outbox import Outbox
+from nbmlops.tracking.conformance import example_run, example_sweep_run, example_trial
+from nbmlops.tracking.journal import read_journal
+from nbmlops.tracking.outbox import Outbox, _Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
 _OWNER = """
 import sys, time
 from pathlib import Path
-from nbmlops.tracking.conformance import example_run
-from nbmlops.tracking.outbox import Outbox
+from nbmlops.tracking.conformance import example_run, example_sweep_run, example_trial
+from nbmlops.tracking.journal import read_journal
+from nbmlops.tracking.outbox import Outbox, _Remembered
 outbox = Outbox(Path(sys.argv[1]), ("mlflow",))
 for event in example_run("r1")[:2]:
     outbox.append(event)
@@ -60,6 +63,94 @@ def test_events_come_back_as_they_were(outbox: Outbox) -> None:
     journal = Outbox(outbox.folder).journal("r1")
     assert list(journal.events) == events
     assert (journal.finished, journal.damaged, journal.trackers) == (True, 0, ("mlflow",))
+
+
+def test_events_that_come_together_are_written_together(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial's end costs one fsync however many events it has, and its lock is free then; events of two runs are refused."""
+    started, *rest = example_trial("t1", 1)
+    outbox.append(started)
+    assert Outbox(outbox.folder).close_dead() == []
+    synced: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), fsync(descriptor)))
+    outbox.append(*rest)
+    assert len(synced) == 1
+    journal = Outbox(outbox.folder).journal("t1")
+    assert [type(event) for event in journal.events] == [type(event) for event in (started, *rest)]
+    assert (journal.finished, journal.of_sweep) == (True, None)
+    with pytest.raises(ValueError, match="of one run"):
+        outbox.append(example_run("r1")[1], example_run("r2")[1])
+
+
+def test_a_run_that_comes_whole_is_no_ones_any_more(outbox: Outbox) -> None:
+    """A run whose start and end come at once leaves no lock that another process would wait for."""
+    outbox.append(*example_trial("t1", 1))
+    assert outbox._owned == {}
+    assert outbox.journal("t1").finished
+
+
+def test_a_part_of_what_came_together_is_a_run_without_end(outbox: Outbox) -> None:
+    """Wherever a crash cuts events that were written at once, the whole ones before it are kept, and the run is closed as dead."""
+    events = example_trial("t1", 1)
+    outbox.append(*events)
+    path = outbox.folder / "t1.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert outbox.journal("t1").events[-1].run_id == "t1"
+    assert Outbox(outbox.folder).close_dead() == ["t1"]
+    assert [event.status for event in outbox.journal("t1").events[1:]] == ["reused", "ran", "cancelled"]
+
+
+def test_a_dead_sweep_is_left_to_those_who_live(outbox: Outbox) -> None:
+    """A sweep whose process died ends as `left` while another process works on it, else as cancelled."""
+    _die(outbox, *example_sweep_run("w1", "s1")[:1])
+    _die(outbox, *example_sweep_run("w2", "other")[:1])
+    outbox.append(example_sweep_run("w3", "s1")[0])
+    assert set(Outbox(outbox.folder).close_dead()) == {"w1", "w2"}
+    assert [outbox.journal(run_id).events[-1].status for run_id in ("w1", "w2")] == ["left", "cancelled"]
+
+
+def test_a_dead_sweep_ends_with_its_last_trial(outbox: Outbox) -> None:
+    """Its own journal says nothing between start and end: what its process wrote of the trials shows how long it lived."""
+    begun_s = time.time()
+    _die(outbox, example_sweep_run("w1", start_s=begun_s)[0], example_trial("t1", 1)[0], pause_s=0.3)
+    Outbox(outbox.folder).close_dead()
+    assert outbox.journal("w1").events[-1].seconds >= 0.3
+
+
+def _die(outbox: Outbox, *events: Event, pause_s: float = 0.0) -> None:
+    child = os.fork()
+    if child == 0:
+        for event in events:
+            Outbox.append(outbox, event)
+            time.sleep(pause_s)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_a_thousand_that_wait_are_read_once(outbox: Outbox) -> None:
+    """Who looks again reads only what has changed, and forgets what is filed away."""
+    read: list[Path] = []
+    outbox._journals = _Remembered(lambda path: (read.append(path), read_journal(path))[1])
+    for number in range(20):
+        outbox.append(*example_trial(f"t{number}", number))
+    outbox.append(example_run("r1")[0])
+    for _ in range(3):
+        assert len(outbox.pending("mlflow")) == 21
+    assert len(read) == 21
+    outbox.append(example_run("r1")[1])
+    assert len(outbox.pending("mlflow")) == 21
+    assert [path.stem for path in read[21:]] == ["r1"]
+    outbox.advance("mlflow", "t0", outbox.journal("t0"), {"run_id": "m"})
+    outbox.settle("t0", ("mlflow",))
+    assert len(outbox.pending("mlflow")) == 20
+    assert len(outbox._journals._known) == 20
+
+
+def test_whose_turn_it_was_is_known(outbox: Outbox) -> None:
+    """A sender learns whether another has sent since it did itself, for each tracker, whoever looks."""
+    turns = [("mlflow", "a"), ("mlflow", "a"), ("wandb", "a"), ("mlflow", "b"), ("mlflow", "a")]
+    outbox.append(example_run("r1")[0])
+    assert [Outbox(outbox.folder).take_turn(tracker, who) for tracker, who in turns] == [True, False, True, True, True]
 
 
 def test_a_torn_tail_is_cut(outbox: Outbox, fill: Callable[..., list[Event]]) -> None:

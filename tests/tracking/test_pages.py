@@ -6,7 +6,7 @@ import math
 
 from nbmlops.executors.events import StageFinished
 from nbmlops.tracking.conformance import example_run
-from nbmlops.tracking.pages import numbers, plain_name, requirements, stage_line, stages, text_of, texts
+from nbmlops.tracking.pages import numbers, plain_name, requirements, series, stage_line, stages, text_of, texts
 
 
 def _stage(name: str, **parts: object) -> StageFinished:
@@ -17,6 +17,19 @@ def test_a_metric_of_one_stage_keeps_its_name() -> None:
     """A name is prefixed by the stage only where two stages use it, and then in both."""
     named = {item.name: item.value for item in numbers(example_run("r1")) if not math.isnan(item.value)}
     assert named == {"loss": 0.25, "train/auc": 0.5, "evaluate/auc": 0.75, "f1@k (%)": 0.5}
+
+
+def test_a_series_has_the_name_of_its_metric() -> None:
+    """Steps and last value of a metric go under one name, prefixed where another stage uses it, however each is told."""
+    events = [_stage("a", metrics={"auc": 0.5}, series={"auc": [[2, 0.5], [1, 0.25]]}), _stage("b", series={"auc": [[0, 1.0]]})]
+    assert [(item.name, item.step, item.value) for item in series(events)] == [("a/auc", 1, 0.25), ("a/auc", 2, 0.5), ("b/auc", 0, 1.0)]
+    assert [(item.name, item.step) for item in numbers(events)] == [("a/auc", 2)]
+
+
+def test_a_last_value_that_no_step_has_comes_after_them() -> None:
+    """What the stage ended with is the newest, so that trackers show it; without steps it has step 0."""
+    events = [_stage("a", metrics={"auc": 0.75, "loss": 1.0}, series={"auc": [[4, 0.5]], "empty": []})]
+    assert {item.name: item.step for item in numbers(events)} == {"auc": 5, "loss": 0}
 
 
 def test_which_stage_ends_first_changes_nothing() -> None:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbmlops.tracking.conformance import example_run
+from nbmlops.tracking.conformance import example_run, example_sweep_run, example_trial
 from nbmlops.tracking.mlflow import MlflowTracker
 from nbmlops.tracking.outbox import Outbox
 from nbmlops.tracking.sender import Sender
@@ -64,6 +64,29 @@ def test_a_followed_run_arrives_and_the_process_ends(outbox: Outbox, project: Pa
     assert client.get_run(reference["mlflow"]["run_id"]).info.status == "FINISHED"
     assert outbox.pending("mlflow") == []
     assert sender.pid is None
+
+
+def test_a_sweeps_trials_arrive_as_they_end(outbox: Outbox, project: Path) -> None:
+    """Who follows a sweep sends its trials while it goes on, those of another process too, and its end after theirs."""
+    started, finished = example_sweep_run("w1", start_s=time.time())
+    outbox.append(started)
+    with Sender(outbox, ("mlflow",), project, "w1") as sender:
+        outbox.append(*example_trial("t0", 0, start_s=time.time()))
+        Outbox(outbox.folder, ("mlflow",)).append(*example_trial("t1", 1, start_s=time.time()))
+        deadline_s = time.monotonic() + 60
+        while not (outbox.reference("t0") and outbox.reference("t1")):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        outbox.append(*example_trial("t2", 2, start_s=time.time()))
+        outbox.append(finished)
+        reference = sender.wait(40)["mlflow"]
+    client = MlflowTracker(project).connect()
+    children = client.search_runs([reference["experiment_id"]], f"tags.`mlflow.parentRunId` = '{reference['run_id']}'")
+    assert sorted((run.data.tags["nbmlops.trial"], run.info.status) for run in children) == [(str(n), "FINISHED") for n in range(3)]
+    assert client.get_run(reference["run_id"]).info.status == "FINISHED"
+    delivered = outbox.folder / "progress" / "mlflow"
+    assert (delivered / "t2.json").stat().st_mtime_ns < (delivered / "w1.json").stat().st_mtime_ns
+    assert outbox.undelivered() == []
 
 
 def test_a_tracker_that_hangs_is_not_waited_for(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbmlops.notebook.document import parse_document
-from nbmlops.pipeline.build import build, read_source
+from nbmlops.pipeline.build import build
+from nbmlops.pipeline.source import read_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -84,17 +84,25 @@ def test_several_objectives_have_a_front() -> None:
 def test_cells_sort_by_what_json_can_hold(value: object) -> None:
     """A row has a cell for each heading, and a key for each cell, whatever the values are."""
     state = replace(made_sweep(0), space={"C": "choice(1, 2)"})
-    cells, keys = trial_row(state, replace(trial(0, C=value), values=(value,) if isinstance(value, float) else ()), {0})
-    assert len(cells) == len(keys) == len(trial_header(state))
+    cells, keys = trial_row(state, replace(trial(0, C=value), values=(value,) if isinstance(value, float) else ()), ["C"], {0})
+    assert len(cells) == len(keys) == len(trial_header(state, ["C"]))
     json.dumps(keys, allow_nan=False)
 
 
 def test_infinities_sort_at_the_ends() -> None:
     """Infinity is the largest number, NaN is nothing."""
     state = replace(made_sweep(0), space={})
-    keys = [trial_row(state, trial(0, value), ())[1][2] for value in (-math.inf, 1.0, math.inf, math.nan)]
+    keys = [trial_row(state, trial(0, value), [], ())[1][2] for value in (-math.inf, 1.0, math.inf, math.nan)]
     assert keys[:3] == sorted(keys[:3])
     assert keys[3] is None
+
+
+def test_parameters_that_a_callable_chooses_have_columns() -> None:
+    """Without a range, the parameters are those that the trials have; one that a trial has not is empty."""
+    state = replace(made_sweep(0), space={}, trials=(trial(0, 0.5, depth=3), trial(1, 0.7, kernel="rbf")))
+    assert re.search(r"^trial .* depth +kernel +took", sweep_text(state), re.MULTILINE)
+    assert re.search(r"^ +1 .* 0.7 +rbf", sweep_text(state), re.MULTILINE)
+    assert "Parallel coordinates of 2 trials: depth, kernel, roc_auc" in sweep_html(state)
 
 
 def test_failed_sweep_says_why() -> None:

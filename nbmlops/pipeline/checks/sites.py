@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -271,6 +272,7 @@ def find_sites(cells: Sequence[RoledCell], pieces: Sequence[Piece]) -> tuple[Sit
     return tuple(found)
 
 
+@functools.lru_cache(maxsize=1024)
 def tells(source: str) -> bool:
     """Tell whether a cell may hold anything that a check asks for; a false alarm only costs the walk."""
     return not WORDS.isdisjoint(_WORD.findall(source)) or _TELLING.search(source) is not None

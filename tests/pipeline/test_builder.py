@@ -1,0 +1,141 @@
+"""A builder that goes on from what it built before gives what one that begins anew gives."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nbmlops.dataflow import acting, linking, localtime, normalise
+from nbmlops.notebook import code as notebook_code
+from nbmlops.notebook import directive, known
+from nbmlops.pipeline import code as pipeline_code
+from nbmlops.pipeline.build import Builder
+from nbmlops.pipeline.checks import sites
+from nbmlops.pipeline.effects import ALL_NAMES, NO_EFFECTS, Effects
+from tests.pipeline.written import Cell, cell, pipeline_of, source_of
+
+_EXAMPLES = int(os.environ.get("NBMLOPS_TEST_EXAMPLES", "24"))
+_NAMES = ("a", "b", "c", "f", "g", "box", "n")
+_PATHS = ("a.txt", "out/", "out/b.txt", "data.csv")
+_SETUP = (
+    "n = 1", "n = 2", "box = []", "box.append(n)", "import os\nimport json as b", "from helper import *", "from __future__ import annotations",
+    "def f(x: n = 1):\n    return x + n", "def g():\n    open('a.txt').read()\n    return f(a)", "class Box:\n    held = box", "g = f",
+    "os.environ['A'] = '1'", "PATH = 'data.csv'", "%load_ext nbmlops",
+)  # fmt: skip
+_BODIES = (
+    "a = 1", "a = n + 1", "b = f(a)", "b = a", "box.append(a)", "a += 1", "c = [a, b]", "if a:\n    b = 2", "del b", "c = g()",
+    "open('out/b.txt', 'w')",
+    "open(PATH).read()", "exec('a = 2')", "from math import *", "import os\nos.sep = b", "x = 1 +", "print(a, b, c, box)", "a = lambda: b",
+)  # fmt: skip
+_OPTIONS = ("", "", "", " --in a", " --out a,b", " --after s1", " --file *.txt", " --writes out/b.txt", " --if n", " --metrics a", " --seed 3")
+
+
+def _any_cell(chance: random.Random) -> Cell | str:
+    body = chance.choice(_BODIES)
+    match chance.randrange(8):
+        case 0 | 1:
+            return cell(chance.choice(_SETUP), *chance.choice([(), (), ("setup",), ("parameters",), ("injected-parameters",)]))
+        case 2:
+            return chance.choice(_BODIES)
+        case 3:
+            return cell(body, f"stage:s{chance.randrange(3)}")
+        case _:
+            return f"%%mlstage s{chance.randrange(6)}{chance.choice(_OPTIONS)}\n{body}"
+
+
+def _edited(chance: random.Random, cells: list[Cell | str]) -> list[Cell | str]:
+    cells = list(cells)
+    place = chance.randrange(len(cells) + 1)
+    match chance.randrange(5):
+        case 0 if cells:
+            del cells[place % len(cells)]
+        case 1 if cells:
+            cells[place % len(cells)] = _any_cell(chance)
+        case 2 if cells:
+            cells.insert(place % len(cells), cells.pop(chance.randrange(len(cells))))
+        case 3 if cells:
+            cells[place % len(cells)] = _with_other_numbers(cells[place % len(cells)])
+        case _:
+            cells.insert(place, _any_cell(chance))
+    return cells
+
+
+def _with_other_numbers(changed: Cell | str) -> Cell | str:
+    """Change code in what reading its names does not tell."""
+    if isinstance(changed, str):
+        return re.sub(r"= (\d)$", lambda found: f"= {found[1]}0", changed)
+    return {**changed, "source": _with_other_numbers(str(changed["source"]))}
+
+
+def _learnt(chance: random.Random, effects: dict[str, Effects]) -> dict[str, Effects]:
+    def some(choices: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(chance.sample(choices, chance.randrange(3))))
+
+    taught = Effects(
+        reads=some((*_NAMES, ALL_NAMES)),
+        writes=some(_NAMES),
+        mutated=some(_NAMES),
+        aliases=chance.choice([(), (("a", "b"), ("box", "c")), (("a", "box"), ("b", "c")), (("a", "b", "box", "c"),)]),
+        files_read=some(_PATHS),
+        files_absent=some(_PATHS),
+        files_written=some(_PATHS),
+        random=chance.choice([(), ("numpy",)]),
+    )
+    name, field = f"s{chance.randrange(6)}", chance.choice([item.name for item in fields(Effects)])
+    before = effects.get(name, NO_EFFECTS)
+    return {**effects, name: chance.choice([taught, taught, NO_EFFECTS, replace(before, **{field: getattr(taught, field)})])}
+
+
+def _forget() -> None:
+    """Forget all that is kept of equal code, so that it is read anew."""
+    for module in (acting, directive, known, localtime, normalise, notebook_code, pipeline_code, sites):
+        for item in vars(module).values():
+            if isinstance(item, functools._lru_cache_wrapper):
+                item.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a small notebook have several stretches of pieces."""
+    monkeypatch.setattr(linking, "_STRIDE", 3)
+
+
+@settings(max_examples=_EXAMPLES)
+@given(st.integers(0, 2**32))
+def test_builder_gives_what_building_anew_gives(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    """Cells are inserted, deleted, edited and moved, effects are learnt and forgotten, parameters change."""
+    chance, builder, path = random.Random(seed), Builder(), _folder(str(tmp_path_factory.getbasetemp())) / "nb.ipynb"
+    cells: list[Cell | str] = [_any_cell(chance) for _ in range(chance.randrange(14))]
+    effects: dict[str, Effects] = {}
+    runs: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    found = []
+    for _ in range(8):
+        source = source_of(*cells, path=path)
+        for _ in range(chance.randrange(1, 4)):
+            found.append((cells, values, effects, runs, builder.build(source, values, effects, runs)))
+            effects = _learnt(chance, effects)
+            runs = {**runs, f"s{chance.randrange(6)}": chance.choice(["1a2b3c4d5e", "ffffffffff"])}
+            values = chance.choice([values, {}, {"n": 5}, {"n": "data.csv"}, {"PATH": "a.txt"}])
+        cells = _edited(chance, cells)
+    for cells, values, effects, runs, pipeline in found:
+        _forget()
+        assert pipeline == pipeline_of(*cells, path=path, parameters=values, effects=effects, runs=runs), cells
+
+
+@functools.cache
+def _folder(base: str) -> Path:
+    folder = Path(base, "builder")
+    folder.mkdir()
+    (folder / "helper.py").write_text("a = 1\ndef f(x): return x\n")
+    (folder / "one.txt").touch()
+    return folder
