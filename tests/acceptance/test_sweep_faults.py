@@ -143,13 +143,12 @@ def tracked(sweeping: Sweeping, trackers: str = "mlflow") -> dict[str, str]:
 
 
 def runs(sweeping: Sweeping) -> tuple[list[Any], list[Any]]:
-    """Return MLflow's parents with children, and their children by trial."""
+    """Return MLflow's runs at the top, and those directly below one; the full run of the best trial is below its trial."""
     mlflow = pytest.importorskip("mlflow")
     api = mlflow.MlflowClient(tracking_uri=f"sqlite:///{sweeping.project.folder}/tracking.db")
     found = list(api.search_runs([item.experiment_id for item in api.search_experiments()], max_results=1000))
-    children = [item for item in found if "mlflow.parentRunId" in item.data.tags]
-    above = {item.data.tags["mlflow.parentRunId"] for item in children}
-    return [item for item in found if item.info.run_id in above], children
+    top = {item.info.run_id: item for item in found if "mlflow.parentRunId" not in item.data.tags}
+    return list(top.values()), [item for item in found if item.data.tags.get("mlflow.parentRunId") in top]
 
 
 def same_parameters(trial: dict[str, Any], run: Any) -> bool:
@@ -265,10 +264,11 @@ def test_tracker_that_is_down_holds_no_trial_up(sweeping: Sweeping) -> None:
     assert [item.info.status for item in (*parents, *children)] == ["FINISHED"] * 4
 
 
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
-    """Start a PostgreSQL server on the loopback, and give the URL of its database."""
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a PostgreSQL server on the loopback, and give its URL."""
     pytest.importorskip("psycopg")
+    tmp_path = tmp_path_factory.mktemp("server")
     where = os.pathsep.join([os.environ.get("PATH", ""), *(str(item) for item in Path("/usr/lib/postgresql").glob("*/bin"))])
     initdb, server_program = shutil.which("initdb", path=where), shutil.which("postgres", path=where)
     if initdb is None or server_program is None:
@@ -292,7 +292,7 @@ def postgres(tmp_path: Path) -> Iterator[str]:
     subprocess.run(made, check=True, capture_output=True, cwd=folder, **user)
     settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "fsync": "off"}
     words = [server_program, "-D", folder / "data", *(f"--{name}={value}" for name, value in settings.items())]
-    server = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
+    process = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
     try:
         end = time.monotonic() + 30
         while True:
@@ -302,18 +302,51 @@ def postgres(tmp_path: Path) -> Iterator[str]:
             except OSError:
                 assert time.monotonic() < end
                 time.sleep(0.05)
-        yield f"postgresql://sweeper@127.0.0.1:{port}/postgres"
+        yield f"postgresql://sweeper@127.0.0.1:{port}"
     finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(20)
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+
+
+@pytest.fixture
+def postgres(server: str) -> str:
+    """Give the URL of an empty database."""
+    import psycopg
+
+    name = f"sweeps_{time.monotonic_ns()}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    return f"{server}/{name}"
 
 
 def test_postgresql_as_storage(sweeping: Sweeping, postgres: str) -> None:
     """Two processes on one sweep in PostgreSQL, one of them killed: N complete trials in all."""
     words = (*WORDS, "--storage", postgres, "--workers", 1)
-    victim, other = (sweeping.start("--trials", N, *words) for _ in range(2))
+    victim = sweeping.start("--trials", N, *words)
+    sweeping.wait_for_marks("train ", 1, victim)
+    other = sweeping.start("--trials", N, *words)
     sweeping.wait_for_marks("train ", 4, victim)
     victim.kill()
     sweeping.project.finish(victim, timeout_s=20)
-    assert sweeping.project.finish(other).code == 0
+    done = sweeping.project.finish(other)
+    assert done.code == 0, done.err
     assert_whole(sweeping.sweep("--trials", N, *words), N)
+    assert set(sweeping.marked("train ")) == set(parameters(sweeping.sweep("--trials", N, *words), "COMPLETE"))
+
+
+def assert_two_at_once(sweeping: Sweeping, url: str) -> None:
+    """Check that two commands that find an empty database at the same time share one sweep."""
+    processes = [sweeping.start("--trials", 4, *WORDS, "--storage", url, "--workers", 1) for _ in range(2)]
+    done = [sweeping.project.finish(item) for item in processes]
+    assert [(item.code, "Traceback" in item.err) for item in done] == [(0, False)] * 2, [item.err for item in done]
+    assert_whole(sweeping.sweep("--trials", 4, *WORDS, "--storage", url), 4)
+
+
+def test_two_commands_make_the_tables_of_postgresql(sweeping: Sweeping, postgres: str) -> None:
+    """Both may find an empty database: neither fails."""
+    assert_two_at_once(sweeping, postgres)
+
+
+def test_two_commands_make_the_tables_of_sqlite(sweeping: Sweeping) -> None:
+    """The same for a file that is not there yet."""
+    assert_two_at_once(sweeping, "sqlite:///sweeps.db")
