@@ -120,6 +120,8 @@ class Sweep:
     seed : int
     stopping : threading.Event
         Set to break off what runs.
+    doubtful : frozenset of str
+        The objectives of which nobody can tell whether any stage will log them.
     best_run : Run or None
         The full run of the best trial, once there is one.
     tracking : dict of str to dict
@@ -142,7 +144,7 @@ class Sweep:
         self.space = self._checked_space()
         planner = session.planner(options.parameters)
         session.refuse_errors(planner.pipeline)
-        self._check_metrics(planner)
+        self.doubtful = self._check_metrics(planner)
         self.seed = session.settings.seed if options.seed is None else options.seed
         self._folder = session.store.local_path("sweeps/any").parent
         storage = open_storage(options.storage, self.journal)
@@ -297,7 +299,8 @@ class Sweep:
             raise UsageError(f"parameter {fixed!r} is both swept and set", code="NB020", fix="give it a range or a value, not both")
         return space
 
-    def _check_metrics(self, planner: Planner) -> None:
+    def _check_metrics(self, planner: Planner) -> frozenset[str]:
+        """Refuse objectives that no stage will log; return those of which nobody can tell."""
         records = {name: self.session.store.records_of(stage.code) for name, stage in planner.pipeline.stages.items()}
         foreseen = foreseen_metrics(planner.pipeline, records)
         for objective in self.options.objectives:
@@ -313,6 +316,7 @@ class Sweep:
                 notebook=self.session.document.shown,
                 fix=f"did you mean {near[0]!r}?" if near else fix,
             )
+        return frozenset(item.metric for item in self.options.objectives if item.metric not in foreseen.all)
 
     def _was_told(self, run_id: str) -> bool:
         """Tell whether the trackers were told of a trial's end; where there are none, nothing is missing."""

@@ -99,7 +99,7 @@ class Sweeping:
         try:
             self._shared = SharedExecutor(executor)
             self._run_shared(planner)
-            Driver(self._study, self._shared, self, wanted=self._sweep.wanted, stop=self._sweep.stopping).run()
+            Driver(self._study, self._shared, self, wanted=self._sweep.wanted, stop=self._sweep.stopping, doubtful=self._sweep.doubtful).run()
         except BaseException:
             executor.close()
             raise

@@ -61,14 +61,26 @@ class Driver:
         How many finished trials there are to be in all.
     stop : threading.Event
         Set from anywhere to break off what runs.
+    doubtful : frozenset of str
+        The objectives of which nobody knows whether any trial will log them: if the first to end has not, they are taken for a slip of the pen.
     """
 
-    def __init__(self, study: SweepStudy, shared: SharedExecutor, surroundings: Surroundings, *, wanted: int, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        study: SweepStudy,
+        shared: SharedExecutor,
+        surroundings: Surroundings,
+        *,
+        wanted: int,
+        stop: threading.Event,
+        doubtful: frozenset[str] = frozenset(),
+    ) -> None:
         self._study = study
         self._shared = shared
         self._around = surroundings
         self._wanted = wanted
         self._stop = stop
+        self._doubtful = doubtful
         self._running: list[TrialRun] = []
         self._looked_s = time.monotonic()
 
@@ -82,7 +94,7 @@ class Driver:
         Raises
         ------
         UsageError
-            If the first trial that ends has not logged an objective.
+            If the first trial that ends has not logged a doubtful objective.
         KeyboardInterrupt
             After all that ran has been broken off.
         """
@@ -160,7 +172,7 @@ class Driver:
         self._study.note(asked, ended.state, ended.values, {**kept, "error": ended.error})
         trial.ended = ended
         self._finish(trial, run, ended)
-        if ended.lacks and not any(other.state == "COMPLETE" for other in self._study.trials()):
+        if ended.lacks in self._doubtful and not any(other.state == "COMPLETE" for other in self._study.trials()):
             raise UsageError(f"trial {asked.number}: {ended.error}", code="NB021", fix="name a metric that the notebook logs")
 
     def _finish(self, trial: TrialRun, run: RunResult, ended: Ended) -> None:
