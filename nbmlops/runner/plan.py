@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.expressions import parse_expression
