@@ -140,7 +140,7 @@ class Scheduler:
                 plan = self.planner.plan(self.finished, report=report)
                 continue
             started = self._start_ready(plan)
-            if not self._running and not started and not self._waiting(plan) and not self._retraction.is_ending():
+            if not self._running and not started and not self._waiting(plan) and not self._retraction.is_ending() and not self._crowded_out(plan):
                 if not self._held:
                     break
                 self._resolve_held(idle=True)
@@ -155,6 +155,10 @@ class Scheduler:
         self._close(plan)
         self._retraction.close()
         return plan
+
+    def _crowded_out(self, plan: Plan) -> bool:
+        """Tell whether a stage could start if other runs on the same executor had left a place."""
+        return self.executor.workers == 0 and not self._is_over() and any(map(self._can_start, self._candidates(plan)))
 
     def release(self) -> None:
         """Let other processes compute what was running here, which the executor has ended."""
@@ -215,17 +219,21 @@ class Scheduler:
 
     def _start_ready(self, plan: Plan) -> bool:
         started = False
-        if self.fail_fast and any(item.status in {"failed", "timed-out", "refused"} for item in self.results.values()):
+        if self._is_over():
             return False
-        candidates = list(plan.stages.values())
-        if plan.report is not None and self._stages_done(plan):
-            candidates.append(plan.report)
-        for item in candidates:
+        for item in self._candidates(plan):
             if len(self._running) >= self.executor.workers:
                 break
             if self._can_start(item) and self._start(item, plan):
                 started = True
         return started
+
+    def _is_over(self) -> bool:
+        """Tell whether a failure has ended the run."""
+        return self.fail_fast and any(item.status in {"failed", "timed-out", "refused"} for item in self.results.values())
+
+    def _candidates(self, plan: Plan) -> list[PlannedStage]:
+        return [*plan.stages.values(), *([plan.report] if plan.report is not None and self._stages_done(plan) else [])]
 
     def _can_start(self, item: PlannedStage) -> bool:
         name = item.stage.name
@@ -492,7 +500,7 @@ class Scheduler:
 
     def _waiting(self, plan: Plan) -> bool:
         """Tell whether a stage waits for its next try, or for another process."""
-        candidates = [*plan.stages.values(), *([plan.report] if plan.report is not None and self._stages_done(plan) else [])]
+        candidates = self._candidates(plan)
         return any(item.state == "stale" and item.stage.name not in self.results and item.stage.name in self._not_before for item in candidates)
 
     def _release(self, attempt: _Attempt) -> None:

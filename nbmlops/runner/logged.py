@@ -40,12 +40,20 @@ class Logbook:
     stage, attempt : str
     listener : str
         The socket of the sweep that may prune the trial; "" for none.
+
+    Attributes
+    ----------
+    metrics, series : dict
+        The last value of each name, and the steps and values of those that were logged by step.
+    pruned : Pruned or None
+        That the trial was pruned, also where the stage's code has caught the exception.
     """
 
     def __init__(self, stage: str, attempt: str = "", listener: str = "") -> None:
         self.stage = stage
         self.metrics: dict[str, float] = {}
         self.series: dict[str, list[tuple[int, float]]] = {}
+        self.pruned: Pruned | None = None
         self._attempt = attempt
         self._listener = listener
         self._channel: socket.socket | None = None
@@ -66,7 +74,8 @@ class Logbook:
         """Keep a value, and end the stage if the sweep prunes its trial."""
         self.log(REPORTED, value, step)
         if self._listener and self._is_pruned(*self.series[REPORTED][-1]):
-            raise Pruned(f"pruned by the sweep at step {step}, with {value:.6g}")
+            self.pruned = Pruned(f"pruned by the sweep at step {step}, with {self.metrics[REPORTED]:.6g}")
+            raise self.pruned
 
     def merged(self, named: Mapping[str, Any]) -> dict[str, Any]:
         """Return the stage's metrics: those that ``--metrics`` names, which hold at its end, win."""

@@ -154,6 +154,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
             error = _run_step(run, step, f"cell {step.cell}" + (f" ({task.stage})" if step.kind == "stage" else ""), own=own)
             drain()
             outputs = run.recorder.take()
+            error = error or run.logbook.pruned  # a bare `except:` has caught it
             if own or task.stage.startswith("@") or error is not None:
                 run.outputs.append(outputs)
             if step.kind == "parameters":

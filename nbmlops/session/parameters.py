@@ -98,11 +98,11 @@ def _check_value(parameter: Parameter, value: Any, notebook: str) -> Any:  # noq
     if isinstance(default, tuple) and isinstance(value, list):
         return value
     raise UsageError(
-        f"parameter {parameter.name!r} is {value!r}, a {type(value).__name__}, but its default {default!r} is a {type(default).__name__}",
+        f"parameter {parameter.name!r} is {value!r}, {_a(value)}, but its default {default!r} is {_a(default)}",
         code="NB007",
         notebook=notebook,
         cell=parameter.cell,
-        fix=f"give a {type(default).__name__}",
+        fix=f"give {_a(default)}",
     )
 
 
@@ -112,6 +112,11 @@ def _is_float(value: int) -> bool:
         return int(float(value)) == value
     except OverflowError:
         return False
+
+
+def _a(value: object) -> str:
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def _check_round_trip(parameter: Parameter, value: Any, notebook: str) -> None:  # noqa: ANN401

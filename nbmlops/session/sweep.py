@@ -284,8 +284,8 @@ class Sweep:
         space = {name: range_of(name, item) for name, item in self.options.space.items()}
         if not space and self.options.suggest is None:
             document = self.session.document
-            sources = [document.cells[cell].source for cell in sorted({item.cell for item in declared.values()})]
-            space = noted_ranges(sources, {name: item.help for name, item in declared.items()})
+            cells = {item.cell: document.cells[item.cell].source for item in declared.values()}
+            space = noted_ranges(cells, declared, document.shown)
             if not space:
                 raise UsageError(
                     "there is nothing to sweep over",
@@ -296,7 +296,7 @@ class Sweep:
         check_space(space, declared, lambda values: check_parameters(values, declared, self.session.document.shown), self.session.document.shown)
         fixed = next((name for name in space if name in self.options.parameters), None)
         if fixed is not None:
-            raise UsageError(f"parameter {fixed!r} is both swept and set", code="NB020", fix="give it a range or a value, not both")
+            raise UsageError(f"parameter {fixed!r} has a range and a value", code="NB020", fix="give it to --space or to -p, not to both")
         return space
 
     def _check_metrics(self, planner: Planner) -> frozenset[str]:

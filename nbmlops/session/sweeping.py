@@ -15,7 +15,7 @@ from nbmlops.executors.seats import SharedExecutor
 from nbmlops.executors.tasks import attempts_folder
 from nbmlops.session.execution import logs_to_mlflow, mlflow_joined, preloads, redacted, redactor_of, snapshot_of, versions_of
 from nbmlops.session.origin import git_tags
-from nbmlops.session.parameters import all_parameters
+from nbmlops.session.parameters import all_parameters, check_parameters
 from nbmlops.session.pool import WarmWorkers
 from nbmlops.store.records import RunRecord
 from nbmlops.sweeps.driver import Driver
@@ -150,6 +150,8 @@ class Sweeping:
         """Return a trial's run."""
         session = self._session
         run_id = uuid.uuid4().hex[:16]
+        # of the types that the defaults have: 1 is 1.0 where the default is 0.5
+        asked.parameters = check_parameters(asked.parameters, session.source.parameters, session.document.shown)
         planner = session.planner({**self._options.parameters, **asked.parameters})
         errors = planner.pipeline.errors
         if errors:

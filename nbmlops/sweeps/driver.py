@@ -123,6 +123,8 @@ class Driver:
             except NbmlopsError as error:
                 self._study.note(asked, "FAIL", (), {"run_id": "", "error": str(error)})
                 self._study.tell(asked, "FAIL", ())
+                if isinstance(error, UsageError):
+                    raise  # ranges were checked before: a callable has chosen what no parameter can be
                 self._around.changed()
                 continue
             self._running.append(trial)
@@ -163,7 +165,7 @@ class Driver:
         if ended is None:
             for step, value in trial.reports():
                 if trial.pruned_at is None and self._judged(trial, step, value):
-                    trial.pruned_at = step
+                    trial.prune(step)
             ended = judge(run, self._objectives, trial.pruned_at)
         if ended.state == "COMPLETE":
             for name, value in self._around.constraints(run, asked).items():
@@ -188,7 +190,7 @@ class Driver:
         if trial is None:
             return False
         if trial.pruned_at is None and self._judged(trial, step, value):
-            trial.pruned_at = step
+            trial.prune(step)
         return trial.pruned_at is not None
 
     def _judged(self, trial: TrialRun, step: int, value: float) -> bool:

@@ -116,7 +116,7 @@ def _logged(call: ast.Call, variables: tuple[str, ...]) -> tuple[set[str], bool]
         return {REPORTED}, True
     if called == "log_metric":
         name = call.args[0] if call.args else next((item.value for item in call.keywords if item.arg == "name"), None)
-        return ({name.value}, True) if isinstance(name, ast.Constant) and isinstance(name.value, str) else (set(), False)
+        return _texts(name)
     changes = isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and call.func.value.id in variables
     return set(), not changes  # `metrics.update(...)` may add anything
 
@@ -124,12 +124,19 @@ def _logged(call: ast.Call, variables: tuple[str, ...]) -> tuple[set[str], bool]
 def _assigned(target: ast.expr, value: ast.expr, variables: tuple[str, ...]) -> tuple[set[str], bool]:
     if isinstance(target, ast.Name) and target.id in variables:
         if isinstance(value, ast.Dict):
-            keys = [key.value for key in value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
-            return set(keys), len(keys) == len(value.keys)
+            found = [_texts(key) for key in value.keys]
+            return {name for names, _ in found for name in names}, all(told for _, told in found)
         return {target.id}, False
     if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name) and target.value.id in variables:
-        key = target.slice
-        return ({key.value}, True) if isinstance(key, ast.Constant) and isinstance(key.value, str) else (set(), False)
+        return _texts(target.slice)
     if isinstance(target, (ast.Tuple, ast.List)) and any(isinstance(item, ast.Name) and item.id in variables for item in ast.walk(target)):
         return {item.id for item in ast.walk(target) if isinstance(item, ast.Name) and item.id in variables}, False
     return set(), True
+
+
+def _texts(node: ast.expr | None) -> tuple[set[str], bool]:
+    """Return the texts that an expression may give, as far as it spells them out (``"a" if x else "b"``), and whether it is one of them alone."""
+    if node is None:
+        return set(), False
+    texts = {item.value for item in ast.walk(node) if isinstance(item, ast.Constant) and isinstance(item.value, str)}
+    return texts, isinstance(node, ast.Constant) and bool(texts)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from optuna.distributions import BaseDistribution
 
+    from nbmlops.pipeline.model import Parameter
+
 __all__ = ["Range", "check_grid", "check_space", "noted_ranges", "parse_range", "range_of"]
 
 _CALL = re.compile(r"(?P<kind>[A-Za-z_]+)\s*\((?P<arguments>.*)\)", re.DOTALL)
@@ -62,7 +64,7 @@ class Range:
     def __post_init__(self) -> None:
         trouble = self._trouble_of_choices() if self.kind == "choice" else self._trouble_of_numbers()
         if trouble:
-            raise _wrong(self.name, f"{self}: {trouble}", _HOW)
+            raise _wrong(self.name, f"{self}: {trouble}", "name each choice once" if "twice" in trouble else _HOW)
 
     def _trouble_of_choices(self) -> str:
         if not self.choices:
@@ -86,7 +88,7 @@ class Range:
         """Write the range as ``--space`` takes it."""
         if self.kind == "choice":
             return f"choice({', '.join(map(_shown, self.choices))})"
-        more = ", log" if self.log else ("" if self.step is None else f", step={self.step!r}")
+        more = (", log" if self.log else "") + ("" if self.step is None else f", step={self.step!r}")
         return f"{self.kind}({self.low!r}, {self.high!r}{more})"
 
     def distribution(self) -> BaseDistribution:
@@ -193,15 +195,17 @@ def range_of(name: str, given: object) -> Range:
     raise _wrong(name, f"a {type(given).__name__} is no range", f"{_HOW}, or give one of Optuna's distributions")
 
 
-def noted_ranges(sources: Iterable[str], notes: Mapping[str, str]) -> dict[str, Range]:
-    """Return the ranges that the parameters cell notes.
+def noted_ranges(cells: Mapping[int, str], declared: Mapping[str, Parameter], notebook: str) -> dict[str, Range]:
+    """Return the ranges that the parameters cells note.
 
     Parameters
     ----------
-    sources : iterable of str
-        Of the parameters cells, whose annotations count: ``depth: "int(2, 8)" = 3``.
-    notes : mapping of str to str
-        The comment at the end of each parameter's line: ``sweep: float(0.01, 0.3, log)``, alone or after other words.
+    cells : mapping of int to str
+        The sources of the parameters cells, whose annotations count: ``depth: "int(2, 8)" = 3``.
+    declared : mapping of str to Parameter
+        Whose comment may hold ``sweep: float(0.01, 0.3, log)``, alone or after other words.
+    notebook : str
+        For the message.
 
     Raises
     ------
@@ -209,16 +213,18 @@ def noted_ranges(sources: Iterable[str], notes: Mapping[str, str]) -> dict[str, 
         If a note is no range.
     """
     found: dict[str, Range] = {}
-    for source in sources:
-        found.update(_annotated(source))
-    for name, note in notes.items():
-        match = _NOTE.search(note)
-        if match is not None:
-            found[name] = parse_range(name, match["range"])
+    texts = {name: text for source in cells.values() for name, text in _annotated(source).items()}
+    notes = {name: match["range"] for name, item in declared.items() if (match := _NOTE.search(item.help)) is not None}
+    for name, text in {**texts, **notes}.items():
+        try:
+            found[name] = parse_range(name, text)
+        except UsageError as error:
+            error.notebook, error.cell = notebook, declared[name].cell if name in declared else None
+            raise
     return found
 
 
-def _annotated(source: str) -> dict[str, Range]:
+def _annotated(source: str) -> dict[str, str]:
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -229,7 +235,7 @@ def _annotated(source: str) -> dict[str, Range]:
             texts = [node.value for node in ast.walk(statement.annotation) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
             ranges = [text for text in texts if _CALL.fullmatch(text.strip())]
             if ranges:
-                found[statement.target.id] = parse_range(statement.target.id, ranges[0])
+                found[statement.target.id] = ranges[0]
     return found
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
 from optuna.trial import TrialState
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["open_storage", "repair_journal", "without_password"]
 
 _ENDED = {state.value for state in TrialState if state.is_finished()}
+_MADE_BY_ANOTHER = re.compile(r"already exists|UNIQUE constraint failed|duplicate key|database is locked")
 _DRIVERS = {"psycopg2": "postgresql", "psycopg": "postgresql", "MySQLdb": "mysql", "pymysql": "mysql", "redis": "redis"}
 
 
@@ -48,10 +52,12 @@ def open_storage(url: str | None, journal: Path) -> BaseStorage:
             repair_journal(journal)
             return JournalStorage(_Journal(journal))
         if url.startswith(("redis://", "rediss://", "unix://")):
-            storage: BaseStorage = JournalStorage(JournalRedisBackend(url))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                storage: BaseStorage = JournalStorage(JournalRedisBackend(url))
             storage.get_all_studies()  # a server that does not answer says so now
             return storage
-        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else None)
+        return _open_database(url)
     except NbmlopsError:
         raise
     except ImportError as error:
@@ -65,6 +71,19 @@ def open_storage(url: str | None, journal: Path) -> BaseStorage:
             code="NB023",
             fix="give a URL that Optuna can open, such as sqlite:///sweeps.db, or leave --storage out",
         ) from error
+
+
+def _open_database(url: str) -> BaseStorage:
+    """Open a database; of two processes that make its tables at once, the slower one finds them made by the other and looks again."""
+    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else None
+    for pause_s in (0.5, 1.0, 2.0):
+        try:
+            return RDBStorage(url, engine_kwargs=options)
+        except Exception as error:
+            if not _MADE_BY_ANOTHER.search(str(error)):
+                raise
+            time.sleep(pause_s)
+    return RDBStorage(url, engine_kwargs=options)
 
 
 def without_password(text: str) -> str:

@@ -180,7 +180,15 @@ class SweepStudy:
         self._signs[trial.number] = time.monotonic()
         parameters = {name: item.value(trial.params[name]) for name, item in self.space.items()}
         if self._more is not None:
-            parameters |= dict(self._more(trial))
+            try:
+                parameters |= dict(self._more(trial))
+            except Exception as error:
+                self.study.tell(trial, state=Ended.FAIL)
+                self._signs.pop(trial.number, None)
+                why = f"{type(error).__name__}: {error}"
+                raise UsageError(
+                    f"the callable of the space gives no parameters: {why}", code="NB020", fix="return a mapping of their names"
+                ) from error
         return Asked(trial, parameters)
 
     def _is_exhausted(self) -> bool:

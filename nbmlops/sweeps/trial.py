@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ended", "TrialRun", "judge", "metric_of"]
 
+_GRACE_S = 5.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
@@ -86,6 +88,7 @@ class TrialRun:
     events: list[Event] = field(default_factory=list)
     _begun: float = field(default_factory=time.monotonic)
     _look_s: float = 0.0
+    _end_s: float = math.inf
     _over: bool = False
     _scheduler: Scheduler = field(init=False)
     _steps: Generator[float, list[StageOutcome] | None, Any] = field(init=False)
@@ -118,6 +121,11 @@ class TrialRun:
         """Whether a stage that must still run writes files, as far as is known: another trial would write the same ones."""
         return any(stage.files_written for stage in self.planner.pipeline.stages.values() if stage.name not in self.shared)
 
+    def prune(self, step: int) -> None:
+        """Note that the sweep prunes it; its stage ends itself, and is ended if it does not."""
+        self.pruned_at = step
+        self._end_s = time.monotonic() + _GRACE_S
+
     @property
     def patience_s(self) -> float:
         """How many seconds may pass until it wants to look again."""
@@ -125,6 +133,8 @@ class TrialRun:
 
     def advance(self, outcomes: list[StageOutcome]) -> None:
         """Go on as far as can be without waiting."""
+        if time.monotonic() > self._end_s:
+            self.seat.close()
         try:
             timeout_s = self._steps.send(outcomes if self._look_s else None)
         except StopIteration:

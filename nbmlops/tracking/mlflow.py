@@ -179,6 +179,10 @@ class MlflowTracker:
 def _told(error: Exception) -> NbmlopsError:
     # The address may hold a password.
     line = re.sub(r"//[^/@\s]+@", "//***@", " ".join(str(error).split()))[:300]
+    if isinstance(error, (AttributeError, KeyError, TypeError)):
+        return NbmlopsError(
+            f"MLflow gets no run of these events: {type(error).__name__}: {line}", code="NB903", fix="please report it; they stay in the outbox"
+        )
     kind = getattr(error, "error_code", "")
     if kind in {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED"}:
         return NbmlopsError(f"MLflow refuses the run: {line}", code="NB903", fix="its events stay in the outbox")

@@ -118,7 +118,7 @@ class WandbTracker:
             project=_project(started.experiment),
             id=wandb_id(started.run_id),
             name=_name(started, part),
-            group=part.group if part is not None else None,
+            group=part.group if part is not None and part.role != "best" else None,  # a group is a sweep's trials, each once
             job_type=part.role if part is not None else None,
             config=_config(started, part),
             tags=_tags(started, finished),
