@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -40,11 +41,22 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are our errors: one line, exit 2."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+        super().__init__(formatter_class=_Formatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
         raise UsageError(f"{self.prog}: {message}", code="NB004", fix=f"see {self.prog} --help")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Knows the terminal's width without `shutil`, for which argparse would import three compressors with each command."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(1).columns
+        except (ValueError, OSError):
+            columns = 80
+        super().__init__(prog, width=columns - 2)
 
 
 def add_notebook(parser: argparse.ArgumentParser) -> None:

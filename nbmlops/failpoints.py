@@ -17,9 +17,9 @@ import errno
 import os
 import signal
 import time
-from dataclasses import dataclass
 from functools import cache
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import UsageError
 
 __all__ = ["FAILPOINTS", "FailpointError", "failpoint"]

@@ -6,9 +6,10 @@ Options win over ``NBMLOPS_*`` variables, which win over ``[tool.nbmlops]`` in t
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import UsageError
 
 if TYPE_CHECKING:

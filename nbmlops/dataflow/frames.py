@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
+from nbmlops.dataclass import dataclass
 from nbmlops.dataflow.carrying import Held, merge, settle
 from nbmlops.dataflow.flow import Binding, Carry, PathUse
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING, Literal
+
+from nbmlops.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

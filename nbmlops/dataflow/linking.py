@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
+from nbmlops.dataclass import dataclass
 from nbmlops.dataflow.carrying import merge, settle
 from nbmlops.dataflow.flow import Carry, Flow  # noqa: TC001 - dataclasses show their fields' types
 from nbmlops.dataflow.hidden import HISTORY, is_history

@@ -116,7 +116,7 @@ class RunFinished:
         Digest of that notebook's snapshot in the store, for when the file has moved.
     summary : dict
         Of a trial ``state`` (Optuna's), ``values`` by objective, ``ran`` and ``reused`` stages; of a sweep ``best`` (``number``, ``parameters``
-        and ``values``) and ``counts`` by state; else empty.
+        and ``values``), with several objectives ``front`` (numbers of trials), and ``counts`` by state; else empty.
     """
 
     run_id: str

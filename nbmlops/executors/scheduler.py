@@ -22,6 +22,7 @@ from nbmlops.runner.results import StageResult, why_not_run
 from nbmlops.runner.seeing import lost_on, seen_later
 from nbmlops.runner.serve import judged, remove_files, restore_files, serve
 from nbmlops.runner.task import StageError, StageOutcome
+from nbmlops.store.locks import HELD
 from nbmlops.store.records import StageRecord
 
 if TYPE_CHECKING:
@@ -241,7 +242,9 @@ class Scheduler:
         lock = ExitStack()
         try:
             lock.enter_context(self.store.claim(item.key or "", timeout_s=0))
-        except StoreError:
+        except StoreError as error:
+            if error.code != HELD:
+                raise  # on a full or read-only disk nobody else computes it either: waiting would never end
             self._not_before[name] = time.monotonic() + _POLL_S
             return False
         if self._recorded_meanwhile(item.stage.code):

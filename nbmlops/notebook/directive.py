@@ -7,9 +7,10 @@ import functools
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, NoReturn
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError
 from nbmlops.notebook.values import CHECKERS, STAGE_NAME, Kind
 

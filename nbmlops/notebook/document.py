@@ -8,10 +8,10 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import MissingDependency, NotebookError
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ import ast
 import difflib
 import operator
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import field
 from numbers import Number
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError
 
 if TYPE_CHECKING:

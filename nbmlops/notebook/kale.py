@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ast
 import difflib
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError
 from nbmlops.notebook.code import parse_code
 from nbmlops.notebook.constants import is_front_only

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from nbmlops.dataclass import dataclass
 from nbmlops.notebook.values import CHECKERS
 
 if TYPE_CHECKING:
@@ -174,6 +174,8 @@ def _quantity(text: str) -> float | None:
     match = _QUANTITY.fullmatch(text)
     if match is None:
         return None
+    from decimal import Decimal  # noqa: PLC0415 - only a tag with a limit needs it
+
     digits, suffix = Decimal(match[1]), match[2] or ""
     if suffix == "m":
         return float(digits / 1000)

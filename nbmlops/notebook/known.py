@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.dataclass import dataclass
 from nbmlops.notebook.purity import MUTATING_METHODS
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError
 from nbmlops.notebook.code import parse_code
 from nbmlops.notebook.constants import is_front_only, is_setup

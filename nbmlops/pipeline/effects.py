@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
+
+from nbmlops.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

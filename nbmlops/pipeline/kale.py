@@ -6,9 +6,9 @@ named by ``prev:`` made. Here the order of the document decides; a block moves t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from nbmlops.dataclass import dataclass
 from nbmlops.dataflow.linking import Unit, UnitLinks, link
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.model import Diagnostic

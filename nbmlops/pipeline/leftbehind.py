@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nbmlops.dataclass import dataclass
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.model import Diagnostic, Pipeline, Report, Stage
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.dataclass import dataclass
 from nbmlops.dataflow.acting import acting_decorators, acts, calls_something, changes_what_a_call_gives, looks_for_subclasses
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.notebook.roles import Role, RoledCell

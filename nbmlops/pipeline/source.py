@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbmlops.dataclass import dataclass
 from nbmlops.dataflow.flow import Flow
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse

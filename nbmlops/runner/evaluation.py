@@ -20,7 +20,7 @@ _FUTURES = sum({getattr(__future__, name).compiler_flag for name in __future__.a
 
 
 @contextmanager
-def noticed_evaluation(namespace: Mapping[str, Any]) -> Iterator[None]:
+def noticed_evaluation(namespace: Mapping[str, Any], is_noticed: Callable[[str], bool]) -> Iterator[None]:
     """Look up what evaluated code names before it runs.
 
     In a function, code from a string takes globals with a lookup that knows nothing of `__missing__`: a name that is withheld, or that
@@ -30,17 +30,19 @@ def noticed_evaluation(namespace: Mapping[str, Any]) -> Iterator[None]:
     ----------
     namespace : mapping of str to object
         Only code whose globals these are is looked at.
+    is_noticed : callable
+        Tells whether looking up a name would be noticed.
     """
     plain = {"eval": builtins.eval, "exec": builtins.exec}
-    builtins.eval = _noticing(namespace, plain["eval"], "eval")
-    builtins.exec = _noticing(namespace, plain["exec"], "exec")
+    builtins.eval = _noticing(namespace, is_noticed, plain["eval"], "eval")
+    builtins.exec = _noticing(namespace, is_noticed, plain["exec"], "exec")
     try:
         yield
     finally:
         builtins.eval, builtins.exec = plain["eval"], plain["exec"]  # type: ignore[assignment]
 
 
-def _noticing(namespace: Mapping[str, Any], run: Callable[..., Any], mode: str) -> Callable[..., Any]:
+def _noticing(namespace: Mapping[str, Any], is_noticed: Callable[[str], bool], run: Callable[..., Any], mode: str) -> Callable[..., Any]:
     def noticing(source: Any, globals: Any = None, locals: Any = None, /, **options: Any) -> Any:  # noqa: A002, ANN401 - the builtin's signature
         __tracebackhide__ = True
         caller = sys._getframe(1)  # noqa: SLF001 - whose names are meant, as the builtin itself finds out
@@ -49,7 +51,8 @@ def _noticing(namespace: Mapping[str, Any], run: Callable[..., Any], mode: str) 
         if given is None:
             given, inner = caller.f_globals, caller.f_locals if inner is None else inner
         code = _compiled(source, mode, caller)
-        for name in _names(code) if given is namespace else ():
+        # IPython runs each cell through here: few hold a name that matters, and taking code apart costs more than running it
+        for name in _names(code) if given is namespace and any(map(is_noticed, _mentioned(code))) else ():
             if inner is None or inner is namespace or name not in inner:
                 namespace.get(name)
         return run(code, given, inner, **options)
@@ -69,6 +72,13 @@ def _compiled(source: Any, mode: str, caller: FrameType) -> CodeType:  # noqa: A
     code = compile(source, "<string>", mode, flags=caller.f_code.co_flags & _FUTURES, dont_inherit=True)
     assert isinstance(code, CodeType)  # noqa: S101 - no flag asks for a tree
     return code
+
+
+def _mentioned(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _mentioned(constant)
 
 
 def _names(code: CodeType) -> Iterator[str]:

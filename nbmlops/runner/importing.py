@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nbmlops.dataclass import dataclass
 from nbmlops.dataflow.acting import acts, looks_for_subclasses, root_name
 from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse

@@ -95,6 +95,8 @@ class LeftBehind:
 
 def patched_roots(source: str) -> set[str]:
     """Return the names on whose attributes code assigns or deletes, or that it gives to ``setattr``."""
+    if "." not in source and "attr" not in source:
+        return set()
     try:
         tree = parse_code(source)
     except (SyntaxError, ValueError):

@@ -57,9 +57,10 @@ class Logbook:
         if not name or type(name) is not str:
             raise UsageError(f"stage {self.stage!r} logs a metric named {name!r}", code="NB613", fix="give a name")
         number = self._number(name, value)
+        place = None if step is None else self._step(name, step)
         self.metrics[name] = number
-        if step is not None:
-            self.series.setdefault(name, []).append((self._step(name, step), number))
+        if place is not None:
+            self.series.setdefault(name, []).append((place, number))
 
     def report(self, value: float, step: int) -> None:
         """Keep a value, and end the stage if the sweep prunes its trial."""

@@ -50,6 +50,9 @@ class Namespace(dict[str, Any]):
             self.observed.add(name)
         raise KeyError(name)
 
+    def _is_noticed(self, name: str) -> bool:
+        return name in self.withheld or name in self.elsewhere
+
     def _show_all(self) -> None:
         """Bring back what is withheld: code that lists the namespace reads all of it, and what other stages bind as well."""
         # matplotlib lists the namespace for itself when setup asks for its backend
@@ -148,7 +151,7 @@ class Namespace(dict[str, Any]):
         self.elsewhere = frozenset(elsewhere)
         self.watching = True
         try:
-            with noticed_evaluation(self):
+            with noticed_evaluation(self, self._is_noticed):
                 yield
         finally:
             self.watching = False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.expressions import parse_expression
@@ -306,6 +307,10 @@ class Planner:
             record = self.store.record(stage_key(tried))
             if record is None or not record.reproducible or not self.store.whole(record):
                 continue
+            chosen = None if self.store.trusted else self._chooses(record)
+            if chosen is not None:
+                reason = f"NB811: its record would change {chosen}, and comes from a store that is not trusted"
+                return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=(reason,))
             for trouble in seen_later(self, stage, record.effects).values():
                 return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=(f"{trouble.code}: {trouble.message}",))
             missing = [name for name in stage.wants if name not in record.outputs] + sorted(set(effects.touched).intersection(stage.later))
@@ -316,6 +321,12 @@ class Planner:
             lacking = missing[0]
         reasons = (f"its record does not hold {lacking!r}",) if lacking else self._why(stage, parts)
         return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=reasons)
+
+    def _chooses(self, record: StageRecord) -> str | None:
+        """Return a file that would change if a record served: whoever may write to its store chooses which, anywhere, and what it holds."""
+        changed = (path for path, digest in record.files_written.items() if self.surroundings.file(path) != digest)
+        removed = (path for path, digest in record.effects.files_removed if self.surroundings.file(path) == digest)
+        return next(itertools.chain(changed, removed), None)
 
     def _why(self, stage: Stage, parts: Components) -> tuple[str, ...]:
         """Compare with the nearest earlier record: the one that differs in the fewest places."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import operator
 import os
 import sys
 import types
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ProcessState"]
 
 Found = dict[tuple[str, ...], None]
+_GONE = object()
 _LOADERS = (SourceFileLoader, ExtensionFileLoader)  # each module has one of its own, so that it can be wrapped
 
 
@@ -41,7 +43,7 @@ class ProcessState:
         self._before: dict[Look, State] = {}
         self._first: dict[Look, State] = {}
         self._found: Found = {}
-        self._patchable: dict[str, dict[str, int]] = {}
+        self._patchable: dict[str, dict[str, object]] = {}
         self._active = False
         self._depth = 0
 
@@ -62,11 +64,9 @@ class ProcessState:
             changed = [what for what in look.differing(before, after) if self._first.get(look, before).get(what) != after.get(what)]
             self._found.update({kind_of(what, after.get(what, "")): None for what in changed})
         for what, attributes in self._attributes(namespace).items():
-            earlier = self._patchable.get(what, attributes)
-            patched = {name for name, identity in earlier.items() if attributes.get(name) != identity}
-            if what not in sys.modules:
-                patched |= attributes.keys() - earlier.keys()  # classes do not load their attributes lazily
-            self._found.update({("process", f"{what}.{name}"): None for name in sorted(patched)})
+            # classes do not load their attributes lazily
+            patched = _patched(self._patchable.get(what, attributes), attributes, grows=what not in sys.modules)
+            self._found.update({("process", f"{what}.{name}"): None for name in patched})
         return tuple(self._found)
 
     @contextmanager
@@ -102,24 +102,36 @@ class ProcessState:
                 self._found[kind, subject, os.path.relpath(origin, self._folder)] = None
         self._before[look] = known
 
-    def _attributes(self, namespace: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-        """Return the identities of what the libraries' modules and classes hold that the code may patch."""
-        found: dict[str, dict[str, int]] = {"builtins": {name: id(value) for name, value in vars(builtins).items() if not name.startswith("_")}}
+    def _attributes(self, namespace: Mapping[str, Any]) -> dict[str, dict[str, object]]:
+        """Return what the libraries' modules and classes hold that the code may patch."""
+        found: dict[str, dict[str, object]] = {"builtins": dict(vars(builtins))}
         for root in self._roots:
             value = namespace.get(root)
             if isinstance(value, types.ModuleType) and _is_library(value):
-                found[value.__name__] = _identities(value)
+                found[value.__name__] = dict(vars(value))
                 for name, item in list(vars(value).items()):
                     if isinstance(item, type):
-                        found[f"{value.__name__}.{name}"] = _identities(item)
+                        found[f"{value.__name__}.{name}"] = dict(vars(item))
             elif isinstance(value, type) and _is_library(sys.modules.get(value.__module__)):
-                found[f"{value.__module__}.{value.__qualname__}"] = _identities(value)
+                found[f"{value.__module__}.{value.__qualname__}"] = dict(vars(value))
         return found
 
 
-def _identities(owner: types.ModuleType | type) -> dict[str, int]:
-    """Return what the attributes are, but for submodules and underscored names, which libraries change themselves."""
-    return {name: id(value) for name, value in list(vars(owner).items()) if not name.startswith("_") and not isinstance(value, types.ModuleType)}
+def _patched(before: Mapping[str, object], after: Mapping[str, object], *, grows: bool) -> list[str]:
+    """Return the attributes that are others now, but for submodules and underscored names, which libraries change themselves.
+
+    Parameters
+    ----------
+    before, after : mapping of str to object
+    grows : bool
+        Whether new ones count.
+    """
+    # nearly always nothing has changed, which is told without looking at each name
+    if len(before) == len(after) and all(map(operator.is_, before.values(), after.values())) and before.keys() == after.keys():
+        return []
+    others = [name for name, value in before.items() if not isinstance(value, types.ModuleType) and after.get(name, _GONE) is not value]
+    new = [name for name in after.keys() - before.keys() if not isinstance(after[name], types.ModuleType)] if grows else []
+    return sorted(name for name in (*others, *new) if not name.startswith("_"))
 
 
 def _is_library(module: types.ModuleType | None) -> bool:

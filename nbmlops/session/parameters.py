@@ -91,7 +91,7 @@ def _check_value(parameter: Parameter, value: Any, notebook: str) -> Any:  # noq
     default = parameter.default
     if not parameter.literal or default is None or value is None or type(value) is type(default):
         return value
-    if type(default) is float and type(value) is int:
+    if type(default) is float and type(value) is int and _is_float(value):
         return float(value)
     if type(default) is int and type(value) is float:
         return value
@@ -104,6 +104,14 @@ def _check_value(parameter: Parameter, value: Any, notebook: str) -> Any:  # noq
         cell=parameter.cell,
         fix=f"give a {type(default).__name__}",
     )
+
+
+def _is_float(value: int) -> bool:
+    """Tell whether a float has exactly this value: 2**53 + 1 would become another number, and 10**400 none at all."""
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
 
 
 def _check_round_trip(parameter: Parameter, value: Any, notebook: str) -> None:  # noqa: ANN401

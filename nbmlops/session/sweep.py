@@ -155,6 +155,7 @@ class Sweep:
             sampler=options.sampler,
             pruner=options.pruner,
             seed=self.seed,
+            was_told=self._was_told,
             more=options.suggest,
         )
         self._refuse_changed()
@@ -193,7 +194,7 @@ class Sweep:
             importances=self._importances,
             seconds_left=self._seconds_left(trials),
             best_run={} if self.best_run is None else {"run_id": self.best_run.id, "output": self.best_run.output or ""},
-            tracking=self.tracking,
+            tracking=self._shown_tracking(),
             error=self._error,
         )
 
@@ -266,6 +267,16 @@ class Sweep:
         if self._watcher is not None:
             self._watcher(self.state)
 
+    def _shown_tracking(self) -> dict[str, dict[str, str]]:
+        """Return where trackers show the sweep, and how that is opened, which is known before they do."""
+        settings = self.session.settings
+        if not self.options.track or "mlflow" not in settings.trackers:
+            return self.tracking
+        from nbmlops.tracking.opening import way_to_mlflow  # noqa: PLC0415 - the core runs without trackers
+
+        told = self.tracking.get("mlflow", {})
+        return {**self.tracking, "mlflow": {**told, **way_to_mlflow(settings.project_root, told)}}
+
     def _checked_space(self) -> dict[str, Range]:
         declared = self.session.source.parameters
         space = {name: range_of(name, item) for name, item in self.options.space.items()}
@@ -302,6 +313,16 @@ class Sweep:
                 notebook=self.session.document.shown,
                 fix=f"did you mean {near[0]!r}?" if near else fix,
             )
+
+    def _was_told(self, run_id: str) -> bool:
+        """Tell whether the trackers were told of a trial's end; where there are none, nothing is missing."""
+        settings = self.session.settings
+        if not self.options.track or not settings.trackers:
+            return True
+        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415 - the core runs without trackers
+
+        journal = Outbox(self.session.store.local_path("outbox"), settings.trackers).journal(run_id)
+        return journal.finished or not journal.events
 
     def _refuse_changed(self) -> None:
         """Refuse to go on with trials of another version of the notebook or its data: their values do not compare."""

@@ -168,19 +168,17 @@ class Sweeping:
             environment=mlflow_joined(session, planner, self._tracking, run_id),
         )
 
-    def end(self, trial: TrialRun, run: RunResult, ended: Ended) -> Mapping[str, Any]:
+    def keep(self, trial: TrialRun, run: RunResult, ended: Ended) -> Mapping[str, Any]:
         """Write down a trial that has ended."""
-        stages = run.stages
-        ran = [name for name, item in stages.items() if item.status not in {"reused", "skipped", "not-run"}]
-        reused = [name for name, item in stages.items() if item.status == "reused"]
-        status = {"COMPLETE": "done", "PRUNED": "pruned"}.get(ended.state, run.status if run.status != "done" else "failed")
-        values = self._named(ended.values)
-        self._put_run(trial, run, status)
-        summary = {"state": ended.state, "values": values, "ran": ran, "reused": reused, "error": ended.error}
-        now_s = time.time()
-        self._emit(*trial.events, RunFinished(run_id=trial.run_id, time_s=now_s, status=status, seconds=run.seconds, summary=summary))
-        keys = {name: item.key for name, item in stages.items() if item.key and item.status in {"ran", "reused"}}
-        return {"run_id": trial.run_id, "seconds": run.seconds, "ran": ran, "reused": reused, "keys": keys}
+        self._put_run(trial, run, _status(run, ended))
+        keys = {name: item.key for name, item in run.stages.items() if item.key and item.status in {"ran", "reused"}}
+        return {"run_id": trial.run_id, "seconds": run.seconds, **_ran_and_reused(run), "keys": keys}
+
+    def tell(self, trial: TrialRun, run: RunResult, ended: Ended) -> None:
+        """Tell the trackers of a trial that has ended."""
+        summary = {"state": ended.state, "values": self._named(ended.values), **_ran_and_reused(run), "error": ended.error}
+        finished = RunFinished(run_id=trial.run_id, time_s=time.time(), status=_status(run, ended), seconds=run.seconds, summary=summary)
+        self._emit(*trial.events, finished)
 
     def broken_off(self, trial: TrialRun) -> None:
         """Write down that a trial was broken off."""
@@ -290,6 +288,18 @@ class Sweeping:
         now_s = time.time()
         self._emit(RunFinished(run_id=self._run_id, time_s=now_s, status=status, seconds=now_s - self._started_s, summary=summary))
         self._sweep.tracking = self._tracking[1].wait(_INTERRUPTED_WAIT_S if stopped else self._session.settings.track_wait_s)
+
+
+def _status(run: RunResult, ended: Ended) -> str:
+    return {"COMPLETE": "done", "PRUNED": "pruned"}.get(ended.state, run.status if run.status != "done" else "failed")
+
+
+def _ran_and_reused(run: RunResult) -> dict[str, list[str]]:
+    stages = run.stages.items()
+    return {
+        "ran": [name for name, item in stages if item.status not in {"reused", "skipped", "not-run"}],
+        "reused": [name for name, item in stages if item.status == "reused"],
+    }
 
 
 def _failure(stage: str, result: StageResult) -> NbmlopsError:

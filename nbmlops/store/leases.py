@@ -10,10 +10,11 @@ import os
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import StoreError
+from nbmlops.store.locks import HELD
 from nbmlops.store.objects import Blobs, Planted
 from nbmlops.store.records import BadSeal, seal, unseal
 
@@ -71,7 +72,7 @@ def hold_lease(
             on_wait()
             on_wait = None
         if deadline is not None and time.monotonic() >= deadline:
-            raise StoreError(f"the lease {path} is held by another machine", code="NB805", fix="wait until it has ended")
+            raise StoreError(f"the lease {path} is held by another machine", code=HELD, fix="wait until it has ended")
         time.sleep(_PAUSE_S)
     done = threading.Event()
     renewal = threading.Thread(target=_renew, args=(blobs, path, holder, life_s, done), daemon=True)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["file_lock"]
+__all__ = ["HELD", "file_lock"]
+
+# the code of a lock, or a lease, that somebody else has: whoever waits will get it
+HELD = "NB805"
 
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
@@ -155,7 +158,7 @@ def _wait(descriptor: int, mode: int, deadline: float | None, path: Path) -> Non
     while not _take(descriptor, mode | fcntl.LOCK_NB):
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            raise StoreError(f"the lock {path.name} is held by another process", code="NB805", fix="wait until it has ended")
+            raise StoreError(f"the lock {path.name} is held by another process", code=HELD, fix="wait until it has ended")
         time.sleep(min(pause_s, left_s))
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

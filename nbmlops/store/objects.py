@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
-from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Protocol
 
 from blake3 import blake3
 
+from nbmlops.dataclass import dataclass
 from nbmlops.errors import StoreError
 from nbmlops.store.records import is_digest
 
@@ -218,5 +217,7 @@ def split_path(path: str) -> list[str]:
 
 
 def _flatten(buffers: Sequence[Buffer]) -> list[memoryview]:
+    from pickle import PickleBuffer  # noqa: PLC0415 - whoever only reads does without
+
     # PickleBuffer.raw also takes Fortran order and views of zero bytes, which memoryview.cast refuses.
     return [raw for raw in (PickleBuffer(buffer).raw() for buffer in buffers) if raw.nbytes]

@@ -10,12 +10,13 @@ import hmac
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from types import MappingProxyType
 from typing import Any
 
 from blake3 import blake3
 
+from nbmlops.dataclass import dataclass
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 
 __all__ = ["Artifact", "BadSeal", "ForeignSeal", "RunRecord", "StageRecord", "is_digest", "is_name", "seal", "unseal"]

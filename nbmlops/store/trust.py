@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
+
+from nbmlops.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

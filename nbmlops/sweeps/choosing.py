@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -54,12 +55,10 @@ def make_sampler(name: str, seed: int, space: Mapping[str, Range]) -> BaseSample
     if name == "grid":
         return _Grid({parameter: item.grid() for parameter, item in space.items()}, seed=seed)
     _check(name, SAMPLERS, "sampler")
-    make = makers[name]
-    try:
-        make(0)
-    except ImportError as error:
-        raise MissingDependency(_NEEDED.get(name, name), name, f"the sampler {name!r}") from error
-    return PredictableSampler(make, seed)
+    package = _NEEDED.get(name)
+    if package is not None and find_spec(package) is None:  # Optuna would say so at the first trial
+        raise MissingDependency(package, name, f"the sampler {name!r}")
+    return PredictableSampler(makers[name], seed)
 
 
 def make_pruner(name: str) -> BasePruner:

@@ -33,8 +33,11 @@ class Surroundings(Protocol):
     def begin(self, asked: Asked, listener: str) -> TrialRun:
         """Return the trial's run, not yet advanced; raise NbmlopsError if its parameters cannot be meant."""
 
-    def end(self, trial: TrialRun, run: RunResult, ended: Ended) -> Mapping[str, Any]:
+    def keep(self, trial: TrialRun, run: RunResult, ended: Ended) -> Mapping[str, Any]:
         """Write down a trial that has ended; return what the study is to keep of it."""
+
+    def tell(self, trial: TrialRun, run: RunResult, ended: Ended) -> None:
+        """Tell the trackers of a trial that has ended."""
 
     def broken_off(self, trial: TrialRun) -> None:
         """Write down that a trial was broken off, and will be tried again."""
@@ -106,7 +109,8 @@ class Driver:
                 self._study.interrupt(asked)
                 raise
             except NbmlopsError as error:
-                self._study.tell(asked, "FAIL", None, {"error": str(error)})
+                self._study.note(asked, "FAIL", (), {"run_id": "", "error": str(error)})
+                self._study.tell(asked, "FAIL", ())
                 self._around.changed()
                 continue
             self._running.append(trial)
@@ -152,12 +156,19 @@ class Driver:
         if ended.state == "COMPLETE":
             for name, value in self._around.constraints(run, asked).items():
                 asked.trial.set_constraint(name, value)
-        kept = self._around.end(trial, run, ended)
-        self._running.remove(trial)
-        self._study.tell(asked, ended.state, ended.values, {**kept, "error": ended.error})
-        self._around.changed()
+        kept = self._around.keep(trial, run, ended)
+        self._study.note(asked, ended.state, ended.values, {**kept, "error": ended.error})
+        trial.ended = ended
+        self._finish(trial, run, ended)
         if ended.lacks and not any(other.state == "COMPLETE" for other in self._study.trials()):
             raise UsageError(f"trial {asked.number}: {ended.error}", code="NB021", fix="name a metric that the notebook logs")
+
+    def _finish(self, trial: TrialRun, run: RunResult, ended: Ended) -> None:
+        """Tell everybody of a trial whose end is noted: that can be done again, if something comes between."""
+        self._around.tell(trial, run, ended)
+        self._study.tell(trial.asked, ended.state, ended.values)
+        self._running.remove(trial)
+        self._around.changed()
 
     def _prunes(self, attempt: str, step: int, value: float) -> bool:
         """Judge a report of a stage that runs; called from the listener's thread."""
@@ -184,7 +195,11 @@ class Driver:
         return self._study.others_work()
 
     def _break_off(self) -> None:
-        for trial in self._running:
+        for trial in list(self._running):
+            if trial.ended is not None:
+                with suppress(NbmlopsError):
+                    self._finish(trial, trial.result(trial.asked.parameters), trial.ended)
+                continue
             with suppress(NbmlopsError):
                 trial.stop()
             with suppress(NbmlopsError):

@@ -159,7 +159,14 @@ class SweepState:
     @property
     def front(self) -> tuple[TrialState, ...]:
         """The complete trials that no other is better than in every respect (the Pareto front)."""
-        return tuple(trial for trial in self.complete if not any(self._dominates(other, trial) for other in self.complete))
+        signs = [1.0 if item.direction == "maximize" else -1.0 for item in self.objectives]
+        # what is better in every respect comes before, so that a trial is compared with the front alone
+        ordered = sorted(self.complete, key=lambda trial: [-sign * value for sign, value in zip(signs, trial.values, strict=True)])
+        front: list[TrialState] = []
+        for trial in ordered:
+            if not any(self._dominates(other, trial) for other in front):
+                front.append(trial)
+        return tuple(sorted(front, key=lambda trial: trial.number))
 
     def _dominates(self, one: TrialState, other: TrialState) -> bool:
         pairs = list(zip(self.objectives, one.values, other.values, strict=True))

@@ -64,6 +64,8 @@ class SweepStudy:
     objectives : sequence of Objective
     sampler, pruner : str
     seed : int
+    was_told : callable, optional
+        Tells of a run id whether the trackers were told of its end.
     more : callable, optional
         Chooses further parameters of a trial: takes Optuna's trial, returns their values by name.
 
@@ -84,19 +86,21 @@ class SweepStudy:
         sampler: str,
         pruner: str,
         seed: int,
+        was_told: Callable[[str], bool] = lambda _run_id: True,
         more: Callable[[Trial], Mapping[str, Any]] | None = None,
     ) -> None:
         self.name = name
         self.space = dict(space)
         self.objectives = tuple(objectives)
         self._more = more
+        self._was_told = was_told
         self._folder = folder
         self._session = uuid.uuid4().hex[:16]
         self._alive = ExitStack()
         self._signs: dict[int, float] = {}
         self._ended: dict[int, TrialState] = {}
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.study = optuna.create_study(
+        self._open: Callable[[], optuna.Study] = lambda: optuna.create_study(
             study_name=name,
             storage=storage,
             directions=[optuna.study.StudyDirection[item.direction.upper()] for item in objectives],
@@ -104,6 +108,7 @@ class SweepStudy:
             pruner=make_pruner(pruner),
             load_if_exists=True,
         )
+        self.study = self._open()
         self.id = self._claim({"space": {item.name: str(item) for item in space.values()}, "objectives": [item.metric for item in objectives]})
 
     def __enter__(self) -> Self:
@@ -129,6 +134,10 @@ class SweepStudy:
                     )
                 known = {"id": uuid.uuid4().hex[:16], **own}
                 self.study.set_user_attr(_OWN, known)
+        if self._differs(known, own) and not self._is_begun():
+            optuna.delete_study(study_name=self.name, storage=self.study._storage)  # noqa: SLF001 - nothing came of it: a slip of the pen
+            self.study = self._open()
+            return self._claim(own)
         directions = [item.name.lower() for item in self.study.directions]
         if known["objectives"] != own["objectives"] or directions != [item.direction for item in self.objectives]:
             had = ", ".join(f"{way} {metric}" for way, metric in zip(directions, known["objectives"], strict=False))
@@ -143,6 +152,14 @@ class SweepStudy:
                 )
         found: str = known["id"]
         return found
+
+    def _differs(self, known: dict[str, Any], own: dict[str, Any]) -> bool:
+        directions = [item.name.lower() for item in self.study.directions]
+        return any(known[name] != value for name, value in own.items()) or directions != [item.direction for item in self.objectives]
+
+    def _is_begun(self) -> bool:
+        """Tell whether a trial has given something, or may yet."""
+        return any(trial.state in {Ended.RUNNING, Ended.COMPLETE, Ended.PRUNED} for trial in self._all())
 
     def ask(self, wanted: int) -> Asked | None:
         """Return the next trial to run; None where enough have ended or are under way, here or elsewhere.
@@ -170,20 +187,24 @@ class SweepStudy:
         sampler = self.study.sampler
         return isinstance(sampler, optuna.samplers.GridSampler) and sampler.is_exhausted(self.study)
 
-    def tell(self, asked: Asked, state: str, values: Sequence[float] | None, kept: Mapping[str, Any]) -> None:
-        """Note how a trial ended.
+    def note(self, asked: Asked, state: str, values: Sequence[float], kept: Mapping[str, Any]) -> None:
+        """Note how a trial has ended, before the trackers are told: if this process dies now, another one ends it so.
 
         Parameters
         ----------
         asked : Asked
         state : {"COMPLETE", "PRUNED", "FAIL"}
-        values : sequence of float or None
+        values : sequence of float
             One for each objective, if it is complete.
         kept : mapping of str to JSON
-            What else to know of it later.
+            What else to know of it later; ``run_id`` at least.
         """
-        asked.trial.set_user_attr(_OWN, {**self._sign(), **kept, "parameters": asked.parameters})
-        self.study.tell(asked.trial, values if state == "COMPLETE" else None, Ended[state])
+        outcome = {"state": state, "values": list(values)}
+        asked.trial.set_user_attr(_OWN, {**self._sign(), **kept, "parameters": asked.parameters, "outcome": outcome})
+
+    def tell(self, asked: Asked, state: str, values: Sequence[float]) -> None:
+        """End a trial as it was noted."""
+        self.study.tell(asked.trial, values if state == "COMPLETE" else None, Ended[state], skip_if_finished=True)
         self._signs.pop(asked.number, None)
 
     def interrupt(self, asked: Asked) -> None:
@@ -199,15 +220,24 @@ class SweepStudy:
         with self._alone():
             for trial in self._all():
                 if trial.state == Ended.RUNNING and trial.number not in self._signs and self._is_dead(trial):
-                    self.study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)  # noqa: FBT003, SLF001 - there is no public way
-                    with suppress(optuna.exceptions.UpdateFinishedTrialError, ValueError):
-                        self.study.tell(trial.number, state=Ended.FAIL)
+                    self._end_for_another(trial)
             self._retry()
         now_s = time.monotonic()
         for number, shown_s in list(self._signs.items()):
             if now_s - shown_s > _SIGN_OF_LIFE_S:
                 self._signs[number] = now_s
                 self.study._storage.set_trial_user_attr(self._all()[number]._trial_id, _OWN, self._sign())  # noqa: SLF001
+
+    def _end_for_another(self, trial: FrozenTrial) -> None:
+        own = trial.user_attrs.get(_OWN, {})
+        outcome = own.get("outcome")
+        with suppress(optuna.exceptions.UpdateFinishedTrialError, ValueError):
+            if outcome is not None and self._was_told(own["run_id"]):
+                values = outcome["values"] if outcome["state"] == "COMPLETE" else None
+                self.study.tell(trial.number, values, Ended[outcome["state"]])
+                return
+            self.study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)  # noqa: FBT003, SLF001 - there is no public way
+            self.study.tell(trial.number, state=Ended.FAIL)
 
     def _retry(self) -> None:
         """Queue again what was broken off, unless it has been queued already: whoever was killed in between has not."""

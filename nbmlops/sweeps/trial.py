@@ -82,6 +82,7 @@ class TrialRun:
     environment: Mapping[str, str] = field(default_factory=dict)
     started_s: float = field(default_factory=time.time)
     pruned_at: int | None = None
+    ended: Ended | None = None
     events: list[Event] = field(default_factory=list)
     _begun: float = field(default_factory=time.monotonic)
     _look_s: float = 0.0

@@ -28,6 +28,9 @@ class Tracker(Protocol):
         The process may be killed at any place in here, and an answer may be lost: the same events then come again.
         Sending them again must change nothing, so look for the run before making it.
 
+        A run may be a sweep's, one of its trials or its best trial's (`RunStarted.sweep`). A tracker that knows nothing of sweeps shows each
+        as it shows any run; a status that it does not know is one of a run that has ended.
+
         Parameters
         ----------
         history : sequence of Event

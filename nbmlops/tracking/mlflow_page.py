@@ -122,6 +122,8 @@ def sweep_page_of(started: RunStarted, part: SweepPart, finished: RunFinished | 
         return page
     page.tags["nbmlops.status"] = finished.status
     page.tags["nbmlops.counts"] = text_of(finished.summary.get("counts") or {})[:TAG_LIMIT]
+    if front := finished.summary.get("front"):
+        page.tags["nbmlops.front"] = text_of(front)[:TAG_LIMIT]
     best: Mapping[str, Any] = finished.summary.get("best") or {}
     if best:
         page.tags["nbmlops.best"] = text_of(best.get("number"))

@@ -16,8 +16,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nbmlops.errors import StoreError
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Outbox", "Progress"]
 
 T = TypeVar("T")
+_SWEEPS_WAIT_S = 5.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -99,6 +100,20 @@ class Outbox:
             if isinstance(events[-1], RunFinished):
                 self._disown(run_id)
             self._live()
+
+    def leave(self, finished: RunFinished) -> None:
+        """Append the end of a sweep's run: with the status `left` while another living process works on the same sweep.
+
+        Of two that end at once, one is the last.
+        """
+        sweep_id = self.journal(finished.run_id).of_sweep
+        with self._sweeps():
+            others = sweep_id is not None and self._others_sweep(finished.run_id, sweep_id)
+            self.append(replace(finished, status="left") if others else finished)
+
+    def _sweeps(self) -> AbstractContextManager[None]:
+        # Whoever looks whether others live, and then says how the sweep ends, must not be looked at meanwhile.
+        return file_lock(self.folder / "locks" / "sweeps", timeout_s=_SWEEPS_WAIT_S)
 
     def _begin(self, run_id: str, path: Path, bodies: list[dict[str, Any]]) -> None:
         self._own(run_id)
@@ -212,10 +227,11 @@ class Outbox:
         return [run_id for run_id in self.undelivered() if self._close_if_dead(run_id)]
 
     def _close_if_dead(self, run_id: str) -> bool:
-        if self.journal(run_id).finished:
+        journal = self.journal(run_id)
+        if journal.finished:
             return False
         try:
-            with file_lock(self._owner_path(run_id), timeout_s=0):
+            with nullcontext() if journal.of_sweep is None else self._sweeps(), file_lock(self._owner_path(run_id), timeout_s=0):
                 return self._close(run_id)
         except StoreError:
             return False

@@ -7,6 +7,7 @@ ends when all that waits is sent and RUN_ID has ended, when the trackers stay do
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import select
 import subprocess
@@ -161,7 +162,8 @@ def _send(delivery: Delivery, follow: str | None) -> int:
         sent = False
         if not running or time.monotonic() - looked_s > (_TRIALS_S if journal.of_sweep is not None else _LEFTOVERS_S):
             outbox.close_dead()
-            sent = bool(delivery.send_all(_PASS_S))
+            # A sweep that is followed has nothing more urgent than its trials, and looking at all that wait costs as much as sending a few.
+            sent = bool(delivery.send_all(_PASS_S if running and journal.of_sweep is None else math.inf))
             looked_s = time.monotonic()
         if not running and not any(_sendable(outbox, name) for name in delivery.trackers):
             return 0

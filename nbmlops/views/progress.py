@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from typing import TYPE_CHECKING, TextIO
 
@@ -76,6 +75,8 @@ class Live:
         self._moment: Moment | None = None
         self._since: dict[str, float] = {}
         self._most_at_once = 1
+        import threading  # noqa: PLC0415 - logs do without
+
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._clock = threading.Thread(target=self._tick, daemon=True)

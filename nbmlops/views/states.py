@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from nbmlops.dataclass import dataclass
 
 __all__ = ["HUES", "Look", "look_of", "words_of"]
 

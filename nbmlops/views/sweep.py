@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from nbmlops.sweeps.state import SweepState, TrialState
 
 __all__ = [
+    "about_rows",
     "best_line",
     "best_numbers",
     "headline",
     "left_line",
+    "place_rows",
     "sweep_body",
     "sweep_html",
     "sweep_text",
-    "tracking_lines",
     "trial_header",
     "trial_row",
     "trial_state",
@@ -126,14 +127,20 @@ def trial_row(state: SweepState, trial: TrialState, names: Sequence[str], best: 
     return cells, (trial.number, cells[1], *map(_key, values), *map(_key, given), _key(trial.seconds), len(trial.ran), note)
 
 
-def tracking_lines(state: SweepState, *, without: Collection[str] = ()) -> list[tuple[str, str]]:
-    """Return each tracker with what it says of the sweep, some fields left out."""
-    told = {tracker: {key: value for key, value in fields.items() if key not in without} for tracker, fields in state.tracking.items()}
-    return [
-        (cut(tracker, 20), ", ".join(f"{cut(key, 20)} {cut(value, 160)}" for key, value in fields.items()))
-        for tracker, fields in told.items()
-        if fields
-    ]
+def about_rows(state: SweepState) -> list[tuple[str, str]]:
+    """Return what the sweep was asked to do, and what it has found out about its parameters."""
+    rows = [("space", f"{cut(name, _NAME)} = {cut(text, 120)}") for name, text in list(state.space.items())[: 2 * _PARAMETERS]]
+    rows.append(("sampler", f"{cut(state.sampler, 40)}, pruner {cut(state.pruner, 40)}"))
+    if state.importances:
+        rows.append(("importance", listed((f"{cut(name, _NAME)} {share:.2f}" for name, share in state.importances.items()), _PARAMETERS, width=80)))
+    return rows
+
+
+def place_rows(state: SweepState, *, without: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Return where trackers show it, some fields left out, and where the best trial's full run is."""
+    told = [*state.tracking.items(), *([("best run", state.best_run)] if state.best_run else [])]
+    rows = [(cut(name, 20), [f"{cut(key, 20)} {cut(value, 160)}" for key, value in fields.items() if key not in without]) for name, fields in told]
+    return [(name, ", ".join(texts)) for name, texts in rows if texts]
 
 
 def best_numbers(state: SweepState) -> frozenset[int]:
@@ -217,14 +224,7 @@ def _failures(state: SweepState) -> Iterator[str]:
 
 
 def _fact_rows(state: SweepState) -> list[tuple[str, str]]:
-    rows = [("space", f"{cut(name, _NAME)} = {cut(text, 120)}") for name, text in list(state.space.items())[: 2 * _PARAMETERS]]
-    rows.append(("sampler", f"{cut(state.sampler, 40)}, pruner {cut(state.pruner, 40)}"))
-    if state.importances:
-        rows.append(("importance", listed((f"{cut(name, _NAME)} {share:.2f}" for name, share in state.importances.items()), _PARAMETERS, width=80)))
-    rows += tracking_lines(state)
-    if state.best_run:
-        rows.append(("best run", ", ".join(f"{cut(key, 20)} {cut(value, 160)}" for key, value in state.best_run.items())))
-    return rows
+    return [*about_rows(state), *place_rows(state)]
 
 
 def _facts(state: SweepState) -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nbmlops.dataclass import dataclass
 from nbmlops.views.amounts import human_bytes, human_seconds
 from nbmlops.views.escape import clean, columns, cut, listed, padded
 from nbmlops.views.states import look_of, words_of

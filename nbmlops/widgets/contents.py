@@ -9,7 +9,7 @@ from nbmlops.views.amounts import human_value
 from nbmlops.views.escape import cut
 from nbmlops.views.plots import plots_of, swept
 from nbmlops.views.states import look_of, words_of
-from nbmlops.views.sweep import best_line, tracking_lines, trial_header, trial_row, trial_state
+from nbmlops.views.sweep import about_rows, best_line, place_rows, trial_header, trial_row, trial_state
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -44,7 +44,8 @@ def head_of(state: SweepState, best: Collection[int]) -> dict[str, Any]:
         "left": left if left is not None and 0 <= left < math.inf else None,
         "error": cut(state.error, _SENTENCE),
         "links": _links(state),
-        "facts": [list(fact) for fact in tracking_lines(state, without={"url", "command"})],
+        "places": [list(fact) for fact in place_rows(state, without={"url", "command"})],
+        "about": [list(fact) for fact in about_rows(state)],
     }
 
 

@@ -123,11 +123,13 @@ class Panel {
       this.all = true;
       this.showTable();
     }, { class: "more", hidden: true });
-    this.facts = make("ul", { class: "facts" });
+    this.places = make("ul", { class: "facts" });
+    this.about = make("ul", { class: "facts" });
     this.root.append(
       make("div", { class: "bar" }, this.title, this.looks, this.left, make("span", { class: "actions" }, this.links, this.stop, this.question)),
       this.progress, this.status, this.note, this.error, this.best, this.running, this.pictures,
-      make("div", { class: "trials", tabindex: "0", role: "region", "aria-label": "table of trials" }, this.table), this.more, this.facts,
+      make("div", { class: "trials", tabindex: "0", role: "region", "aria-label": "table of trials" }, this.table), this.more, this.places,
+      make("details", {}, make("summary", {}, "Space and sampler"), this.about),
     );
   }
 
@@ -185,7 +187,9 @@ class Panel {
     this.showBest(head.bestTrial);
     this.showRunning(head);
     this.showLinks(head.links);
-    this.facts.replaceChildren(...head.facts.map(([name, text]) => make("li", {}, `${name}: ${text}`)));
+    for (const name of ["places", "about"]) {
+      this[name].replaceChildren(...head[name].map(([label, text]) => make("li", {}, `${label}: ${text}`)));
+    }
     this.showStop();
     this.tick();
   }

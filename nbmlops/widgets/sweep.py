@@ -65,7 +65,6 @@ class SweepPanel:
         self._state = state
         self._twins: list[DisplayHandle] = []
         self._lock = threading.RLock()  # what ipywidgets holds back while it sends would be lost
-        self._best: frozenset[int] = frozenset()
         self._heavy_due_s = 0.0
         self._twin_due_s = 0.0
         self._pacer.deliver_now(state)
@@ -93,9 +92,7 @@ class SweepPanel:
         now = time.monotonic()
         ended = state.status != "running"
         heavy = ended or now >= self._heavy_due_s
-        if heavy or len(state.objectives) == 1:  # the front of several objectives takes long to find
-            self._best = best_numbers(state)
-        best = self._best
+        best = best_numbers(state)
         with self._lock, self._widget.hold_sync():
             self._widget.head = head_of(state, best)
             self._widget.stopping = self._widget.stopping and not ended

@@ -9,6 +9,7 @@ of style are stripped, or a browser does not know ``:has``, both are seen.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmlops.views.escape import escape
@@ -32,6 +33,14 @@ _STYLE = (
 
 def twin_bundle(state: SweepState) -> dict[str, str]:
     """Return a sweep as HTML and text; folded up while it runs."""
+    state = _for_others(state)
     unfolded = "" if state.status == "running" else " open"
     page = f'<details class="nbmlops-twin"{unfolded}><summary>{escape(headline(state))}</summary>{card(sweep_body(state))}</details>'
     return {"text/html": f"<style>{_STYLE}</style>{page}", "text/plain": sweep_text(state)}
+
+
+def _for_others(state: SweepState) -> SweepState:
+    """Leave out the places of this machine, which the panel shows: a notebook is handed on."""
+    tracking = {name: {key: value for key, value in fields.items() if key != "command"} for name, fields in state.tracking.items()}
+    best_run = {key: value for key, value in state.best_run.items() if key != "output"}
+    return replace(state, tracking=tracking, best_run=best_run)

@@ -133,6 +133,21 @@ def test_a_full_disk_at_any_time(tiny: Project) -> None:
     assert done.stage("b")["metrics"] == {"v": 20}
 
 
+def test_a_read_only_store(tiny: Project) -> None:
+    """What is recorded is served, and an OUTPUT elsewhere written; what would have to be recorded is one clear error before anything runs."""
+    tiny.write([cell("n = 1", "parameters"), "%%mlstage a --metrics m\nm = {'n': n}"])
+    assert tiny.run().code == 0
+    subprocess.run(["mount", "-o", "remount,ro", tiny.folder.parent], check=True)
+    output = tiny.folder.parents[1] / "out.ipynb"
+    served = tiny.run(output)
+    assert (served.code, served.ran, served.stage("a")["metrics"], output.exists()) == (0, [], {"n": 1}, True), served.err
+    refused = tiny.run("-p", "n", 2)
+    assert refused.code == 1
+    assert refused.data["error"]["message"].endswith("Read-only file system")
+    assert refused.err.startswith("NB")
+    assert refused.err.count("\n") == 1, "nothing has run"
+
+
 FLOODS = [
     "for i in range(1_000_000):\n    print('line', i)",
     "print('x' * 100_000_000)",

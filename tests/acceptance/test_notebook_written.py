@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nbclient
-import nbformat  # noqa: TID253 - these tests are about its files
+import nbformat
 import pytest
 
 from tests.acceptance.project import Outcome, Project, cell, notebook_json, text_of

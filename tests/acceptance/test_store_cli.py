@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from nbmlops.settings import Settings
+from nbmlops.store.store import Store
 from tests.acceptance.project import PIPELINE, Project
 
 if TYPE_CHECKING:
@@ -159,3 +162,23 @@ def test_plain_data_of_an_untrusted_store_is_used(project: Project) -> None:
     project.write(PIPELINE)
     assert project.run("--store", other).code == 0
     assert project.run("--store", other).ran == []
+
+
+def test_untrusted_store_changes_no_file(project: Project) -> None:
+    """Whoever writes to a shared store could name files of a record: one that code is imported from, or outside the project."""
+    other = project.folder.parent / "elsewhere"
+    project.write(["%%mlstage a\nx = 1\nprint(open('a.txt', 'w').write('text'))"])
+    (project.folder / "b.txt").write_text("mine")
+    key = project.run("--store", other).stage("a")["key"]
+    store = Store(str(other), settings=Settings(project_root=project.folder, store=str(other)))
+    record = store.record_alone(key)
+    assert record is not None
+    digest = store.objects.put([b"mine"])
+    store.put_record(replace(record, files_written={"helpers.py": digest, "../outside.txt": digest, **record.files_written}))
+    assert project.run("--store", other).stage("a")["reason"].startswith("NB811: its record would change helpers.py")
+    assert not (project.folder / "helpers.py").exists()
+    assert not (project.folder.parent / "outside.txt").exists()
+    store.put_record(replace(record, effects=replace(record.effects, files_removed=(("b.txt", digest),))))
+    assert project.run("--store", other).code == 0
+    assert (project.folder / "b.txt").read_text() == "mine"
+    assert project.run("--store", other).ran == []  # the record that is there now changes nothing

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
+
+from tests.acceptance.project import cell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +66,52 @@ def feed():
 threading.Thread(target=feed, daemon=True).start()
 panel
 """
+
+
+SWEEP = (
+    "%load_ext nbmlops",
+    cell("rate = 0.1  # sweep: float(0.01, 0.3)\nsize = 2  # sweep: int(1, 9)", "parameters"),
+    "%%mlstage load\nrows = [1, 2, 3]",
+    "%%mlstage train --metrics score\nimport time\ntime.sleep(0.3)\nscore = rate * size * len(rows)",
+    "import os\nos.environ['NBMLOPS_TRACKERS'] = 'mlflow'\n%mlsweep --trials 300 --maximize score --workers 2 --sampler random;",
+    "print('set', rate, size)",
+)
+
+
+def test_sweep_is_stopped_and_mlflow_agrees(server: LabServer, notebook: NotebookPage, project: Project) -> None:
+    """A real sweep moves its panel while the kernel is free, stops when asked, and MLflow has the trials that the panel has."""
+    notebook.open(server.url(project.write(SWEEP)))
+    notebook.run("%load_ext")
+    notebook.run("%mlsweep")
+    panel = notebook.page.locator(".nbmlops-sweep")
+    expect(panel.locator(".status")).to_have_text(re.compile(r"^([3-9]|\d\d+) of 300 trials finished"), timeout=90_000)
+    expect(panel.locator(".links")).to_contain_text("Open in MLflow: mlflow ui --backend-store-uri sqlite:///")
+    press(panel, "Set as parameters: trial 0")
+    code = panel.locator("tr[data-trial='0'] + tr.answer code")
+    expect(code).to_have_text(re.compile(r"^rate, size = 0\.\d+, \d$"))
+    notebook.run("print('set'")
+    expect(notebook.output("print('set'")).to_have_text(re.sub(".*= (.*), ", r"set \1 ", code.inner_text()))
+
+    press(panel, "Stop")
+    press(panel, "Stop it")
+    expect(panel.locator(".looks")).to_have_text("■ stopped", timeout=60_000)
+    status = panel.locator(".status").inner_text()
+    complete = re.search(r"(\d+) complete", status)
+    assert complete, status
+    done = project.call("track", "sync", env={"NBMLOPS_TRACKERS": "mlflow"})
+    assert done.code == 0, done.err
+    runs = mlflow_runs(project)
+    assert [run.info.status for run in runs if run.data.tags["nbmlops.role"] == "sweep"] == ["KILLED"]
+    trials = [run for run in runs if run.data.tags["nbmlops.role"] == "trial"]
+    assert sum(run.info.status == "FINISHED" for run in trials) == int(complete[1])
+    assert not [run for run in trials if run.info.status == "RUNNING"]
+
+
+def mlflow_runs(project: Project) -> list[Any]:
+    """Return every run in the project's database."""
+    mlflow = pytest.importorskip("mlflow")
+    api = mlflow.MlflowClient(tracking_uri=f"sqlite:///{project.folder}/mlflow.db")
+    return list(api.search_runs([item.experiment_id for item in api.search_experiments()]))
 
 
 @pytest.fixture

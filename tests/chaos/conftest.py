@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.wreck import CHAOS, Wreck
+from tests.chaos.wreck import CHAOS, SHORT, Wreck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,19 @@ def diary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def wreck(tmp_path: Path, diary: Path) -> Iterator[Wreck]:
-    """Give a project with a small pipeline."""
-    made = Wreck(tmp_path / "project", {"PYTHONPATH": os.pathsep.join(filter(None, [str(diary), os.environ.get("PYTHONPATH")]))})
+    """Give a project with a pipeline of six stages."""
+    made = Wreck(tmp_path / "project", _with(diary))
     yield made
     made.project.kill_left_over()
+
+
+@pytest.fixture
+def short(tmp_path: Path, diary: Path) -> Iterator[Wreck]:
+    """Give a project with a pipeline of three stages."""
+    made = Wreck(tmp_path / "project", _with(diary), cells=SHORT)
+    yield made
+    made.project.kill_left_over()
+
+
+def _with(diary: Path) -> dict[str, str]:
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(diary), os.environ.get("PYTHONPATH")]))}

@@ -44,8 +44,8 @@ def restoring(wreck: Wreck, variables: Mapping[str, str]) -> Outcome:
     """Run where a stage that is reused has lost the file that it wrote."""
     wreck.complete()
     (wreck.folder / "d.txt").unlink()
-    wreck.finished.discard("f")
-    return wreck.finish(wreck.start("--force-stage", "f", env=variables))
+    wreck.finished.discard("e")
+    return wreck.finish(wreck.start("--force-stage", "e", env=variables))
 
 
 def damaged(wreck: Wreck, variables: Mapping[str, str]) -> Outcome:
@@ -54,7 +54,7 @@ def damaged(wreck: Wreck, variables: Mapping[str, str]) -> Outcome:
     record = wreck.store.record_alone(wreck.store.history("nb.ipynb", "d")[0])
     assert record is not None
     (wreck.folder / ".nbmlops" / wreck.store.objects.path(record.outputs["d"].digest)).write_bytes(b"damaged")
-    wreck.finished -= {"d", "e", "f"}
+    wreck.finished -= {"d", "e"}
     wreck.words = ("--force-stage", "e")  # which reads it: nothing else would, here and in the run that goes on from here
     done = wreck.project.finish(wreck.start(env=variables))
     assert wreck.project.left_after(5) == {}

@@ -28,13 +28,13 @@ def faults(kind: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fault_at_every_point(wreck: Wreck, kind: str) -> None:
+def test_fault_at_every_point(short: Wreck, kind: str) -> None:
     """Killed, out of room or failing there, and then left in peace: the run is done and every value right."""
     for name, act in faults(kind):
-        wreck.begin()
-        done = scenario(name)(wreck, {"NBMLOPS_FAILPOINT": f"{name}:1:{act}"})
+        short.begin()
+        done = scenario(name)(short, {"NBMLOPS_FAILPOINT": f"{name}:1:{act}"})
         struck(name, act, done, first=True)
         if act == "kill":
-            hit = done.code == -signal.SIGKILL or "StageDied" in done.out + done.err or None in wreck.outbox().values()
+            hit = done.code == -signal.SIGKILL or "StageDied" in done.out + done.err or None in short.outbox().values()
             assert hit, f"{name} is not passed\n{done.err}"
-    go_on(wreck, kind)
+    go_on(short, kind)

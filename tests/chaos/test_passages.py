@@ -30,15 +30,15 @@ def count() -> Iterator[Path]:
 
 @pytest.mark.parametrize("act", ["kill", "enospc", "raise"])
 @pytest.mark.parametrize("name", FAILPOINTS)
-def test_fault_at_every_passage(wreck: Wreck, count: Path, name: str, act: str, record_property: Callable[[str, object], None]) -> None:
+def test_fault_at_every_passage(short: Wreck, count: Path, name: str, act: str, record_property: Callable[[str, object], None]) -> None:
     """Whichever passage it is: nothing damaged, nothing finished lost, nothing told that is not so, and the next run is done and right."""
     for number in itertools.count(1):
-        wreck.begin()
+        short.begin()
         count.write_bytes(b"")
-        done = scenario(name)(wreck, {"NBMLOPS_FAILPOINT": f"{name}:{number}:{act}", "NBMLOPS_FAILPOINT_COUNT": str(count)})
+        done = scenario(name)(short, {"NBMLOPS_FAILPOINT": f"{name}:{number}:{act}", "NBMLOPS_FAILPOINT_COUNT": str(count)})
         passed = count.stat().st_size
         struck(name, act, done, first=False)
-        go_on(wreck, name)
+        go_on(short, name)
         if passed < number:
             break
     assert done.code == 0, done.err

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.settings import Settings
 from nbmlops.store.store import Store
 from nbmlops.store.verify import verify_store
-from tests.acceptance.project import Outcome, Project, cell
+from tests.acceptance.project import Cell, Outcome, Project, cell
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["CHAOS", "UPSTREAM", "Wreck", "value_of"]
+__all__ = ["CHAOS", "SHORT", "Wreck", "value_of"]
 
 CHAOS = "NBMLOPS_TEST_CHAOS" in os.environ
 CELLS = (
@@ -31,6 +31,14 @@ CELLS = (
     "print(f)",
 )
 UPSTREAM = {"a": "", "b": "a", "c": "a", "d": "abc", "e": "abcd", "f": "abcde"}
+# the same values, by stages that between them pass every point: runs of it are many
+SHORT = (
+    cell("p = 1", "parameters"),
+    "%%mlstage a\na = p",
+    "%%mlstage d\nd = 3 * a + 1\nprint('d is', d)\nopen('d.txt', 'w').write(str(d))",
+    "%%mlstage e --metrics m\nm = {'value': d * 3 + int(open('d.txt').read())}\nf = [m, a]",
+    "print(f)",
+)
 
 
 def value_of(p: int) -> int:
@@ -51,18 +59,21 @@ class Wreck:
         Where the store is; "" is the project's own.
     words : tuple of str
         What every run of this parameter is told besides.
+    cells : tuple
+        The notebook; its stages are some of `UPSTREAM`.
     """
 
     folder: Path
     variables: Mapping[str, str]
     url: str = ""
     words: tuple[str, ...] = ()
+    cells: tuple[Cell | str, ...] = CELLS
     finished: set[str] = field(default_factory=set)
     p: int = 0
 
     def __post_init__(self) -> None:
         self.project = Project(self.folder)
-        self.project.write(CELLS)
+        self.project.write(self.cells)
 
     @property
     def store(self) -> Store:

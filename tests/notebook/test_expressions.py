@@ -6,7 +6,7 @@ import math
 from decimal import Decimal
 from typing import Any
 
-import numpy as np  # noqa: TID253 - its scalars and arrays are what is tested
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

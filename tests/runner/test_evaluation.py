@@ -44,7 +44,7 @@ def test_only_what_is_looked_up_counts() -> None:
 def test_evaluation_is_pythons_own_again() -> None:
     """Nothing stays behind, and what does not compile fails as ever."""
     plain = builtins.eval, builtins.exec
-    with noticed_evaluation({}), pytest.raises(SyntaxError):
+    with noticed_evaluation({}, lambda _name: True), pytest.raises(SyntaxError):
         eval("x = = 1")
     assert (builtins.eval, builtins.exec) == plain
 

@@ -1,6 +1,6 @@
 """How far two artifacts of numbers are apart."""
 
-# ruff: noqa: TID253 - these tests are about arrays and tables
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -1,13 +1,25 @@
 """Parameters as a user gives them: read as YAML 1.2, checked against the notebook's own."""
 
+# ruff: noqa: TID253 - values of numpy's are among those that are refused
 from __future__ import annotations
 
+import datetime as dt
+import enum
+import json
+import math
+from collections import OrderedDict
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from nbmlops.errors import UsageError
 from nbmlops.pipeline.model import Parameter
+from nbmlops.runner.task import StageTask
 from nbmlops.session.parameters import check_parameters, parse_value, read_parameter_file
 
 if TYPE_CHECKING:
@@ -81,6 +93,54 @@ def test_a_value_that_would_not_come_back_is_refused(given: Any) -> None:
     """Nothing is turned into its text silently."""
     with pytest.raises(UsageError, match="would not come back"):
         check_parameters({"x": given}, declared("x", None), "n.ipynb")
+
+
+class _Word(str):
+    __slots__ = ()
+
+
+class _Level(enum.IntEnum):
+    HIGH = 3
+
+
+_SCALARS = st.none() | st.booleans() | st.integers() | st.integers(2**53, 2**70) | st.floats() | st.text(st.characters(codec=None), max_size=4)
+_PLAIN = st.recursive(_SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3), max_leaves=6)
+_ODD = st.sampled_from(
+    [
+        *(np.float64(0.1), np.int64(3), np.bool_(1), np.str_("a"), np.array([1]), Decimal("0.1"), Fraction(1, 3), 1j, dt.date(2020, 1, 1)),
+        *(dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.timedelta(1), b"x", bytearray(b"x"), (1, 2), {1}, frozenset({1}), range(3), {1: 2}, {None: 1}),
+        *(_Word("a"), _Level.HIGH, OrderedDict(a=1), [(1,)], {"a": {1}}, object(), int, 10**400, -(10**400), -0.0, 2**53 + 1),
+    ]
+)
+
+
+def _equal(left: Any, right: Any) -> bool:
+    """Tell whether two values are the same in type and value, all the way down."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return list(left) == list(right) and all(_equal(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    return repr(left) == repr(right)
+
+
+@settings(max_examples=300)
+@given(default=st.sampled_from([None, 0.5, 1, True, "a", [1], {"a": 1}, (1,)]), given_=_PLAIN | _ODD)
+@example(default=0.5, given_=10**400)
+@example(default=0.5, given_=2**53 + 1)
+def test_a_value_comes_back_as_it_was_or_is_refused(default: Any, given_: Any) -> None:
+    """Whatever is given, what a stage process finds is the very value, or the same number as a float where the default is one."""
+    try:
+        kept = check_parameters({"x": given_}, declared("x", default), "n.ipynb")
+    except UsageError:
+        return
+    fields = dict.fromkeys(("run_id", "attempt", "notebook", "folder", "stage", "store", "project_root"), "")
+    told = StageTask(**fields, steps=(), parameters=kept)  # type: ignore[arg-type]
+    found = StageTask.from_json(json.loads(json.dumps(told.to_json()).encode())).parameters["x"]
+    widened = type(given_) is int and type(default) is float
+    assert _equal(found, float(given_) if widened else given_)
+    assert not widened or (found == given_ and math.isfinite(found))
 
 
 def test_a_file_gives_names_and_values(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 Run as a script it prints the digest of every one, so that processes with other hash seeds, threads and histories can be compared.
 """
 
-# ruff: noqa: TID253, PLW0108, C414 - a table of values of any type, each made where it is asked for
+# ruff: noqa: PLW0108, C414 - a table of values of any type, each made where it is asked for
 from __future__ import annotations
 
 import array

@@ -1,6 +1,6 @@
 """Equal values have equal bytes: however they were made, in whichever process, and again after they were loaded."""
 
-# ruff: noqa: TID253, PLW0177 - these tests are about values of any type, and about which NaN it is
+# ruff: noqa: PLW0177 - these tests are about values of any type, and about which NaN it is
 from __future__ import annotations
 
 import math

@@ -1,6 +1,6 @@
 """Fingerprints and names that share state."""
 
-# ruff: noqa: TID253 - these tests are about values of any type, and about the libraries that make them
+
 from __future__ import annotations
 
 import dataclasses

@@ -152,3 +152,11 @@ def test_lock_that_the_kernel_refuses_is_one_error(tmp_path: Path, monkeypatch: 
         failpoints._armed.cache_clear()
     with file_lock(tmp_path / "lock", timeout_s=0):
         pass
+
+
+def test_what_a_lock_file_holds_locks_nothing(tmp_path: Path) -> None:
+    """Who is alive under the number of a dead holder is never mistaken for it: no number is looked at."""
+    path = tmp_path / "a.lock"
+    path.write_text(str(os.getppid()))
+    with file_lock(path, timeout_s=0):
+        assert path.read_text() == str(os.getppid())

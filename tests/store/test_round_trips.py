@@ -1,6 +1,6 @@
 """Every value that a store keeps comes back: value, type, order, identity, dtype and index."""
 
-# ruff: noqa: TID253 - these tests are about values of any type
+
 from __future__ import annotations
 
 import copy

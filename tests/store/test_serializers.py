@@ -1,20 +1,27 @@
 """Choosing a format, and what holds for all of them."""
 
-# ruff: noqa: TID253 - these tests are about values of any type, and about the libraries that make them
+
 from __future__ import annotations
 
 import importlib.util
+import os
+import pickle
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from nbmlops.errors import NotStorable, StoreError, UntrustedArtifact
 from nbmlops.store.serializers import SERIALIZERS, Context, decode, encode, runs_code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TYPED = [1, 1.0, True, "1", b"1", (1,), [1], {1}, frozenset({1}), {"1": 1}, {1: 1}, 0.0, -0.0, 1j, None, np.float64(1), np.int64(1), np.float32(1)]
 
@@ -190,3 +197,55 @@ def test_a_value_that_no_format_takes_names_the_remedy() -> None:
         encode({"rows": [], "source": (x for x in ())}, Context())
     assert "value['source']" in str(caught.value)
     assert "list(...)" in str(caught.value)
+
+
+class _Gadget:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return os.mkdir, (str(self.path),)
+
+
+def _bombs(path: Path) -> Iterator[bytes]:
+    """Yield bytes that run code wherever a pickle is read, bare and in what programs wrap pickles in."""
+    from io import BytesIO
+
+    inner: list[object] = [_Gadget(path), [_Gadget(path)], {"a": _Gadget(path)}, np.array([_Gadget(path)]), pd.DataFrame({"a": [_Gadget(path)]})]
+    for value in inner:
+        yield b"".join(encode(value, Context()).buffers)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            yield pickle.dumps(value, protocol)
+        file = BytesIO()
+        np.save(file, np.array([value], dtype=object), allow_pickle=True)
+        yield file.getvalue()
+        file = BytesIO()
+        np.savez(file, a=np.array([value], dtype=object))
+        yield file.getvalue()
+    column = pa.array([1]).cast(pa.int64())
+    field = pa.field(
+        "a", pa.int64(), metadata={"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": pickle.dumps(inner[0])}
+    )
+    for schema in (pa.schema([field]), pa.schema([field], metadata={"pandas": pickle.dumps(inner[0])})):
+        sink = BytesIO()
+        with pa.ipc.new_file(sink, schema) as writer:
+            writer.write_table(pa.Table.from_arrays([column], schema=schema))
+        yield sink.getvalue()
+
+
+def test_no_bomb_goes_off(tmp_path: Path) -> None:
+    """Bytes and forms that somebody else has put into a store run nothing, whatever format their record names."""
+    canary = tmp_path / "went off"
+    tried = 0
+    for data in _bombs(canary):
+        for name in SERIALIZERS.names():
+            for form in (b"", data):
+                with suppress(StoreError):
+                    decode(name, memoryview(bytearray(data)), Context(trusted=False), form)
+                tried += 1
+    assert tried > 300
+    assert not canary.exists()
+    decode("pickle5", memoryview(next(_bombs(canary))), Context(trusted=True))  # the bombs are real
+    assert canary.exists()

@@ -1,6 +1,6 @@
 """Objects, functions and classes: inner identity, late binding, and what cannot be kept."""
 
-# ruff: noqa: TID253 - these tests are about values of any type, and about the libraries that make them
+
 from __future__ import annotations
 
 import functools

@@ -1,6 +1,6 @@
 """JSON for plain data."""
 
-# ruff: noqa: TID253 - these tests are about values of any type, and about the libraries that make them
+
 from __future__ import annotations
 
 import enum

@@ -1,6 +1,6 @@
 """Tables as Arrow files."""
 
-# ruff: noqa: TID253 - these tests are about values of any type, and about the libraries that make them
+
 from __future__ import annotations
 
 import datetime as dt

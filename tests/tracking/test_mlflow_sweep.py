@@ -91,6 +91,14 @@ def test_the_parent_says_what_was_looked_for_and_found(tracker: MlflowTracker) -
     assert (run.info.run_name, run.info.end_time) == ("flight <delay>", int((_START_S + 60) * 1000))
 
 
+def test_a_sweep_for_several_objectives_has_a_front(tracker: MlflowTracker) -> None:
+    """Where no trial is the best, the parent names those of the front, and one in which nothing was found names none."""
+    for sweep_id, summary, front in (("b1", {"best": None, "front": [1, 4], "counts": {}}, "[1, 4]"), ("b2", {}, None)):
+        started, finished = example_sweep_run(f"{sweep_id}-w", sweep_id)
+        run = tracker.connect().get_run(send(tracker, [started, replace(finished, summary=summary)])["run_id"])
+        assert (run.data.tags.get("nbmlops.front"), "nbmlops.best" in run.data.tags, run.data.metrics) == (front, False, {})
+
+
 def test_a_trial_says_what_it_was_given_and_got(tracker: MlflowTracker) -> None:
     """Parameters, metrics, stages and seconds are on the trial's page, without an artifact or a dataset."""
     reference = send(tracker, example_trial("c-3", 3, "c"))
@@ -120,14 +128,6 @@ def test_a_last_value_of_its_own_comes_after_the_steps(tracker: MlflowTracker) -
     history = tracker.connect().get_metric_history(run_id, "loss")
     assert sorted((item.step, item.value) for item in history) == [(3, 0.5), (4, 0.25), (5, 0.125)]
     assert tracker.connect().get_run(run_id).data.metrics["loss"] == 0.125
-
-
-def test_a_long_series_arrives_whole(tracker: MlflowTracker) -> None:
-    """More reports than a call of MLflow takes are in the history."""
-    started, reused, train, finished = example_trial("d-long", 1, "d2")
-    train = replace(train, series={"auc": [[step, step / 2000] for step in range(1200)]})
-    run_id = send(tracker, [started, reused, train, finished])["run_id"]
-    assert len(tracker.connect().get_metric_history(run_id, "auc")) == 1201
 
 
 def test_whichever_comes_first_makes_the_parent(tracker: MlflowTracker) -> None:
@@ -310,6 +310,20 @@ def test_a_kill_at_any_call_of_a_trial_loses_and_doubles_nothing(root: Path, las
     again, whole = send(tracker, events), send(tracker, example_trial(f"p-{last}", 0, f"p-{last}"))
     assert _values(tracker, again) == _values(tracker, whole)
     assert Counter(map(role_of, runs_of(tracker, f"o-{last}"))) == {"sweep": 1, "trial": 1}
+
+
+def test_a_long_series_arrives_whole(root: Path) -> None:
+    """More reports than a call of MLflow takes are all there, though the sender was killed after the first call and their values are equal."""
+    started, reused, train, finished = example_trial("d-long", 1, "d2")
+    events = [started, reused, replace(train, metrics={}, series={"loss": [[step, 0.5] for step in range(1200)]}), finished]
+    child = os.fork()
+    if child == 0:
+        send(_CountingTracker(root, "log_batch"), events)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    tracker = MlflowTracker(root)
+    history = tracker.connect().get_metric_history(send(tracker, events)["run_id"], "loss")
+    assert sorted(item.step for item in history) == list(range(1200))
 
 
 @pytest.mark.parametrize("last", ["create_run", "log_batch", "set_terminated"])

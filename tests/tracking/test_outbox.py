@@ -109,6 +109,18 @@ def test_a_dead_sweep_is_left_to_those_who_live(outbox: Outbox) -> None:
     assert [outbox.journal(run_id).events[-1].status for run_id in ("w1", "w2")] == ["left", "cancelled"]
 
 
+def test_the_last_to_leave_a_sweep_ends_it(outbox: Outbox) -> None:
+    """Who leaves while another works on says so; the last one, and one who is alone, ends it as it ended, and so does one whose fellow died."""
+    runs = {run_id: example_sweep_run(run_id, sweep_id) for run_id, sweep_id in (("w1", "s1"), ("w2", "s1"), ("w3", "s2"), ("w4", "s3"))}
+    owners = {run_id: Outbox(outbox.folder) for run_id in runs}
+    _die(outbox, example_sweep_run("w5", "s3")[0])
+    for run_id, events in runs.items():
+        owners[run_id].append(events[0])
+    for run_id, events in runs.items():
+        owners[run_id].leave(events[1])
+    assert [outbox.journal(run_id).events[-1].status for run_id in runs] == ["left", "done", "done", "done"]
+
+
 def test_a_dead_sweep_ends_with_its_last_trial(outbox: Outbox) -> None:
     """Its own journal says nothing between start and end: what its process wrote of the trials shows how long it lived."""
     begun_s = time.time()

@@ -168,3 +168,15 @@ def test_twin_is_folded_up_while_the_sweep_runs() -> None:
     """The saved notebook of a sweep that has ended shows it open."""
     assert '<details class="nbmlops-twin"><summary>sweep demo' in twin_bundle(made_sweep(5, status="running"))["text/html"]
     assert '<details class="nbmlops-twin" open><summary>sweep demo' in twin_bundle(made_sweep(5))["text/html"]
+
+
+def test_twin_names_no_place_of_this_machine() -> None:
+    """The panel shows what opens a tracker here, and where the best run's notebook is; the notebook that is handed on does not."""
+    tracking = {"mlflow": {"experiment": "demo", "command": "mlflow ui --backend-store-uri sqlite:////here/mlflow.db"}}
+    state = replace(made_sweep(5), tracking=tracking, best_run={"run_id": "8f3a", "output": "/here/run.ipynb"})
+    told = " ".join(twin_bundle(state).values())
+    assert "/here" not in told
+    assert {"experiment demo", "run_id 8f3a"} == {text for text in ("experiment demo", "run_id 8f3a") if text in told}
+    head = head_of(state, ())
+    assert head["links"][0]["command"].endswith("/here/mlflow.db")
+    assert head["places"] == [["mlflow", "experiment demo"], ["best run", "run_id 8f3a, output /here/run.ipynb"]]

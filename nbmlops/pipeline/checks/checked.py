@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.dataclass import dataclass
 from nbmlops.pipeline.checks.hiding import hiding_places
 from nbmlops.pipeline.model import Diagnostic
 

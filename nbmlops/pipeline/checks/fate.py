@@ -6,10 +6,10 @@ A value that is printed changes no artifact, so most checks are about values tha
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.dataclass import dataclass
 from nbmlops.pipeline.checks.libraries import CLOCKS, DURATIONS, SHOWING
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ import ast
 import builtins
 import functools
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
+from nbmlops.dataclass import dataclass
 from nbmlops.dataflow.hidden import cell_magic, line_magic, parse_hidden
 from nbmlops.dataflow.state import dotted
 from nbmlops.notebook.roles import Role
