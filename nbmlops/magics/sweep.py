@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_magic, magics_class
 
-from nbmlops.errors import UsageError
+from nbmlops.errors import StageFailed, UsageError
 from nbmlops.magics.base import VerbMagics, split_words
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ class SweepMagics(VerbMagics):
         def run(number: int) -> str:
             trial = process.state.trials[_position(process, number)]
             found = process.session().run({**process.fixed, **trial.parameters})
-            return f"run {found.id[:8]} {found.status}: {found.output}"
+            if found.status != "done":
+                raise StageFailed(f"run {found.id[:8]} {found.status}, see {found.output}", code="NB214")
+            return f"run {found.id[:8]} done: {found.output}"
 
         def assign(number: int) -> str:
             parameters = process.state.trials[_position(process, number)].parameters

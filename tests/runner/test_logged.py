@@ -91,10 +91,14 @@ def test_the_answer_to_a_report_ends_the_stage(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=answer)
     thread.start()
-    with logging_to(Logbook("train", "attempt-1", address)) as book, pytest.raises(Pruned, match="at step 1"):
+
+    def train() -> None:
         for step in range(5):
             with suppress(Exception):  # as training loops do
                 nbmlops.report(step / 2, step)
+
+    with logging_to(Logbook("train", "attempt-1", address)) as book, pytest.raises(Pruned, match="at step 1"):
+        train()
     thread.join()
     server.close()
     assert told == [{"attempt": "attempt-1", "step": 0, "value": 0.0}, {"attempt": "attempt-1", "step": 1, "value": 0.5}]

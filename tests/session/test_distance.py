@@ -1,6 +1,5 @@
 """How far two artifacts of numbers are apart."""
 
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

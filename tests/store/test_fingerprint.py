@@ -1,6 +1,5 @@
 """Fingerprints and names that share state."""
 
-
 from __future__ import annotations
 
 import dataclasses

@@ -1,6 +1,5 @@
 """Every value that a store keeps comes back: value, type, order, identity, dtype and index."""
 
-
 from __future__ import annotations
 
 import copy

@@ -1,6 +1,5 @@
 """Choosing a format, and what holds for all of them."""
 
-
 from __future__ import annotations
 
 import importlib.util

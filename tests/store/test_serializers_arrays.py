@@ -1,6 +1,5 @@
 """NumPy arrays as .npy."""
 
-
 from __future__ import annotations
 
 import io

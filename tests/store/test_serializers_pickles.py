@@ -1,6 +1,5 @@
 """Objects, functions and classes: inner identity, late binding, and what cannot be kept."""
 
-
 from __future__ import annotations
 
 import functools

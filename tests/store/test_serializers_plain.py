@@ -1,6 +1,5 @@
 """JSON for plain data."""
 
-
 from __future__ import annotations
 
 import enum

@@ -1,6 +1,5 @@
 """Tables as Arrow files."""
 
-
 from __future__ import annotations
 
 import datetime as dt
