@@ -49,5 +49,6 @@ def test_magic(finished: Project) -> None:
         assert kernel.run(f"%mlcompare {first} {second};").outputs[-1]["output_type"] == "display_data"
         assert kernel.complete("%mlcompare a b --s") == ["--store"]
         assert "NB004: the store holds no run 'nothing'" in kernel.run(f"%mlcompare {first} nothing").text
+        assert f"NB004: the store holds no run '{first}'" in kernel.run(f"%mlcompare {first} {second} --store other").text
     finally:
         kernel.close()
