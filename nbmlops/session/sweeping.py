@@ -279,14 +279,14 @@ class Sweeping:
         best = state.best
         stopped = kind is not None or self._sweep.stopping.is_set()
         status = "failed" if kind is not None and not issubclass(kind, KeyboardInterrupt) else "cancelled" if stopped else "done"
-        if self._study.others_work():
-            status = "left"
         summary = {
             "best": None if best is None else {"number": best.number, "parameters": dict(best.parameters), "values": self._named(best.values)},
+            "front": [trial.number for trial in state.front] if len(state.objectives) > 1 else [],
             "counts": state.counts,
         }
         now_s = time.time()
-        self._emit(RunFinished(run_id=self._run_id, time_s=now_s, status=status, seconds=now_s - self._started_s, summary=summary))
+        finished = RunFinished(run_id=self._run_id, time_s=now_s, status=status, seconds=now_s - self._started_s, summary=summary)
+        self._tracking[0].leave(redacted(finished, self._hidden))  # which says otherwise if another process goes on with the sweep
         self._sweep.tracking = self._tracking[1].wait(_INTERRUPTED_WAIT_S if stopped else self._session.settings.track_wait_s)
 
 

@@ -1,6 +1,5 @@
 """Parameters as a user gives them: read as YAML 1.2, checked against the notebook's own."""
 
-# ruff: noqa: TID253 - values of numpy's are among those that are refused
 from __future__ import annotations
 
 import datetime as dt
