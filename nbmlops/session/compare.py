@@ -25,6 +25,8 @@ __all__ = ["compare_runs"]
 _FEWEST = 2
 _SHOWN = 4
 _LATE_S = 1.0
+# what has failed has a key too, that of what it was to do, and leaves no record
+_RECORDED = frozenset({"ran", "reused", "refused"})
 _Found = TypeVar("_Found")
 
 
@@ -80,7 +82,7 @@ class _Known:
     @classmethod
     def of(cls, store: Store, run: RunRecord) -> _Known:
         entries = {item["name"]: item for item in run.stages}
-        found = {name: store.record_alone(item["key"]) for name, item in entries.items() if item.get("key")}
+        found = {name: store.record_alone(item["key"]) for name, item in entries.items() if item.get("key") and item["status"] in _RECORDED}
         records = {name: record for name, record in found.items() if record is not None}
         end_s = run.started_s + run.seconds + _LATE_S
         return cls(
@@ -94,8 +96,8 @@ class _Known:
 
     @property
     def untold(self) -> list[str]:
-        """The stages of which no record tells the environment."""
-        return [name for name, item in self.entries.items() if name not in self.records and item["status"] != "skipped"]
+        """The stages that ran, and of which no record tells the environment."""
+        return [name for name, item in self.entries.items() if name not in self.records and item["status"] not in {"skipped", "not-run"}]
 
 
 def _parameters(known: Sequence[_Known]) -> Section[tuple[Any, ...]]:
@@ -222,7 +224,7 @@ def _artifacts_of(known: _Known) -> dict[tuple[str, str], ArtifactSide]:
                 summary=None if told is None else told.summary,
                 form=told.form if told is not None and stage not in known.replaced else None,
             )
-        if record is not None and stage not in known.replaced and entry["status"] in {"ran", "reused"}:
+        if record is not None and stage not in known.replaced:
             for path, digest in record.files_written.items():
                 found[stage, f"./{path}" if path.isidentifier() else path] = ArtifactSide(stage=stage, digest=digest, format="file", size_bytes=None)
     return found

@@ -116,7 +116,7 @@ def _stage_cells(row: StageRow) -> tuple[str, ...]:
     why = dict.fromkeys(reason_of(line, 200) for lines in row.reasons for line in lines)
     errors = dict.fromkeys(cut(side.error, 200) for side in row.sides if side is not ABSENT and side.error)
     keys = {side.key for side in row.sides if side is not ABSENT and side.key}
-    told = [*why, *errors] or (["the work differs, but a record that tells in what is gone"] if len(keys) > 1 else [])
+    told = [*why, *errors] or (["the work differs, and there is no record that tells in what"] if len(keys) > 1 else [])
     return (*cells, "; ".join(told))
 
 

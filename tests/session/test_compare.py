@@ -159,6 +159,8 @@ def test_a_run_that_failed(runs: Runs) -> None:
     assert found.artifacts.differ["model"][1] is ABSENT
     assert found.metrics.differ["total"] == (8.0, ABSENT)
     assert set(found.stages.equal) == {"load", "note"}
+    assert (found.runs[1].gone, found.notes) == ((), ())  # there never was a record
+    assert not found.environment.unknown
 
 
 def test_trials(runs: Runs) -> None:

@@ -57,7 +57,7 @@ def test_a_stage_says_why() -> None:
     assert lines_of(plain(stages=Section(differ=rows)))[1:4] == [
         "a ✓ ran 1.0 s ↺ reused 2.0 s parameter C 1 → 2",
         "b ✓ ran 1.0 s ✗ failed ValueError: no",
-        "c ✓ ran 1.0 s ↺ reused 2.0 s the work differs, but a record that tells in what is gone",
+        "c ✓ ran 1.0 s ↺ reused 2.0 s the work differs, and there is no record that tells in what",
     ]
 
 
