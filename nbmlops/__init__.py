@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
     from nbmlops.session.batch import Session
+    from nbmlops.session.comparison import Comparison
+    from nbmlops.session.run import Run
     from nbmlops.session.sweep import Sweep
     from nbmlops.sweeps.state import SweepState
 
-__all__ = ["load_ipython_extension", "log_metric", "open", "report", "sweep", "unload_ipython_extension"]
+__all__ = ["compare", "load_ipython_extension", "log_metric", "open", "report", "sweep", "unload_ipython_extension"]
 __version__ = "0.1.0"
 
 
 def open(path: Path | str, **options: Any) -> Session:  # noqa: A001, ANN401 - nbmlops.open reads well; fields of Settings
-    """Open a notebook for `graph`, `check`, `status`, `why`, `run` and `runs`.
+    """Open a notebook for `graph`, `check`, `status`, `why`, `run`, `runs` and `compare`.
 
     Parameters
     ----------
@@ -40,6 +42,38 @@ def open(path: Path | str, **options: Any) -> Session:  # noqa: A001, ANN401 - n
     from nbmlops.session.batch import open_notebook  # noqa: PLC0415 - `import nbmlops` stays light
 
     return open_notebook(path, **options)
+
+
+def compare(*runs: Run | str, **options: Any) -> Comparison:  # noqa: ANN401 - fields of Settings
+    """Return what differs between runs: parameters, metrics, stages, artifacts, code and environment.
+
+    Parameters
+    ----------
+    *runs : Run or str
+        Two or more. A text is a run's id, the beginning of one, or SWEEP/NUMBER for a trial of a sweep; it is looked for in the store of the
+        project of the working directory.
+    **options
+        Settings that win over the environment and the project's file, such as ``store="s3://bucket/store"``.
+
+    Raises
+    ------
+    nbmlops.errors.UsageError
+        If there are fewer than two, one cannot be meant, or two mean the same run.
+
+    Examples
+    --------
+    >>> nbmlops.compare("8f3a", "flight_delay/7").to_json()["parameters"]  # doctest: +SKIP
+    {'learning_rate': [0.1, 0.07]}
+    """
+    from pathlib import Path  # noqa: PLC0415 - `import nbmlops` stays light
+
+    from nbmlops.session.compare import compare_runs  # noqa: PLC0415
+    from nbmlops.settings import load_settings  # noqa: PLC0415
+    from nbmlops.store.store import Store  # noqa: PLC0415
+
+    settings = load_settings(Path.cwd(), **options)
+    refs = [run if isinstance(run, str) else run.id for run in runs]
+    return compare_runs(Store(settings.store, settings=settings), settings.project_root, refs)
 
 
 def log_metric(name: str, value: float, step: int | None = None) -> None:

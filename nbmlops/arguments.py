@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Parser",
     "add_check",
+    "add_compare",
     "add_graph",
     "add_json",
     "add_notebook",
@@ -213,6 +214,13 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
     add_notebook(parser)
     add_parameters(parser)
     parser.add_argument("--stage", action="append", default=[], metavar="NAME", help="judge this stage; what it needs runs once; repeatable")
+    add_json(parser)
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `compare`."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's id, the beginning of one, or SWEEP/NUMBER for a trial; two or more")
+    parser.add_argument("--store", metavar="URL", help="which store (default: that of the project of this folder)")
     add_json(parser)
 
 

@@ -29,6 +29,7 @@ VERBS = {
     "why": "say why a stage is stale, or fresh",
     "verify": "run every stage twice, the second time under other conditions, and name what differs",
     "sweep": "run trials with parameters that Optuna chooses",
+    "compare": "show what differs between runs, or trials of a sweep",
     "stage": "run one stage: the command that every scheduler schedules",
     "store": "list, show, get, collect and verify what is kept",
     "track": "send what trackers have not got yet",

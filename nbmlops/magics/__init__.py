@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nbmlops.magics.compare import CompareMagics
 from nbmlops.magics.hooks import Hooks
 from nbmlops.magics.sweep import SweepMagics
 from nbmlops.magics.verbs import StageMagics
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["register", "unregister"]
 
 _ATTRIBUTE = "_nbmlops_hooks"
-_MAGICS = (StageMagics, SweepMagics)
+_MAGICS = (StageMagics, SweepMagics, CompareMagics)
 
 
 def register(shell: InteractiveShell) -> None:

@@ -50,7 +50,7 @@ class VerbMagics(Magics):
         if not notebook:
             words = ["", *words]
         options = parser.parse_args(words)
-        options.notebook = options.notebook or None
+        options.notebook = getattr(options, "notebook", None) or None
         return options
 
     def has_file(self, options: argparse.Namespace) -> bool:

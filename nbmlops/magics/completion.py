@@ -37,6 +37,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "%mlgraph": ("--format",),
     "%mlstatus": ("-p", "-f"),
     "%mlwhy": ("-p", "-f"),
+    "%mlcompare": ("--store",),
     "%mlload": ("--run",),
     "%mlcheck": (),
     "%mlpipeline": ("use",),

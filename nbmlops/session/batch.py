@@ -1,4 +1,4 @@
-"""A notebook on disk: graph, check, status, why, run. The API behind the command line and `nbmlops.open`."""
+"""A notebook on disk: graph, check, status, why, run, compare. The API behind the command line and `nbmlops.open`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from nbmlops.store.store import Store
 if TYPE_CHECKING:
     from nbmlops.executors.progress import Watcher
     from nbmlops.pipeline.model import Diagnostic, Pipeline
+    from nbmlops.session.comparison import Comparison
     from nbmlops.session.pool import WarmWorkers
     from nbmlops.session.sweep import Sweep, SweepOptions
     from nbmlops.session.verdict import VerifyResult
@@ -225,6 +226,23 @@ class Session:
         from nbmlops.session.sweep import Sweep  # noqa: PLC0415 - Optuna: only where there is a sweep
 
         return Sweep(self, options)
+
+    def compare(self, *runs: Run | str) -> Comparison:
+        """Return what differs between runs of this store: parameters, metrics, stages, artifacts, code and environment.
+
+        Parameters
+        ----------
+        *runs : Run or str
+            Two or more; of this notebook or another. A text is a run's id, the beginning of one, or SWEEP/NUMBER for a trial.
+
+        Raises
+        ------
+        UsageError
+            If there are fewer than two, one cannot be meant, or two mean the same run.
+        """
+        from nbmlops.session.compare import compare_runs  # noqa: PLC0415 - only where something is compared
+
+        return compare_runs(self.store, self.settings.project_root, [run.id if isinstance(run, Run) else run for run in runs])
 
     def verify(self, parameters: Mapping[str, Any] | None = None, *, stages: Iterable[str] = (), progress: Progress = _silent) -> VerifyResult:
         """Run every stage twice, the second time under other conditions, and compare what comes out.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["clean", "columns", "cut", "escape", "listed", "padded"]
+__all__ = ["clean", "columns", "cut", "escape", "escape_code", "listed", "padded", "verbatim"]
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 # Control characters (illegal in XML, and orders to a terminal), lone surrogates and non-characters (illegal in XML),
@@ -17,6 +17,7 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]")
 _MARKS = 3
 _SPACE = re.compile(r"\s+")
+_OTHER_SPACE = re.compile(r"[^\S ]")
 
 
 def clean(text: object) -> str:
@@ -24,6 +25,19 @@ def clean(text: object) -> str:
     bare = _ANSI.sub("", str(text))
     line = _UNFIT.sub("\N{REPLACEMENT CHARACTER}", _SPACE.sub(" ", bare)).strip()
     return line if line.isascii() else "".join(_unstacked(line))
+
+
+def verbatim(line: str, limit: int) -> str:
+    r"""Return a line of code as it stands, its blanks kept, without what `clean` takes away; in at most `limit` characters.
+
+    Examples
+    --------
+    >>> verbatim("    if x:  \x1b[31mred", 40)
+    '    if x:  red'
+    """
+    kept = line if len(line) <= limit else line[: limit - 1] + "…"
+    bare = _UNFIT.sub("\N{REPLACEMENT CHARACTER}", _OTHER_SPACE.sub(" ", _ANSI.sub("", kept.expandtabs(4))))
+    return bare if bare.isascii() else "".join(_unstacked(bare))
 
 
 def _unstacked(line: str) -> Iterator[str]:
@@ -40,6 +54,13 @@ def escape(text: object) -> str:
     import html  # noqa: PLC0415 - its table of 2,231 entities is for the fronts that show HTML
 
     return html.escape(clean(text), quote=True)
+
+
+def escape_code(line: str, limit: int) -> str:
+    """Return a line of code for HTML, its blanks kept."""
+    import html  # noqa: PLC0415 - as in `escape`
+
+    return html.escape(verbatim(line, limit), quote=True)
 
 
 def columns(text: str) -> int:

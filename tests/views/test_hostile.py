@@ -16,13 +16,15 @@ from nbmlops.runner.results import RunResult, StageResult
 from nbmlops.runner.task import StageError
 from nbmlops.store.records import Artifact
 from nbmlops.sweeps.state import Objective, SweepState, TrialState
-from nbmlops.views.escape import clean, columns, cut
+from nbmlops.views.comparison import comparison_html, comparison_text
+from nbmlops.views.escape import clean, columns, cut, verbatim
 from nbmlops.views.html import graph_html, run_html
 from nbmlops.views.mermaid import graph_mermaid
 from nbmlops.views.stageline import stage_line
 from nbmlops.views.svg import graph_svg
 from nbmlops.views.sweep import sweep_html, sweep_text
 from nbmlops.views.text import diagnostics_text, graph_text, run_text
+from tests.views.comparisons import comparison
 
 CORPUS = {
     "script": "<script>alert(1)</script>",
@@ -48,7 +50,7 @@ CORPUS = {
     "blank": "  \n ",
 }
 TAGS = {"svg", "title", "desc", "style", "g", "path", "rect", "text", "circle"}
-PAGE_TAGS = {"div", "img", "table", "thead", "tbody", "tr", "th", "td", "strong", "p", "ul", "li"}
+PAGE_TAGS = {"div", "img", "table", "thead", "tbody", "tr", "th", "td", "strong", "p", "pre", "ul", "li"}
 
 
 @pytest.fixture(params=CORPUS.values(), ids=CORPUS.keys())
@@ -195,6 +197,20 @@ def test_sweeps(sweep: SweepState) -> None:
     for state in (sweep, both):
         check_page(sweep_html(state))
         check_text(sweep_text(state))
+
+
+def test_comparisons(bad: str) -> None:
+    """Names, values and code of two runs stay text, and code keeps its lines."""
+    compared = comparison(bad)
+    check_page(comparison_html(compared))
+    check_text(comparison_text(compared))
+
+
+def test_code_keeps_its_blanks_and_its_limit(bad: str) -> None:
+    """A line of code is indented as it is, and is cut too."""
+    assert verbatim("    if x:\treturn", 40) == "    if x:   return"
+    assert len(verbatim(f"    {bad}", 30)) <= 30 + 3 * bad.count("\t")
+    check_text(verbatim(bad, 300))
 
 
 def test_stage_lines(run: RunResult, bad: str) -> None:
