@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import numbers
 import os
+import signal
 import socket
+import time
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ __all__ = ["REPORTED", "Logbook", "Pruned", "log_metric", "logging_to", "report"
 
 REPORTED = "reported"  # the name under which reports stand among the metrics
 _ANSWER_BYTES = 1 << 12
+_END_S = 30.0
 _open: Logbook | None = None
 
 
@@ -72,6 +75,8 @@ class Logbook:
 
     def report(self, value: float, step: int) -> None:
         """Keep a value, and end the stage if the sweep prunes its trial."""
+        if self.pruned is not None:
+            self._end()
         self.log(REPORTED, value, step)
         if self._listener and self._is_pruned(*self.series[REPORTED][-1]):
             self.pruned = Pruned(f"pruned by the sweep at step {step}, with {self.metrics[REPORTED]:.6g}")
@@ -96,6 +101,13 @@ class Logbook:
         except (OSError, ValueError, KeyError):
             self._listener = ""  # a sweep that is gone prunes nobody
             return False
+
+    def _end(self) -> None:
+        """End a stage whose code has caught the exception and goes on: its supervisor, which is our parent, does that."""
+        self._check_process()
+        os.kill(os.getppid(), signal.SIGTERM)
+        time.sleep(_END_S)
+        raise self.pruned or Pruned
 
     def _check_process(self) -> None:
         if os.getpid() != self._owner:

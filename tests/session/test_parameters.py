@@ -83,7 +83,7 @@ def test_a_value_of_the_default_s_type_is_kept(default: Any, given: Any, kept: A
 @pytest.mark.parametrize(("default", "given"), [(0.5, "a"), (1, True), (True, 1), ("a", 1), ([1], {"a": 1}), (1, [1])])
 def test_a_value_that_the_default_rules_out_is_refused(default: Any, given: Any) -> None:
     """The message names the parameter, the cell and the wanted type."""
-    with pytest.raises(UsageError, match=f"cell 1.*'x'.*give a {type(default).__name__}"):
+    with pytest.raises(UsageError, match=f"cell 1.*'x'.*give an? {type(default).__name__}"):
         check_parameters({"x": given}, declared("x", default), "n.ipynb")
 
 
