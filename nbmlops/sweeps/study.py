@@ -186,9 +186,7 @@ class SweepStudy:
                 self.study.tell(trial, state=Ended.FAIL)
                 self._signs.pop(trial.number, None)
                 why = f"{type(error).__name__}: {error}"
-                raise UsageError(
-                    f"the callable of the space gives no parameters: {why}", code="NB020", fix="return a mapping of their names"
-                ) from error
+                raise UsageError(f"the callable of the space gives no parameters: {why}", code="NB020", fix="return them by name") from error
         return Asked(trial, parameters)
 
     def _is_exhausted(self) -> bool:

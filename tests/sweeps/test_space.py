@@ -111,7 +111,7 @@ def test_ranges_are_noted_behind_parameters_and_as_annotations() -> None:
 
 def test_a_bad_note_is_told_with_its_place() -> None:
     """A slip of the pen in a note is not passed over."""
-    with pytest.raises(UsageError, match="nb.ipynb, cell 3: the space of 'rate'"):
+    with pytest.raises(UsageError, match=r"nb\.ipynb, cell 3: the space of 'rate'"):
         noted_ranges({}, {"rate": parameter("rate", "sweep: float(1, 0)")}, "nb.ipynb")
 
 
