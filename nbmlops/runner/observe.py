@@ -80,10 +80,20 @@ class Observation:
         Folders that are not the user's data: the store.
     foreseen : tuple of str
         Paths and patterns that it may write, relative to the folder: what a native writer does to them shows in no call.
+    undo_folder : Path or None
+        Where files are kept before they change, if they may have to be brought back.
+    told : Path or None
+        Where the children that it forks say what they read.
     """
 
     def __init__(
-        self, folder: Path, project_root: Path, private: tuple[str, ...] = (), foreseen: tuple[str, ...] = (), undo_folder: Path | None = None
+        self,
+        folder: Path,
+        project_root: Path,
+        private: tuple[str, ...] = (),
+        foreseen: tuple[str, ...] = (),
+        undo_folder: Path | None = None,
+        told: Path | None = None,
     ) -> None:
         self._folder = folder
         self._root = project_root
@@ -104,7 +114,7 @@ class Observation:
         self._looked_for: set[str] = set()
         self.attribution = Attribution()
         self.unseen: set[str] = set()
-        self._journal = Journal()
+        self._journal = Journal(told)
         self.new: set[str] = set()
         self._variables: dict[str, tuple[str | None, bool]] = {}
         self._namespace: dict[str, Any] | None = None

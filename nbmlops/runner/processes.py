@@ -24,11 +24,17 @@ _TRACKER = "resource_tracker"
 
 
 class Journal:
-    """A file in which the forked children of this process say what they read."""
+    """A file in which the forked children of this process say what they read.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    path : Path or None
+        By default one in the system's folder for temporary files: it stays there if the process is killed before it has read it.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
         self._owner = os.getpid()
-        self._path = Path(tempfile.gettempdir()) / f"nbmlops-{secrets.token_hex(12)}.journal"
+        self._path = path or Path(tempfile.gettempdir()) / f"nbmlops-{secrets.token_hex(12)}.journal"
 
     @property
     def elsewhere(self) -> bool:

@@ -90,6 +90,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
     """
     started_s = time.time()
     folder = Path(task.folder)
+    told = Path(journal.name).absolute().with_suffix(".told") if journal is not None else None
     os.chdir(folder)
     os.environ.update(task.environment)
     sys.path.insert(0, str(folder))
@@ -117,7 +118,12 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         recorder=recorder,
         context=context,
         observation=Observation(
-            folder, Path(task.project_root), (str(store.local_path("")),), task.files_written, Path(task.undo_folder) if task.undo_folder else None
+            folder,
+            Path(task.project_root),
+            (str(store.local_path("")),),
+            task.files_written,
+            undo_folder=Path(task.undo_folder) if task.undo_folder else None,
+            told=told,
         ),
         left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
         logbook=Logbook(task.stage, task.attempt, task.listener),

@@ -33,6 +33,17 @@ def test_stage_that_dies_has_failed(project: Project, code: str, expected: dict[
     assert "Traceback" not in done.err
 
 
+def test_stage_that_dies_leaves_no_temporary_file(project: Project) -> None:
+    """What its forked children had told goes with the attempt."""
+    temporary = project.folder.parent / "tmp"
+    temporary.mkdir()
+    forks = "import os\nif not os.fork():\n    open('nb.ipynb').close()\n    os._exit(0)\nos.wait()"
+    project.write([f"%%mlstage a\n{forks}\nos.kill(os.getpid(), 9)"])
+    done = project.run(env={"TMPDIR": str(temporary)})
+    assert done.statuses == {"a": "failed"}
+    assert list(temporary.iterdir()) == []
+
+
 def test_failed_run_goes_on_where_it_failed(project: Project) -> None:
     """Finished stages of a failed run are kept, and the failed one is tried again."""
     cells = ["%%mlstage a\nx = 1", "%%mlstage b\ny = x / 0", "%%mlstage c\nz = y"]
