@@ -108,7 +108,6 @@ def calls_something(node: ast.AST) -> bool:
     return any(isinstance(part, (ast.Call, ast.Await)) for part in ast.walk(node))
 
 
-@functools.lru_cache(maxsize=4096)  # of each cell it is asked whenever one of the notebook has changed
 def looks_for_subclasses(tree: ast.AST) -> bool:
     """Tell whether code finds classes without their names, so that defining one is enough."""
     return any(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -36,15 +35,6 @@ def normalise(node: ast.AST | Sequence[ast.AST]) -> str:
 
 def fingerprint(node: ast.AST | Sequence[ast.AST]) -> str:
     """Hash the normal form of code to 32 hexadecimal digits."""
-    return _fingerprint_of_tree(node) if isinstance(node, ast.AST) else _hashed(node)
-
-
-@functools.lru_cache(maxsize=4096)  # of each statement of setup, and of each cell, it is asked whenever the notebook is linked
-def _fingerprint_of_tree(tree: ast.AST) -> str:
-    return _hashed(tree)
-
-
-def _hashed(node: ast.AST | Sequence[ast.AST]) -> str:
     return blake2b(normalise(node).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataflow.localtime import time_zone_variables
-from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.checks import Checked, diagnose
+from nbmlops.pipeline.code import fingerprint
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.pipeline.files import with_file_edges
 from nbmlops.pipeline.linked import Linked, link_source, step_of

@@ -7,6 +7,7 @@ import copy
 import functools
 from typing import TYPE_CHECKING
 
+from nbmlops.dataflow import acting, normalise
 from nbmlops.dataflow.scopes import analyse
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from nbmlops.dataflow.flow import Flow
 
-__all__ = ["flow_of", "imported_names", "postpones_annotations", "single_statements", "statement_trees"]
+__all__ = ["fingerprint", "flow_of", "imported_names", "looks_for_subclasses", "postpones_annotations", "single_statements", "statement_trees"]
 
 _KEPT = 4096
 """Trees of cells and statements: `parse_code` gives equal cells the same one, and what is told of it holds as long as that is kept."""
@@ -65,6 +66,18 @@ def single_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
                 yield ast.copy_location(single, node)
         else:
             yield node
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def fingerprint(tree: ast.Module) -> str:
+    """Return the digest of the normalised source of a cell or statement."""
+    return normalise.fingerprint(tree)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def looks_for_subclasses(tree: ast.Module) -> bool:
+    """Tell whether a cell finds classes without their names."""
+    return acting.looks_for_subclasses(tree)
 
 
 @functools.lru_cache(maxsize=_KEPT)

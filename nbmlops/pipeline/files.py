@@ -32,15 +32,18 @@ def with_file_edges(stages: Mapping[str, Stage], effects: Mapping[str, Effects],
     runs : mapping of str to str
         In which run.
     """
-    writers: dict[str, str] = {}
+    writers = _Writers()
     users: dict[str, list[str]] = {}
     found: dict[str, Stage] = {}
     for stage in stages.values():
         learnt = effects.get(stage.name, NO_EFFECTS)
         read = {*stage.files_read, *learnt.files_read, *learnt.files_absent}
-        sources = {path: writers[path] for path in sorted(read) if path in writers}
+        if not read and not stage.files_written:
+            found[stage.name] = stage
+            continue
+        sources = {path: writers.of[path] for path in sorted(read) if path in writers.of}
         order: dict[str, list[str]] = {name: list(why) for name, why in stage.order.items()}
-        for other, why in (*_used_before(stage, users), *_written_into(read, writers, stage.name)):
+        for other, why in (*_used_before(stage, users), *writers.into(read, stage.name)):
             order.setdefault(other, []).append(why)
         found[stage.name] = replace(
             stage,
@@ -48,7 +51,7 @@ def with_file_edges(stages: Mapping[str, Stage], effects: Mapping[str, Effects],
             order={name: tuple(dict.fromkeys(why)) for name, why in order.items()},
             files=tuple(_uses(stage, learnt, sources, runs.get(stage.name))),
         )
-        writers.update(dict.fromkeys(stage.files_written, stage.name))
+        writers.add(stage.files_written, stage.name)
         for path in {*read, *stage.files_written}:
             users.setdefault(path.rstrip("/"), []).append(stage.name)  # a folder is one, looked at or made
     return found
@@ -63,12 +66,32 @@ def _used_before(stage: Stage, users: Mapping[str, list[str]]) -> Iterable[tuple
             yield user, f"{path}: {user} lists its folder before, or makes it"
 
 
-def _written_into(read: Iterable[str], writers: Mapping[str, str], reader: str) -> Iterable[tuple[str, str]]:
-    """Yield the stages that write what lies in a folder, or matches a pattern, that this one reads."""
-    for path, writer in writers.items():
-        for item in sorted(read):
-            if _covers(item, path):
-                yield writer, f"{path}: in {item}, which {reader} reads"
+class _Writers:
+    """The stages that write each path, as far as the document has been gone through."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, str] = {}
+        self._places: dict[str, int] = {}
+        self._below: dict[str, list[str]] = {}
+
+    def add(self, paths: Iterable[str], writer: str) -> None:
+        """Take note of the paths that the next stage writes."""
+        for path in paths:
+            if path not in self.of:
+                self._places[path] = len(self.of)
+                for folder in {".", *(path[:place] for place, letter in enumerate(path) if letter == "/")}:
+                    self._below.setdefault(folder, []).append(path)
+            self.of[path] = writer
+
+    def into(self, read: Iterable[str], reader: str) -> Iterable[tuple[str, str]]:
+        """Yield the stages that write what lies in a folder, or matches a pattern, that a stage reads; in the order of the document."""
+        found: set[tuple[int, str, str]] = set()
+        for item in read:
+            found.update((self._places[path], item, path) for path in self._below.get(item, ()))
+            if glob.has_magic(item):
+                found.update((self._places[path], item, path) for path in self.of if fnmatch.fnmatch(path, item))
+        for _, item, path in sorted(found):
+            yield self.of[path], f"{path}: in {item}, which {reader} reads"
 
 
 def shows(item: str, path: str) -> bool:
@@ -93,8 +116,3 @@ def _uses(stage: Stage, learnt: Effects, sources: Mapping[str, str], run: str | 
     for path in stage.files_written:
         how = "--writes" if path in stage.directive.writes else seen if path in learnt.files_written else "named in its code"
         yield FileUse(path=path, kind="write", provider=None, how=how)
-
-
-def _covers(item: str, path: str) -> bool:
-    """Tell whether something that is read, a folder or a pattern, holds a path."""
-    return item == "." or path.startswith(f"{item}/") or (glob.has_magic(item) and fnmatch.fnmatch(path, item))

@@ -401,6 +401,11 @@ class Pipeline:
         defined = {name for statement in self.setup if statement.defines_code for name in statement.names}
         return tuple(sorted(defined - {name for stage in self.stages.values() for name in stage.binds}))
 
+    @cached_property
+    def importing(self) -> tuple[int, ...]:
+        """Positions, in `setup`, of the statements that import a module."""
+        return tuple(position for position, item in enumerate(self.setup) if item.modules)
+
     def imports_of(self, part: Stage | Report) -> set[str]:
         """Return the dotted names of the modules that a stage or report cell imports, and the setup that it uses."""
         return {*part.modules, *(module for position in part.setup for module in self.setup[position].modules)}

@@ -9,10 +9,9 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataclass import dataclass
-from nbmlops.dataflow.acting import acting_decorators, acts, calls_something, changes_what_a_call_gives, looks_for_subclasses
-from nbmlops.dataflow.normalise import fingerprint
+from nbmlops.dataflow.acting import acting_decorators, acts, calls_something, changes_what_a_call_gives
 from nbmlops.notebook.roles import Role, RoledCell
-from nbmlops.pipeline.code import flow_of, imported_names, statement_trees
+from nbmlops.pipeline.code import fingerprint, flow_of, imported_names, looks_for_subclasses, statement_trees
 from nbmlops.pipeline.model import Parameter
 
 if TYPE_CHECKING:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from nbmlops.dataclass import dataclass
 from nbmlops.dataflow.flow import Flow
-from nbmlops.dataflow.normalise import fingerprint
 from nbmlops.dataflow.scopes import analyse
 from nbmlops.dataflow.stars import Stars
 from nbmlops.notebook.roles import Role, RoledCell, assign_roles
 from nbmlops.pipeline.checks import Sites, find_sites
-from nbmlops.pipeline.code import flow_of, postpones_annotations
+from nbmlops.pipeline.code import fingerprint, flow_of, postpones_annotations
 from nbmlops.pipeline.kale import KaleOrder, kale_order
 from nbmlops.pipeline.setup import Statement, read_parameters, statements, with_acts
 

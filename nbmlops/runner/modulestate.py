@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import os
 import sys
 import types
@@ -31,10 +32,31 @@ _OPAQUE = "opaque"
 _SUBMODULE = "submodule"
 
 
-@functools.cache
-def _is_local_to(root: Path) -> Callable[[str], bool]:
-    """Return what tells whether a file is code of the project: it is asked of every module before and after each stage, and what it told is kept."""
-    return functools.cache(lambda file: is_loaded_from(file, root))
+class _Loaded:
+    """Finds the project's modules among those that are loaded: it is asked before and after each stage, and mostly none has come since.
+
+    Parameters
+    ----------
+    root : Path
+        The project root.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.is_local: Callable[[str], bool] = functools.cache(lambda file: is_loaded_from(file, root))
+        self._modules: list[types.ModuleType | None] = []
+        self._local: list[tuple[str, types.ModuleType]] = []
+
+    def local(self) -> list[tuple[str, types.ModuleType]]:
+        """Return the files of the project's modules, with the modules."""
+        modules = [sys.modules.get(name) for name in names_since()]
+        if len(modules) != len(self._modules) or not all(map(operator.is_, modules, self._modules)):
+            files = ((getattr(module, "__file__", None), module) for module in modules if module is not None)
+            self._local = [(file, module) for file, module in files if isinstance(file, str) and self.is_local(file)]
+            self._modules = modules
+        return self._local
+
+
+_loaded = functools.cache(_Loaded)
 
 
 class ModuleStates:
@@ -57,7 +79,7 @@ class ModuleStates:
         self._depth = 0
         self.sources: dict[str, str] = {}
         self._active = False
-        self._is_local = _is_local_to(project_root)
+        self._loaded = _loaded(project_root)
 
     def begin(self) -> None:
         """Take what the modules hold now for what they hold when they are imported and set up."""
@@ -81,7 +103,7 @@ class ModuleStates:
     @contextmanager
     def following(self) -> Iterator[None]:
         """See project-local modules as they are imported: importing is no change, but what it changes in other modules is."""
-        with around_imports(lambda spec: self._executing(spec.origin) if spec.origin and self._is_local(spec.origin) else None):
+        with around_imports(lambda spec: self._executing(spec.origin) if spec.origin and self._loaded.is_local(spec.origin) else None):
             yield
 
     @contextmanager
@@ -128,14 +150,10 @@ class ModuleStates:
 
     def _states(self) -> dict[str, Marks]:
         found: dict[str, Marks] = {}
-        is_local = self._is_local
-        for name in names_since():
-            module = sys.modules.get(name)
-            file = getattr(module, "__file__", None)
-            if module is not None and isinstance(file, str) and is_local(file):
-                path = os.path.relpath(file, self._folder)
-                self._held[path] = module
-                found[path] = self._state(module)
+        for file, module in self._loaded.local():
+            path = os.path.relpath(file, self._folder)
+            self._held[path] = module
+            found[path] = self._state(module)
         return found
 
     def _state(self, module: types.ModuleType) -> Marks:

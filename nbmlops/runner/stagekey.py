@@ -192,7 +192,9 @@ def components(
         JSON data; `stage_key` of it is the key, `differences` of two of them say why they differ.
     """
     used = [pipeline.setup[position] for position in stage.setup]
-    unused = [item for position, item in enumerate(pipeline.setup) if position not in stage.setup and item.place < stage.cells[-1]]
+    places = set(stage.setup)
+    imports = (pipeline.setup[position] for position in pipeline.importing if position not in places)
+    unused = [item for item in imports if item.place < stage.cells[-1]]
     modules = {*stage.modules, *effects.imports, *(module for statement in used for module in statement.modules)}
     modules.update(surroundings.acting(module for statement in unused for module in statement.modules))
     local, versions = surroundings.modules(modules, effects.modules)

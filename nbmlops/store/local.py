@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import mmap
 import os
 import stat
+from collections import deque
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
@@ -28,6 +30,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAP_FROM_BYTES = 1 << 18
+_MOST_AT_ONCE = 1024  # buffers; Linux takes no more
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -195,8 +198,7 @@ class LocalBlobs:
             if _is_shared(folder):
                 os.fchmod(descriptor, 0o660)
             failpoint(f"{point}.write")
-            for buffer in buffers:
-                _write_all(descriptor, buffer)
+            _write_all(descriptor, buffers)
             if durable:
                 failpoint(f"{point}.fsync")
                 os.fsync(descriptor)
@@ -270,9 +272,15 @@ def _commit(folder: int, temporary: str, name: str, *, overwrite: bool) -> None:
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def _write_all(descriptor: int, buffer: memoryview) -> None:
-    while buffer.nbytes:
-        buffer = buffer[os.write(descriptor, buffer) :]
+def _write_all(descriptor: int, buffers: Sequence[memoryview]) -> None:
+    """Write many at once: a forest of 200 trees has 1,400 arrays."""
+    waiting = deque(buffer for buffer in buffers if buffer.nbytes)
+    while waiting:
+        written = os.writev(descriptor, list(itertools.islice(waiting, _MOST_AT_ONCE)))
+        while waiting and written >= waiting[0].nbytes:
+            written -= waiting.popleft().nbytes
+        if written:
+            waiting[0] = waiting[0][written:]
 
 
 def _load(descriptor: int, path: str) -> memoryview:

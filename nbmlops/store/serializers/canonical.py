@@ -133,7 +133,7 @@ def _needs_seed(items: Any) -> bool | None:  # noqa: ANN401 - any iterable
             if below is None:
                 return None
             found = found or below
-        elif name in _SEEDED or (is_immutable(kind) and name != "zoneinfo.ZoneInfo" and key_of(item) is not None):
+        elif name in _SEEDED or (is_immutable(kind) and name != "zoneinfo.ZoneInfo" and key_of(item) is not None):  # type: ignore[arg-type]  # a class is hashable
             found = True
         else:
             return None

@@ -6,6 +6,7 @@ Two NaNs are not equal: whether two places hold one NaN can be seen (``x in rows
 from __future__ import annotations
 
 import copyreg
+import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ _NAMED = frozenset(
 _ARGUMENTS, _STATE = 1, 2  # their places in what __reduce_ex__ returns
 
 
+@functools.lru_cache(maxsize=256)  # of the types of a value it is asked again and again
 def is_immutable(kind: type) -> bool:
     """Tell whether values of this very type are known to be unchangeable; containers are, if what they hold is."""
     return kind in _CONTAINERS or f"{kind.__module__}.{kind.__qualname__}" in _NAMED or _is_numpy_scalar(kind)
@@ -44,10 +46,10 @@ def key_of(value: object) -> Hashable | None:
         return (kind, value.hex()) if value == value else None  # noqa: PLR0124 - NaN is what is not equal to itself
     if kind in _CONTAINERS:
         return _container_key(value)
-    if _is_numpy_scalar(kind):
+    if _is_numpy_scalar(kind):  # type: ignore[arg-type]  # a class is hashable
         scalar: Any = value
         return (kind, scalar.dtype.str, scalar.tobytes()) if scalar == scalar else None  # noqa: PLR0124
-    return _reduced_key(value) if is_immutable(kind) else None
+    return _reduced_key(value) if is_immutable(kind) else None  # type: ignore[arg-type]  # a class is hashable
 
 
 def _container_key(value: Any) -> Hashable | None:  # noqa: ANN401 - tuple or frozenset
@@ -69,6 +71,7 @@ def _reduced_key(value: Any) -> Hashable | None:  # noqa: ANN401
     return None if key is None else (kind, key)
 
 
+@functools.lru_cache(maxsize=256)
 def _is_numpy_scalar(kind: type) -> bool:
     if kind.__module__ != "numpy":
         return False
