@@ -5,16 +5,17 @@ INSTALLED := .venv/.installed
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lint format bench clean
+.PHONY: help demo sweep-demo test chaos lint format bench clean
 
 help:
-	@echo "make demo     run notebooks/flight_delay.ipynb end to end"
-	@echo "make test     run the test suite"
-	@echo "make chaos    kill a run 1,000 times, and let every passage of every write, fsync, commit and lock be killed, fail and find the disk full"
-	@echo "make lint     check style, types, layers and spelling"
-	@echo "make format   rewrite the code in the project's format"
-	@echo "make bench    measure speed against peers, which go into build/benchmarks"
-	@echo "make clean    remove .venv, build and the tools' caches; the store and the runs stay"
+	@echo "make demo        run notebooks/flight_delay.ipynb end to end"
+	@echo "make sweep-demo  run the 30 trials of notebooks/flight_delay_sweep.ipynb"
+	@echo "make test        run the test suite"
+	@echo "make chaos       kill a run 1,000 times, and let every passage of every write, fsync, commit and lock be killed, fail and find the disk full"
+	@echo "make lint        check style, types, layers and spelling"
+	@echo "make format      rewrite the code in the project's format"
+	@echo "make bench       measure speed against peers, which go into build/benchmarks"
+	@echo "make clean       remove .venv, build and the tools' caches; the store and the runs stay"
 
 # The stamp is written last, so an installation that broke off is done again.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -43,6 +44,13 @@ demo: $(INSTALLED)
 	@echo "The executed notebook:  build/flight_delay.ipynb"
 	@echo "The run in MLflow:      $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
 	@echo "                        then open the address that it prints, by default http://127.0.0.1:5000"
+
+# Repeated, it finds the 30 trials there and does none.
+sweep-demo: $(INSTALLED)
+	@unset MLFLOW_TRACKING_URI; NBMLOPS_TRACKERS=mlflow,wandb WANDB_MODE=offline \
+		$(BIN)/nbmlops sweep notebooks/flight_delay_sweep.ipynb --trials 30 --maximize validation_roc_auc
+	@echo
+	@echo "The trials in MLflow:   $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
