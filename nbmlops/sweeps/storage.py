@@ -26,7 +26,8 @@ __all__ = ["open_storage", "repair_journal", "without_password"]
 
 _ENDED = {state.value for state in TrialState if state.is_finished()}
 _MADE_BY_ANOTHER = re.compile(r"already exists|UNIQUE constraint failed|duplicate key|database is locked")
-_DRIVERS = {"psycopg2": "postgresql", "psycopg": "postgresql", "MySQLdb": "mysql", "pymysql": "mysql", "redis": "redis"}
+# by the beginning of a URL: the package that opens it, and the extra of ours that installs it
+_DRIVERS = {"postgres": ("psycopg", "postgresql"), "redis": ("redis", "redis"), "mysql": ("mysqlclient", "mysql")}
 
 
 def open_storage(url: str | None, journal: Path) -> BaseStorage:
@@ -61,9 +62,8 @@ def open_storage(url: str | None, journal: Path) -> BaseStorage:
     except NbmlopsError:
         raise
     except ImportError as error:
-        missing = re.search(r"No module named '(\w+)'", str(error))
-        name = missing[1] if missing else "redis"
-        raise MissingDependency(name, _DRIVERS.get(name, name), f"the storage {without_password(url or '')}") from error
+        package, extra = next((found for scheme, found in _DRIVERS.items() if (url or "").startswith(scheme)), (str(error.name), str(error.name)))
+        raise MissingDependency(package, extra, f"the storage {without_password(url or '')}") from error
     except Exception as error:
         line = without_password(" ".join(str(error).split()))[:200]
         raise StoreError(

@@ -241,7 +241,10 @@ def test_mlflow_after_a_kill(sweeping: Sweeping) -> None:
     assert len(finished) == N
     for trial in data["trials"]:
         assert len([item for item in finished if same_parameters(trial, item)]) == 1
-    assert len(children) == N, shape(children)
+    # what was under way is told as killed: its parameters are those of a finished one
+    killed = [item for item in children if item.info.status == "KILLED"]
+    assert len(children) == N + len(killed), shape(children)
+    assert all(any(same_parameters(trial, item) for trial in data["trials"]) for item in killed)
     assert "RUNNING" not in {item.info.status for item in children}
 
 
@@ -339,6 +342,35 @@ def test_postgresql_as_storage(sweeping: Sweeping, postgres: str) -> None:
     assert done.code == 0, done.err
     assert_whole(sweeping.sweep("--trials", N, *words), N)
     assert set(sweeping.marked("train ")) == set(parameters(sweeping.sweep("--trials", N, *words), "COMPLETE"))
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+def test_redis_as_storage(sweeping: Sweeping, tmp_path: Path) -> None:
+    """A sweep in Redis is continued by the next command."""
+    pytest.importorskip("redis")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    server = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 60
+        while not answers(port):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        options = (*WORDS, "--storage", f"redis://127.0.0.1:{port}/0", "--workers", 1)
+        first = sweeping.sweep("--trials", 2, *options)
+        second = sweeping.sweep("--trials", 4, *options)
+        assert second["trials"][:2] == first["trials"]
+        assert_whole(second, 4)
+    finally:
+        server.terminate()
+        server.wait(60)
 
 
 def assert_two_at_once(sweeping: Sweeping, url: str) -> None:

@@ -135,7 +135,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "choice twice": ((*GOOD, "--space", "n=choice(1, 2, 1)"), ("'n'", "1")),
     "grid without a step": ((*GOOD, *X, "--sampler", "grid"), ("x", "grid", "step")),
     "named twice": ((*GOOD, *X, "--space", "x=float(0, 2)"), ("x", "twice")),
-    "set and swept": ((*GOOD, *X, "-p", "x", "0.5"), ("'x'", "swept")),
+    "set and swept": ((*GOOD, *X, "-p", "x", "0.5"), ("'x'", "--space", "-p")),
     "no objective": (("--trials", "3", *X), ("--maximize", "--minimize")),
     "objective twice": ((*GOOD, "--minimize", "score", *X), ("score",)),
     "no trials": (("--trials", "0", "--maximize", "score", *X), ("--trials",)),
@@ -250,7 +250,6 @@ def test_constraints_decide_what_may_be_best(sweeping: Sweeping) -> None:
         ({"space": {"x": "float(0, 1)"}, "maximize": ()}, "maximize"),
         ({"space": {"x": "float(0, 1)"}, "maximize": "nothing"}, "nothing"),
         ({"space": {"n": [1, object()]}}, "n"),
-        ({"space": lambda trial: trial.suggest_float("x", 0, 1)}, "parameters"),
     ],
 )
 def test_mistakes_in_python(sweeping: Sweeping, options: dict[str, Any], part: str) -> None:
@@ -259,6 +258,13 @@ def test_mistakes_in_python(sweeping: Sweeping, options: dict[str, Any], part: s
         python(sweeping, **{"trials": 2, **options})
     assert "\n" not in str(raised.value)
     assert sweeping.marked() == []
+
+
+def test_callable_that_gives_no_mapping(sweeping: Sweeping) -> None:
+    """A callable that returns a value alone is told so before a trial runs."""
+    with pytest.raises(UsageError, match="callable of the space gives no parameters"):
+        python(sweeping, trials=2, space=lambda trial: trial.suggest_float("x", 0, 1))
+    assert sweeping.marked("train") == []
 
 
 def test_callable_that_raises(sweeping: Sweeping) -> None:
@@ -273,11 +279,9 @@ def test_callable_that_raises(sweeping: Sweeping) -> None:
 
 
 def test_callable_that_names_no_parameter(sweeping: Sweeping) -> None:
-    """A name that the notebook does not declare cannot be known before the callable is asked: the trial is FAIL and says the nearest name."""
-    sweep = python(sweeping, trials=2, space=lambda trial: {"xx": trial.suggest_float("xx", 0, 1)})
-    assert [item.state for item in sweep.trials] == ["FAIL"] * 2
-    assert all("'xx'" in item.error and "'x'" in item.error for item in sweep.trials)
-    assert (sweep.best, sweep.best_run) == (None, None)
+    """A name that the notebook does not declare cannot be known before the callable is asked: then it ends the sweep, with the nearest name."""
+    with pytest.raises(UsageError, match=r"'xx'.*did you mean 'x'"):
+        python(sweeping, trials=2, space=lambda trial: {"xx": trial.suggest_float("xx", 0, 1)})
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "ü b", "x" * 300, ".", "-x"])
