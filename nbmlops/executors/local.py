@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["LocalExecutor"]
 
 _MESSAGE_BYTES = 1 << 16
-_GRACE_S = 10.0
+# a server that is still importing hears nothing; what it watches over ends without it, too
+_GRACE_S = 2.0
 
 
 class LocalExecutor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,21 @@ def test_interrupted(project: Project, sleeping: subprocess.Popen[str], number: 
     assert done.data["status"] == "cancelled"
     assert done.statuses == {"ingest": "ran", "train": "cancelled", "evaluate": "not-run"}
     assert_continues(project)
+
+
+def test_interrupted_while_the_server_hears_nothing(project: Project) -> None:
+    """A server of the workers that is busy with long imports, here one that is stopped, does not hold the end up."""
+    project.write(CELLS)
+    process = project.start("run", "nb.ipynb", "--json")
+    os.kill(project.wait_for_process("zygote"), signal.SIGSTOP)
+    time.sleep(0.5)  # until it has been told of a stage
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    done = project.finish(process, timeout_s=20)
+    assert time.monotonic() - begun < 5
+    assert (done.code, done.data["status"]) == (130, "cancelled")
+    assert project.left_after(5) == {}
+    assert project.run(env={"NAP": "0"}).code == 0
 
 
 def test_interrupted_twice(project: Project, sleeping: subprocess.Popen[str]) -> None:
