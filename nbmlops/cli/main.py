@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
 import os
 import signal
 import sys
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, NoReturn
 
 import nbmlops
 from nbmlops.arguments import Parser
 from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.nearest import close_matches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,14 +51,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # `python -m` ends itself by the signal if that came in code compiled from a text, such as that of a dataclass, although it was caught
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     gc.freeze()  # the process ends: looking for garbage in all that is alive would be a tenth of a run with nothing to do
+    _end(code)
     return code
+
+
+def _end(code: int) -> None:
+    """End the process at once, without taking apart what the system takes back, unless somebody waits for its end: atexit, a thread, a profiler."""
+    watched = sys.getprofile() is not None or sys.gettrace() is not None
+    if watched or atexit._ncallbacks() or len(sys._current_frames()) > 1:  # noqa: SLF001 - nothing public tells
+        return
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _answer(words: list[str]) -> int:
     """Run a command and turn what goes wrong into one line and an exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        sys.stdout.flush()
     except NbmlopsError as error:
         return _tell(error, words)
     except KeyboardInterrupt:
@@ -72,6 +84,7 @@ def _answer(words: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a pager that has gone is nobody's error
         return 0
+    return code
 
 
 def _dispatch(words: list[str]) -> int:
@@ -83,7 +96,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     verb = words[0]
     if verb not in VERBS:
-        near = get_close_matches(verb, VERBS, 1)
+        near = close_matches(verb, VERBS)
         raise UsageError(f"there is no verb {verb!r}", code="NB002", fix=f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(VERBS)}")
     module = importlib.import_module(f"nbmlops.cli.{verb}")
     parser = Parser(prog=f"nbmlops {verb}", description=VERBS[verb], epilog=f"example: {module.EXAMPLE}")

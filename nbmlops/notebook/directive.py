@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 import shlex
@@ -12,6 +11,7 @@ from typing import Any, NoReturn
 
 from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError
+from nbmlops.nearest import close_matches
 from nbmlops.notebook.values import CHECKERS, STAGE_NAME, Kind
 
 __all__ = [
@@ -390,7 +390,7 @@ class _Builder:
 
     def option(self, flag: str) -> Option:
         if flag not in _BY_FLAG:
-            near = difflib.get_close_matches(flag, _BY_FLAG, n=1)
+            near = close_matches(flag, _BY_FLAG)
             fix = f"did you mean --{near[0]}?" if near else f"known are: {', '.join(_BY_FLAG)}"
             self.refuse(f"has the unknown option {flag!r}", fix)
         return _BY_FLAG[flag]

@@ -5,7 +5,6 @@ nbformat is not used: importing it costs more than a whole run that has nothing 
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from nbmlops.dataclass import dataclass
 from nbmlops.errors import MissingDependency, NotebookError
+from nbmlops.nearest import close_matches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -174,7 +174,7 @@ def _nearest_file(path: Path) -> str:
         names = [item.name for item in path.parent.iterdir() if item.suffix in {".ipynb", ".py"}]
     except OSError:
         return f"there is no folder {str(path.parent)!r} either; check the path"
-    near = difflib.get_close_matches(path.name, names, n=1)
+    near = close_matches(path.name, names)
     return f"did you mean {str(path.parent / near[0])!r}?" if near else "check the path"
 
 

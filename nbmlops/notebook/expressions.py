@@ -7,7 +7,6 @@ numbers, and ``abs min max round``. Nothing else parses, so nothing else can run
 from __future__ import annotations
 
 import ast
-import difflib
 import operator
 import warnings
 from dataclasses import field
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError
+from nbmlops.nearest import close_matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -260,7 +260,7 @@ class _Evaluation:
 
     def look_up(self, name: str) -> Any:  # noqa: ANN401
         if name not in self.values:
-            near = difflib.get_close_matches(name, [str(key) for key in self.values], n=1)
+            near = close_matches(name, [str(key) for key in self.values])
             self.fail(f"{name!r} has no value", f"did you mean {near[0]!r}?" if near else "report it as a metric, or define it")
         return self.values[name]
 

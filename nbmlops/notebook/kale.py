@@ -7,12 +7,12 @@ the tagged cell before it, `skip` cells and papermill's injected cell aside; tho
 from __future__ import annotations
 
 import ast
-import difflib
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError
+from nbmlops.nearest import close_matches
 from nbmlops.notebook.code import parse_code
 from nbmlops.notebook.constants import is_front_only
 from nbmlops.notebook.directive import Directive, directive_from_metadata, split_magic
@@ -297,7 +297,7 @@ class _Reader:
             other = self.steps.get(stage_name(name))
             cell = self.document.cells[index]
             if other is None and not self.document.kale:
-                near = difflib.get_close_matches(name, [item.name for item in self.steps.values() if item is not step], 1, cutoff=0.5)
+                near = close_matches(name, [item.name for item in self.steps.values() if item is not step], cutoff=0.5)
                 fix = f"did you mean prev:{near[0]}?" if near else f"the steps are: {', '.join(item.name for item in self.steps.values())}"
                 self._refuse(cell, f"the tag 'prev:{name}' of step {step.name!r} names no step", fix, code="NB205")
             elif other is step:

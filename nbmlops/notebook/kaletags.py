@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbmlops.dataclass import dataclass
+from nbmlops.nearest import close_matches
 from nbmlops.notebook.values import CHECKERS
 
 if TYPE_CHECKING:
@@ -141,13 +141,13 @@ def _refuse_misspelt(tag: str) -> None:
     head, colon, rest = tag.partition(":")
     word = head.strip().lower()
     if not colon:
-        near = difflib.get_close_matches(word, SPECIAL, 1, cutoff=0.8)
+        near = close_matches(word, SPECIAL, cutoff=0.8)
         if near:
             _refuse(tag, "is no tag of Kale", f"did you mean {near[0]}?")
         if word in _HEADS:
             _refuse(tag, "names nothing", f"write {word}:NAME")
         return
-    near = [word] if word in _HEADS else difflib.get_close_matches(word, _HEADS, 1, cutoff=0.75)
+    near = [word] if word in _HEADS else close_matches(word, _HEADS, cutoff=0.75)
     if near:
         _refuse(tag, "is no tag of Kale", f"did you mean {near[0]}:{rest.strip()}?")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 from dataclasses import replace
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError
+from nbmlops.nearest import close_matches
 from nbmlops.notebook.code import parse_code
 from nbmlops.notebook.constants import is_front_only, is_setup
 from nbmlops.notebook.directive import MAGIC, Directive, directive_from_metadata, parse_directive, split_magic
@@ -211,7 +211,7 @@ def _misplaced_magic(cell: Cell, notebook: str) -> RoledCell | None:
         line = len(cell.source) - len(cell.source.lstrip())
         line = cell.source.count("\n", 0, line) + 1
         message, fix = f"%{MAGIC} is a magic of the whole cell", f"write it with two signs: %%{MAGIC}"
-    elif first is not None and difflib.get_close_matches(first[1].lower(), [MAGIC], cutoff=0.8):
+    elif first is not None and close_matches(first[1].lower(), [MAGIC], cutoff=0.8):
         line = cell.source.count("\n", 0, first.end()) + 1
         message, fix = f"%%{first[1]} is no magic of nbmlops", f"did you mean %%{MAGIC}?"
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError, UsageError
+from nbmlops.nearest import close_matches
 from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.expressions import parse_expression
 from nbmlops.pipeline.build import Builder
@@ -483,9 +484,7 @@ def only_stages(pipeline: Pipeline, names: Iterable[str]) -> frozenset[str]:
     """
     for name in names:
         if name not in pipeline.stages:
-            from difflib import get_close_matches  # noqa: PLC0415
-
-            near = get_close_matches(name, pipeline.stages, 1)
+            near = close_matches(name, pipeline.stages)
             fix = f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(pipeline.stages) or '(the notebook has no stages)'}"
             raise UsageError(f"no stage is called {name!r}", code="NB004", fix=fix)
     return frozenset(names)

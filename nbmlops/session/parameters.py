@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import keyword
 import math
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UsageError
+from nbmlops.nearest import close_matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,7 +75,7 @@ def _check_name(name: str, declared: Mapping[str, Parameter], notebook: str) -> 
     if not str(name).isidentifier() or keyword.iskeyword(str(name)):
         raise UsageError(f"{name!r} is no name of a parameter", code="NB001", notebook=notebook, fix=_known(declared))
     if name not in declared:
-        near = get_close_matches(name, declared, 1)
+        near = close_matches(name, declared)
         fix = f"did you mean {near[0]!r}?" if near else _known(declared)
         raise UsageError(f"the notebook has no parameter {name!r}", code="NB001", notebook=notebook, fix=fix)
 

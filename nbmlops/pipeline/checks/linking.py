@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.hidden import is_history, is_last_value
+from nbmlops.nearest import close_matches
 from nbmlops.notebook.expressions import parse_expression
 from nbmlops.notebook.kale import speaks_kale
 from nbmlops.notebook.roles import Role
@@ -225,7 +225,7 @@ def unknown_conditions(checked: Checked) -> Iterator[Diagnostic]:
         if condition is not None and not metrics:
             for name in parse_expression(condition).names:
                 if name not in known:
-                    near = difflib.get_close_matches(name, known, n=1)
+                    near = close_matches(name, known)
                     fix = f"did you mean {near[0]}?" if near else f"add {name} = False to the cell with the tag parameters"
                     yield _option(stage, "NB207", f"--if reads {name!r}, which is neither a parameter nor a metric of an earlier stage", fix)
         metrics = metrics or bool(stage.directive.metrics)
