@@ -333,7 +333,7 @@ class Planner:
         """Compare with the nearest earlier record: the one that differs in the fewest places."""
         nearest: list[str] | None = None
         for key in self.store.history(self.notebook, stage.name):
-            record = self.store.record(key)
+            record = self.store.record_alone(key)  # it is only asked what it was made of
             if record is not None:
                 lines = differences(dict(record.components), parts, self.pipeline.parameters)
                 if not lines and not record.reproducible and record.remarks:

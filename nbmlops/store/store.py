@@ -145,8 +145,14 @@ class Store:
         return tuple(self._keys(_stage_index(notebook, stage)))
 
     def put_run(self, run: RunRecord) -> None:
-        """Store a run, in place of what was stored under its id; a sweep's trials lie apart, since there may be a thousand of them."""
-        self._write((trial_path if run.sweep else run_path)(run.run_id), _RUN, run.to_json())
+        """Store a run, in place of what was stored under its id; a sweep's trials lie apart, since there may be a thousand of them.
+
+        A trial is not synced: what it found stands in the sweep's journal and its stages' records, which are.
+        """
+        if run.sweep:
+            self._write(trial_path(run.run_id), _RUN, run.to_json(), durable=False)
+        else:
+            self._write(run_path(run.run_id), _RUN, run.to_json())
 
     def run(self, prefix: str) -> RunRecord | None:
         """Return the run whose id is `prefix`, or the only one whose id begins so; None if there is none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 import uuid
 from contextlib import ExitStack, contextmanager, suppress
@@ -98,7 +99,9 @@ class SweepStudy:
         self._session = uuid.uuid4().hex[:16]
         self._alive = ExitStack()
         self._signs: dict[int, float] = {}
-        self._ended: dict[int, TrialState] = {}
+        self._settled: list[TrialState] = []
+        self._looked = 0
+        self._looking = threading.Lock()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._open: Callable[[], optuna.Study] = lambda: optuna.create_study(
             study_name=name,
@@ -282,18 +285,16 @@ class SweepStudy:
 
     def trials(self) -> tuple[TrialState, ...]:
         """Return the trials by number, without those that were broken off and are tried again."""
-        found = []
-        for trial in self._all():
-            if trial.state == Ended.WAITING or trial.user_attrs.get("interrupted"):
-                continue
-            if trial.number not in self._ended:
-                state = self._state_of(trial)
-                if not trial.state.is_finished():
-                    found.append(state)
-                    continue
-                self._ended[trial.number] = state
-            found.append(self._ended[trial.number])
-        return tuple(found)
+        # the trials before the first that has not ended stay what they are: with a thousand of them, only the rest is looked at
+        with self._looking:  # a panel's thread asks too
+            trials = self._all()
+            settled = next((place for place in range(self._looked, len(trials)) if not trials[place].state.is_finished()), len(trials))
+            self._settled += self._states_of(trials[self._looked : settled])
+            self._looked = settled
+            return (*self._settled, *self._states_of(trials[settled:]))
+
+    def _states_of(self, trials: Sequence[FrozenTrial]) -> list[TrialState]:
+        return [self._state_of(trial) for trial in trials if trial.state != Ended.WAITING and not trial.user_attrs.get("interrupted")]
 
     def _state_of(self, trial: FrozenTrial) -> TrialState:
         kept = trial.user_attrs.get(_OWN, {})
