@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 import uuid
 from contextlib import ExitStack
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, stage_finished
 from nbmlops.executors.firstruns import FirstRuns
+from nbmlops.executors.held import Attempt, HeldFailures
 from nbmlops.executors.progress import Moment
 from nbmlops.executors.retraction import Retraction
 from nbmlops.executors.tasks import attempts_folder, make_task
 from nbmlops.executors.validity import Validity, given, read_others
-from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
 from nbmlops.runner.results import StageResult, why_not_run
 from nbmlops.runner.seeing import lost_on, seen_later
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from nbmlops.executors.base import Executor
     from nbmlops.executors.progress import Watcher
+    from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Diagnostic, Stage
     from nbmlops.settings import Settings
     from nbmlops.store.store import Store
@@ -41,18 +41,6 @@ _BACKOFF_S = 1.0
 _SLOWEST_BACKOFF_S = 60.0
 _MOST_ATTEMPTS_LEARNING = 20
 _MOST_DISTURBED = 3
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """A stage that is running."""
-
-    stage: str
-    token: str
-    planned: PlannedStage
-    reason: str
-    lock: ExitStack
-    stage_as_planned: Stage
 
 
 @dataclass(slots=True)
@@ -90,21 +78,22 @@ class Scheduler:
     listener: str = ""
     results: dict[str, StageResult] = field(default_factory=dict)
     finished: dict[str, StageRecord] = field(default_factory=dict)
-    _running: dict[str, _Attempt] = field(default_factory=dict)
+    _running: dict[str, Attempt] = field(default_factory=dict)
     _tries: dict[str, int] = field(default_factory=dict)
     _not_before: dict[str, float] = field(default_factory=dict)
     _discarded: dict[str, int] = field(default_factory=dict)
     _reasons: dict[str, str] = field(default_factory=dict)
-    _held: dict[str, tuple[_Attempt, StageOutcome]] = field(default_factory=dict)
     _reporting: bool = False
     _validity: Validity = field(default_factory=Validity)
     _seen: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _retraction: Retraction = field(init=False)
     _first_runs: FirstRuns = field(init=False)
+    _held: HeldFailures = field(init=False)
 
     def __post_init__(self) -> None:
         self._retraction = Retraction(attempts_folder(self.store))
         self._first_runs = FirstRuns(self.planner)
+        self._held = HeldFailures(self.planner)
 
     def run(self, *, report: bool = True) -> Plan:
         """Run until nothing more can run; the results stand in `results`.
@@ -264,10 +253,10 @@ class Scheduler:
             remove_files(self.finished[writer], self.planner.surroundings, only=path)
         token = f"{self.run_id[:8]}-{uuid.uuid4().hex[:12]}"
         task = make_task(item, plan, self.finished, planner=self.planner, settings=self.settings, store=self.store, run_id=self.run_id, token=token)
-        undo_folder = self._retraction.begin(name, token) if self._earlier_unsettled(name) else ""
+        undo_folder = self._retraction.begin(name, token) if self._held.earlier_unsettled(name, self.results) else ""
         task = replace(task, environment=dict(self.environment), undo_folder=undo_folder, listener=self.listener)
         self._reasons.setdefault(name, item.reason)
-        self._running[name] = _Attempt(name, token, item, self._reasons[name], lock, item.stage)
+        self._running[name] = Attempt(name, token, item, self._reasons[name], lock, item.stage)
         self._tell(name, None)
         self.executor.start(task)
         return True
@@ -290,7 +279,7 @@ class Scheduler:
         finally:
             self._release(attempt)
 
-    def _keep(self, attempt: _Attempt, outcome: StageOutcome) -> None:
+    def _keep(self, attempt: Attempt, outcome: StageOutcome) -> None:
         """Write the record of a stage that ran, under the key that its effects give it."""
         name = attempt.stage
         effects = outcome.effects.joined(self.planner.effects.get(name), outcome.outputs)
@@ -335,7 +324,7 @@ class Scheduler:
         self.planner.surroundings.refresh()
         self._accept(record, result)
 
-    def _disturbed(self, attempt: _Attempt, outcome: StageOutcome, parts: Mapping[str, Any]) -> bool:
+    def _disturbed(self, attempt: Attempt, outcome: StageOutcome, parts: Mapping[str, Any]) -> bool:
         """Repeat a stage whose files or modules somebody has changed while it ran: its result is that of neither version."""
         modules = parts.get("modules", {})
         changed = [*outcome.files_disturbed, *(path for path, digest in outcome.sources.items() if modules.get(path, digest) != digest)]
@@ -350,7 +339,7 @@ class Scheduler:
         self._fail(attempt, replace(outcome, status="failed", error=error))
         return True
 
-    def _leaves_behind(self, attempt: _Attempt, outcome: StageOutcome, effects: Effects) -> bool:
+    def _leaves_behind(self, attempt: Attempt, outcome: StageOutcome, effects: Effects) -> bool:
         """Fail a stage that changed what a later one uses and none hands on, or that uses what an earlier one has changed so."""
         name = attempt.stage
         own = attempt.stage_as_planned if name == REPORT else self.planner.pipeline.stages[name]
@@ -372,11 +361,11 @@ class Scheduler:
                 self.executor.cancel(self._running[name].token)
                 self._release(self._running[name])
             self.finished.pop(name, None)
-            self._held.pop(name, None)
+            self._held.drop(name)
             why = seeing[name].message if name in seeing else "a stage that it hangs on was to see a change that is lost"
             self._set(StageResult(name=name, status="not-run", reason=why))
 
-    def _give_up(self, attempt: _Attempt, outcome: StageOutcome) -> None:
+    def _give_up(self, attempt: Attempt, outcome: StageOutcome) -> None:
         name = attempt.stage
         known = self.planner.effects.get(name)
         if known is not None and set(outcome.effects.reads) - set(known.reads):
@@ -388,43 +377,19 @@ class Scheduler:
             self._repeat(attempt, "an input was damaged in the store")
             return
         if outcome.status == "failed" and name != REPORT:
-            self._hold(attempt, outcome)
+            self._held.hold(attempt, outcome)
         else:
             self._fail(attempt, outcome)
 
-    def _hold(self, attempt: _Attempt, outcome: StageOutcome) -> None:
-        """Keep a failure back: the stage may have looked for a file that an earlier stage, still to end or ended meanwhile, turns out to write."""
-        known, seen = self.planner.effects.get(attempt.stage, NO_EFFECTS), outcome.effects
-        read, absent = {*known.files_read, *seen.files_read}, {*known.files_absent, *seen.files_absent}
-        mutated = tuple(sorted({*known.mutated, *seen.mutated}))
-        self.planner.learn(attempt.stage, replace(known, files_read=tuple(sorted(read)), files_absent=tuple(sorted(absent)), mutated=mutated))
-        self._held[attempt.stage] = (attempt, outcome)
-
     def _resolve_held(self, *, idle: bool, again: bool = True) -> None:
-        """Let held stages run again if they turn out to wait for another one; believe the failures of the others.
-
-        Parameters
-        ----------
-        idle : bool
-            Whether nothing else runs or can start.
-        again : bool
-            Whether stages may still run again.
-        """
-        for name, (attempt, outcome) in list(self._held.items()):
-            waits = set(self.planner.pipeline.stages[name].upstream) - set(attempt.stage_as_planned.upstream)
-            if again and waits:
-                del self._held[name]
-                self._repeat(attempt, f"it needs a file of stage {min(waits)}")
-            elif idle or not self._earlier_unsettled(name):
-                del self._held[name]
+        """Let held stages run again if they turn out to wait for another one; believe the failures of the others."""
+        for attempt, outcome, waits_for in self._held.settle(self.results, idle=idle, again=again):
+            if waits_for:
+                self._repeat(attempt, f"it needs a file of stage {waits_for}")
+            else:
                 self._fail(attempt, outcome)
 
-    def _earlier_unsettled(self, name: str) -> bool:
-        wanted = self.planner.wanted()
-        earlier = itertools.takewhile(lambda other: other != name, self.planner.pipeline.stages)
-        return any(other in wanted and other not in self.results and other not in self._held for other in earlier)
-
-    def _fail(self, attempt: _Attempt, outcome: StageOutcome) -> None:
+    def _fail(self, attempt: Attempt, outcome: StageOutcome) -> None:
         name = attempt.stage
         self._tries[name] = self._tries.get(name, 0) + 1
         retries = attempt.stage_as_planned.directive.retries
@@ -454,10 +419,10 @@ class Scheduler:
             self.results.pop(name, None)
         return bool(lost)
 
-    def _inputs_grew(self, attempt: _Attempt, now: Stage) -> bool:
+    def _inputs_grew(self, attempt: Attempt, now: Stage) -> bool:
         return any(attempt.stage_as_planned.inputs.get(name) != provider for name, provider in now.inputs.items())
 
-    def _repeat(self, attempt: _Attempt, why: str) -> None:
+    def _repeat(self, attempt: Attempt, why: str) -> None:
         """Let a stage run again: its attempt is out of date."""
         name = attempt.stage
         self._retraction.undo(name)
@@ -503,7 +468,7 @@ class Scheduler:
         candidates = self._candidates(plan)
         return any(item.state == "stale" and item.stage.name not in self.results and item.stage.name in self._not_before for item in candidates)
 
-    def _release(self, attempt: _Attempt) -> None:
+    def _release(self, attempt: Attempt) -> None:
         self._running.pop(attempt.stage, None)
         attempt.lock.close()
 
