@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
 from typing import TYPE_CHECKING
+
+from tests.acceptance.project import cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +21,7 @@ __all__ = ["go_on", "scenario", "struck"]
 
 # where it is not the run that fails: what cannot be kept there is no result, or is another process's to send
 _BESIDE = ("store.", "cache.", "progress.", "outbox.move", "journal.", "blobs.", "remote.remove")
+_SWEEP = ("sweep", "swept.ipynb", "--trials", "2", "--maximize", "score", "--space", "x=float(0,1)", "--workers", "1", "--no-track", "--json")
 _TRACKED = {"NBMLOPS_TRACKERS": "diary"}
 
 
@@ -76,6 +80,14 @@ def elsewhere(wreck: Wreck, variables: Mapping[str, str]) -> Outcome:
     return done
 
 
+def swept(wreck: Wreck, variables: Mapping[str, str]) -> Outcome:
+    """Run a sweep of a notebook beside the other one."""
+    wreck.project.write([cell("x = 0.5", "parameters"), "%%mlstage s --metrics score\nscore = x"], "swept.ipynb")
+    done = wreck.project.call(*_SWEEP, env={**wreck.variables, **variables})
+    assert wreck.project.left_after(5) == {}
+    return done
+
+
 _SCENARIOS: dict[str, Callable[[Wreck, Mapping[str, str]], Outcome]] = {
     "answer": single,
     "blobs": damaged,
@@ -84,6 +96,7 @@ _SCENARIOS: dict[str, Callable[[Wreck, Mapping[str, str]], Outcome]] = {
     "remote": elsewhere,
     "restored": restoring,
     "store": fresh,
+    "sweep": swept,
 }
 
 
@@ -106,6 +119,10 @@ def struck(point: str, act: str, done: Outcome, *, first: bool) -> None:
 def go_on(wreck: Wreck, point: str) -> None:
     """Run without a fault: all is done, every value is right, and a tracker has been told how each run has ended that was to be told to it."""
     wreck.complete(**(_TRACKED if scenario(point) is tracked else {}))
+    if scenario(point) is swept:
+        done = wreck.project.call(*_SWEEP, env=wreck.variables)
+        assert done.code == 0, done.err
+        assert [trial["state"] for trial in json.loads(done.out)["trials"]] == ["COMPLETE"] * 2
     if scenario(point) is tracked:
         told = wreck.outbox()
         assert set(told.values()) <= {"done", "failed", "cancelled"}, told

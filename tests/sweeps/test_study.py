@@ -168,7 +168,7 @@ def test_several_objectives_make_a_front(tmp_path: Path) -> None:
         assert [trial.number for trial in study.study.best_trials] == [0, 1]
 
 
-@pytest.mark.parametrize(("name", "package"), [("cmaes", "cmaes"), ("gp", "torch")])
+@pytest.mark.parametrize(("name", "package"), [("gp", "torch")])
 def test_a_sampler_without_its_package_is_the_pip_command(name: str, package: str) -> None:
     """What is not installed is named before anything runs."""
     if find_spec(package) is not None:

@@ -43,6 +43,11 @@ def asked(study: SweepStudy) -> Asked:
     return found
 
 
+def end(study: SweepStudy, trial: Asked, state: str, *values: float, **kept: str) -> None:
+    study.note(trial, state, values, {"run_id": "r", **kept})
+    study.tell(trial, state, values)
+
+
 def told(study: SweepStudy) -> list[tuple[int, str, tuple[float, ...]]]:
     return [(trial.number, trial.state, trial.values) for trial in study.trials()]
 
@@ -51,10 +56,10 @@ def test_trials_that_end_out_of_turn(study: SweepStudy, tmp_path: Path) -> None:
     """Each look shows what is so then, and a study opened anew shows the same."""
     first, second, third = (asked(study) for _ in range(3))
     assert told(study) == [(0, "RUNNING", ()), (1, "RUNNING", ()), (2, "RUNNING", ())]
-    study.tell(second, "COMPLETE", [0.5], {})
+    end(study, second, "COMPLETE", 0.5)
     assert told(study) == [(0, "RUNNING", ()), (1, "COMPLETE", (0.5,)), (2, "RUNNING", ())]
-    study.tell(first, "PRUNED", None, {})
-    study.tell(third, "FAIL", None, {"error": "no"})
+    end(study, first, "PRUNED")
+    end(study, third, "FAIL", error="no")
     expected = [(0, "PRUNED", ()), (1, "COMPLETE", (0.5,)), (2, "FAIL", ())]
     assert told(study) == told(study) == expected
     assert study.trials()[2].error == "no"
@@ -66,9 +71,9 @@ def test_broken_off_trial_is_left_out(study: SweepStudy) -> None:
     broken, other = asked(study), asked(study)
     study.interrupt(broken)
     assert told(study) == [(1, "RUNNING", ())]
-    study.tell(other, "COMPLETE", [0.1], {})
+    end(study, other, "COMPLETE", 0.1)
     again = asked(study)
     assert again.parameters == broken.parameters
     assert told(study) == [(1, "COMPLETE", (0.1,)), (2, "RUNNING", ())]
-    study.tell(again, "COMPLETE", [0.2], {})
+    end(study, again, "COMPLETE", 0.2)
     assert told(study) == [(1, "COMPLETE", (0.1,)), (2, "COMPLETE", (0.2,))]

@@ -66,11 +66,12 @@ def _read(tracker: WandbTracker, run_id: str) -> dict[str, Any]:
 
 
 def test_a_sweep_is_one_group_of_its_trials(tracker: WandbTracker) -> None:
-    """Twenty trials and the best run are in one group, and the sweep itself is no run."""
+    """Twenty trials are in one group; the best one's full run is beside it, and the sweep itself is no run."""
     assert len(list(tracker.folder.glob("wandb/*/run-*.wandb"))) == _COUNT + 1
     read = [_read(tracker, f"t{number}") for number in range(_COUNT)]
     best = _read(tracker, "best")
-    assert {run["group"] for run in [*read, best]} == {_send(tracker, example_sweep_run("w"))["group"]}
+    assert {run["group"] for run in read} == {_send(tracker, example_sweep_run("w"))["group"]}
+    assert best["group"] == ""
     assert {run["job_type"] for run in read} == {"trial"}
     assert best["job_type"] == "best"
     assert [run["name"] for run in read[:2]] == ["flight <delay> trial 0", "flight <delay> trial 1"]
