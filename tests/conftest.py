@@ -1,10 +1,23 @@
-"""What holds for every test: a property is tried on the same examples each time, or on others with NBMLOPS_TEST_EXAMPLES=N."""
+"""What holds for every test.
+
+A property is tried on the same examples each time, or on others with NBMLOPS_TEST_EXAMPLES=N. What is marked ``thorough`` runs in `make chaos`:
+another way to the same code, which would cost `make test` more than it tells.
+"""
 
 from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("nbmlops", deadline=None, derandomize="NBMLOPS_TEST_EXAMPLES" not in os.environ)
 settings.load_profile("nbmlops")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is thorough, unless chaos is asked for."""
+    if "NBMLOPS_TEST_CHAOS" not in os.environ:
+        for item in items:
+            if item.get_closest_marker("thorough") is not None:
+                item.add_marker(pytest.mark.skip(reason="runs in make chaos"))

@@ -405,7 +405,7 @@ def test_pruned_stage_is_not_a_result(pruned: tuple[Sweeping, dict[str, Any]]) -
     assert done.stage("train")["metrics"] == {"score": 7 * n, "reported": 7 * n}
 
 
-@pytest.mark.parametrize("name", ["none", "percentile", "hyperband", "halving"])
+@pytest.mark.parametrize("name", ["none", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("percentile", "hyperband", "halving"))])
 def test_other_pruners(sweeping: Sweeping, name: str) -> None:
     """Every pruner of the contract runs; `none` prunes nothing."""
     sweeping.write("import nbmlops", "%%mlstage train\nfor step in range(9):\n    nbmlops.report(n, step)\nnbmlops.log_metric('score', n)")
@@ -440,7 +440,7 @@ def test_pruning_of_a_real_model(project: Project) -> None:
     assert model.t_ == 12 * 1000 + 1
 
 
-@pytest.mark.parametrize("name", ["random", "tpe", "nsga2"])
+@pytest.mark.parametrize("name", ["nsga2", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("random", "tpe"))])
 def test_samplers(curve: Sweeping, name: str) -> None:
     """Every sampler that needs no other package runs and keeps the ranges."""
     data = curve.sweep("--trials", 4, "--maximize", "score", *SPACE, "--sampler", name, "--seed", 1)

@@ -50,7 +50,7 @@ def assert_whole(data: dict[str, Any], count: int) -> None:
     assert data["best"]["values"] == [max(score(item["parameters"]) for item in complete)]
 
 
-@pytest.mark.parametrize("whole_group", [False, True], ids=["process", "group"])
+@pytest.mark.parametrize("whole_group", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["process", "group"])
 def test_killed_sweep_continues(sweeping: Sweeping, *, whole_group: bool) -> None:
     """SIGKILL at trial 7: nothing lives on; the same command ends with N complete trials, and what was cut off is tried again, nothing else."""
     process = sweeping.start("--trials", N, *WORDS, "--workers", 2)
@@ -68,6 +68,7 @@ def test_killed_sweep_continues(sweeping: Sweeping, *, whole_group: bool) -> Non
     assert sweeping.marked("load") == [""]
 
 
+@pytest.mark.thorough
 def test_killed_three_times(sweeping: Sweeping) -> None:
     """Each of three kills, the first before any trial has ended: the sweep still ends with N complete trials."""
     for count in (1, 4, 8):
@@ -79,7 +80,7 @@ def test_killed_three_times(sweeping: Sweeping) -> None:
     assert_whole(sweeping.sweep("--trials", N, *WORDS, "--workers", 1), N)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)], ids=["SIGINT", "SIGTERM"])
 def test_interrupted(sweeping: Sweeping, number: signal.Signals) -> None:
     """Ctrl-C or SIGTERM: exit 130 within 5 s, one JSON object with what is finished, nothing lives on, the same command continues."""
     process = sweeping.start("--trials", N, *WORDS, "--workers", 2)
@@ -117,6 +118,7 @@ def test_two_commands_on_one_sweep(sweeping: Sweeping) -> None:
     assert [strict(item.out)["best"]["number"] for item in done] == [data["best"]["number"]] * 2
 
 
+@pytest.mark.thorough
 def test_one_of_two_commands_is_killed(sweeping: Sweeping) -> None:
     """The other one takes over: it ends with N complete trials, and tries again what was cut off."""
     sweeping.curve(first="time.sleep(0.3)")
@@ -248,6 +250,7 @@ def test_mlflow_after_a_kill(sweeping: Sweeping) -> None:
     assert "RUNNING" not in {item.info.status for item in children}
 
 
+@pytest.mark.thorough
 def test_mlflow_after_an_interrupt(sweeping: Sweeping) -> None:
     """Ctrl-C while it is tracked: MLflow has the finished trials, and nothing is RUNNING."""
     env = tracked(sweeping)
@@ -264,6 +267,7 @@ def test_mlflow_after_an_interrupt(sweeping: Sweeping) -> None:
     assert len(complete) == len([item for item in children if item.info.status == "FINISHED"]) > 0
 
 
+@pytest.mark.thorough
 def test_tracker_that_is_down_holds_no_trial_up(sweeping: Sweeping) -> None:
     """A tracker that nobody answers for fails no trial, and gets the sweep with `track sync`."""
     down = {**tracked(sweeping), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "NBMLOPS_TRACK_WAIT_S": "1"}
@@ -381,6 +385,7 @@ def assert_two_at_once(sweeping: Sweeping, url: str) -> None:
     assert_whole(sweeping.sweep("--trials", 4, *WORDS, "--storage", url), 4)
 
 
+@pytest.mark.thorough
 def test_two_commands_make_the_tables_of_postgresql(sweeping: Sweeping, postgres: str) -> None:
     """Both may find an empty database: neither fails."""
     assert_two_at_once(sweeping, postgres)
