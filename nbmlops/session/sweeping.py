@@ -60,7 +60,7 @@ class Sweeping:
         self._tags = {**git_tags(session.settings.project_root), "store": session.settings.store}
         self._shared_stages: frozenset[str] = frozenset()
         self._digest = ""
-        self._hidden: Any = None
+        self._planner: Planner | None = None
         self._shared: Any = None
 
     def __enter__(self) -> Self:
@@ -93,7 +93,8 @@ class Sweeping:
         session, pool = self._session, self._session.pool
         assert pool is not None  # noqa: S101 - made on entry
         planner = session.planner(self._options.parameters)
-        self._emit(self._started(planner, self._run_id, "sweep"))
+        self._emit(planner, self._started(planner, self._run_id, "sweep"))
+        self._planner = planner
         self._digest = snapshot_of(session)
         executor = pool.borrow("local", attempts_folder(session.store), self._workers, preloads(planner.pipeline, session.surroundings))
         try:
@@ -121,7 +122,7 @@ class Sweeping:
             self._session.store,
             self._session.settings,
             self._run_id,
-            emit=self._emit,
+            emit=lambda event: self._emit(planner, event),
             environment=mlflow_joined(self._session, planner, self._tracking, self._run_id),
         )
         try:
@@ -157,7 +158,7 @@ class Sweeping:
         if errors:
             raise NotebookError(errors[0].message, code=errors[0].code, cell=errors[0].cell, fix=errors[0].fix)
         # a trial is told whole, when it ends, unless its own code logs into its run meanwhile
-        self._emit(self._started(planner, run_id, "trial", number=asked.number, open=logs_to_mlflow(session, planner.pipeline)))
+        self._emit(planner, self._started(planner, run_id, "trial", number=asked.number, open=logs_to_mlflow(session, planner.pipeline)))
         return TrialRun(
             asked=asked,
             run_id=run_id,
@@ -180,13 +181,14 @@ class Sweeping:
         """Tell the trackers of a trial that has ended."""
         summary = {"state": ended.state, "values": self._named(ended.values), **_ran_and_reused(run), "error": ended.error}
         finished = RunFinished(run_id=trial.run_id, time_s=time.time(), status=_status(run, ended), seconds=run.seconds, summary=summary)
-        self._emit(*trial.events, finished)
+        self._emit(trial.planner, *trial.events, finished)
 
     def broken_off(self, trial: TrialRun) -> None:
         """Write down that a trial was broken off."""
         run = trial.result(trial.asked.parameters)
         summary = {"state": "FAIL", "values": {}, "ran": [], "reused": [], "error": "interrupted"}
-        self._emit(*trial.events, RunFinished(run_id=trial.run_id, time_s=time.time(), status="cancelled", seconds=run.seconds, summary=summary))
+        finished = RunFinished(run_id=trial.run_id, time_s=time.time(), status="cancelled", seconds=run.seconds, summary=summary)
+        self._emit(trial.planner, *trial.events, finished)
 
     def constraints(self, run: RunResult, asked: Asked) -> Mapping[str, float]:
         """Ask the user's constraints."""
@@ -235,17 +237,17 @@ class Sweeping:
         outbox = Outbox(self._session.store.local_path("outbox"), settings.trackers)
         self._tracking = (outbox, Sender(outbox, settings.trackers, settings.project_root, self._run_id))
 
-    def _emit(self, *events: Event) -> None:
+    def _emit(self, planner: Planner, *events: Event) -> None:
         if self._tracking is None or not events:
             return
         outbox, sender = self._tracking
-        outbox.append(*(redacted(event, self._hidden) for event in events))
+        hidden = redactor_of(planner)
+        outbox.append(*(redacted(event, hidden) for event in events))
         if isinstance(events[0], RunStarted):
             sender.start()
 
     def _started(self, planner: Planner, run_id: str, role: str, **more: Any) -> RunStarted:  # noqa: ANN401 - JSON
         session, pipeline = self._session, planner.pipeline
-        self._hidden = redactor_of(planner)
         parameters = all_parameters(pipeline.parameters, planner.trial.parameters)
         swept = self._space_names(pipeline) if role == "sweep" else set()
         return RunStarted(
@@ -275,7 +277,7 @@ class Sweeping:
 
     def _finish(self, kind: type[BaseException] | None) -> None:
         """Tell the trackers how the sweep ended, and wait for them a while."""
-        if self._tracking is None:
+        if self._tracking is None or self._planner is None:
             return
         state = self._sweep.state
         best = state.best
@@ -288,7 +290,7 @@ class Sweeping:
         }
         now_s = time.time()
         finished = RunFinished(run_id=self._run_id, time_s=now_s, status=status, seconds=now_s - self._started_s, summary=summary)
-        self._tracking[0].leave(redacted(finished, self._hidden))  # which says otherwise if another process goes on with the sweep
+        self._tracking[0].leave(redacted(finished, redactor_of(self._planner)))  # which says otherwise if another process goes on with the sweep
         self._sweep.tracking = self._tracking[1].wait(_INTERRUPTED_WAIT_S if stopped else self._session.settings.track_wait_s)
 
 
