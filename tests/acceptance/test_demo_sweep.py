@@ -43,6 +43,7 @@ def judging() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.thorough
 def test_trials_never_see_the_test_months(project: Project) -> None:
     """Three trials learn from early months and are compared on later ones; the best one's notebook alone opens the rest, and says what it found."""
     store = str(project.folder / "store")

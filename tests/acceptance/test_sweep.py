@@ -128,6 +128,7 @@ def test_best_trial_is_a_full_run_with_its_notebook(swept: tuple[Sweeping, dict[
     assert value == {"x": found["parameters"]["x"], "size": 3 * found["parameters"]["n"]}
 
 
+@pytest.mark.thorough
 def test_run_with_the_best_parameters_is_that_run(swept: tuple[Sweeping, dict[str, Any]]) -> None:
     """`nbmlops run` with the best parameters reuses all, and names the run that the sweep made."""
     sweeping, data = swept
@@ -172,6 +173,7 @@ def test_human_text_goes_to_stderr(swept: tuple[Sweeping, dict[str, Any]]) -> No
     assert {str(data["best"]["number"]), data["best"]["output"]} <= set(done.err.split()), done.err
 
 
+@pytest.mark.thorough
 def test_quiet_prints_nothing(swept: tuple[Sweeping, dict[str, Any]]) -> None:
     """With -q a sweep that goes well prints nothing."""
     done = swept[0].project.call("sweep", "nb.ipynb", "--trials", N, "--maximize", "score", *SPACE, "--no-track", "-q")
@@ -202,6 +204,7 @@ def pareto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sweeping,
     sweeping.project.kill_left_over()
 
 
+@pytest.mark.thorough
 def test_pareto_front_is_what_one_computes_by_hand(pareto: tuple[Sweeping, dict[str, Any]]) -> None:
     """With two objectives the front holds exactly the trials that no other beats in both, and `best` is one of them."""
     _, data = pareto
@@ -218,6 +221,7 @@ def test_pareto_front_is_what_one_computes_by_hand(pareto: tuple[Sweeping, dict[
     assert data["best"] is None or data["best"]["number"] in front
 
 
+@pytest.mark.thorough
 def test_report_prunes_nothing_with_several_objectives(pareto: tuple[Sweeping, dict[str, Any]]) -> None:
     """Optuna cannot prune by one number what has two objectives: every trial is complete."""
     assert states(pareto[1]) == ["COMPLETE"] * 14
@@ -235,6 +239,7 @@ def test_edited_notebook_is_refused_and_nothing_lost(curve: Sweeping) -> None:
     assert states(again) == ["COMPLETE"] * 5
 
 
+@pytest.mark.thorough
 def test_edited_data_is_refused_and_nothing_lost(sweeping: Sweeping) -> None:
     """The same for a file that a stage reads."""
     data = sweeping.project.folder / "data.txt"
@@ -250,6 +255,7 @@ def test_edited_data_is_refused_and_nothing_lost(sweeping: Sweeping) -> None:
     assert [item["values"] for item in again["trials"]] == [[item["parameters"]["x"] * 4 + item["parameters"]["n"]] for item in again["trials"]]
 
 
+@pytest.mark.thorough
 def test_other_fixed_parameter_is_refused(curve: Sweeping) -> None:
     """A parameter set with -p belongs to the sweep: with another value its name is refused."""
     words = ("--maximize", "score", "--space", "x=float(0, 1)", "--workers", 1)
@@ -331,6 +337,7 @@ def test_metric_that_the_first_trial_lacks(sweeping: Sweeping) -> None:
         assert {item["parameters"]["n"]: item["state"] for item in data["trials"]} == {1: "FAIL", 2: "COMPLETE"}
 
 
+@pytest.mark.thorough
 def test_infinite_value_is_never_best_by_accident(sweeping: Sweeping) -> None:
     """A metric of -inf is worse than every number, and the answer is still JSON."""
     sweeping.write("%%mlstage train --metrics m\nm = {'score': x if n > 1 else -float('inf')}")
@@ -340,6 +347,7 @@ def test_infinite_value_is_never_best_by_accident(sweeping: Sweeping) -> None:
     assert data["best"]["parameters"] == {"n": 2, "x": 1.0}
 
 
+@pytest.mark.thorough
 def test_log_metric_is_an_objective(sweeping: Sweeping) -> None:
     """A metric of `nbmlops.log_metric` is the last value of its name; a stage that reused is asked for it too."""
     sweeping.write(
@@ -352,6 +360,7 @@ def test_log_metric_is_an_objective(sweeping: Sweeping) -> None:
     assert len(sweeping.marked("train")) == 2
 
 
+@pytest.mark.thorough
 def test_condition_of_a_stage_without_its_metric(sweeping: Sweeping) -> None:
     """A trial whose metric stage is skipped by --if has no value: FAIL, and the others go on."""
     sweeping.write("%%mlstage load\ndata = n", "%%mlstage train --metrics m --if 'n > 1'\nm = {'score': data * x}")
@@ -405,7 +414,8 @@ def test_pruned_stage_is_not_a_result(pruned: tuple[Sweeping, dict[str, Any]]) -
     assert done.stage("train")["metrics"] == {"score": 7 * n, "reported": 7 * n}
 
 
-@pytest.mark.parametrize("name", ["none", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("percentile", "hyperband", "halving"))])
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["none", "percentile", "hyperband", "halving"])
 def test_other_pruners(sweeping: Sweeping, name: str) -> None:
     """Every pruner of the contract runs; `none` prunes nothing."""
     sweeping.write("import nbmlops", "%%mlstage train\nfor step in range(9):\n    nbmlops.report(n, step)\nnbmlops.log_metric('score', n)")
@@ -440,7 +450,8 @@ def test_pruning_of_a_real_model(project: Project) -> None:
     assert model.t_ == 12 * 1000 + 1
 
 
-@pytest.mark.parametrize("name", ["nsga2", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("random", "tpe"))])
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["random", "tpe", "nsga2"])
 def test_samplers(curve: Sweeping, name: str) -> None:
     """Every sampler that needs no other package runs and keeps the ranges."""
     data = curve.sweep("--trials", 4, "--maximize", "score", *SPACE, "--sampler", name, "--seed", 1)
@@ -448,6 +459,7 @@ def test_samplers(curve: Sweeping, name: str) -> None:
     assert all(0 <= item["parameters"]["x"] <= 1 for item in data["trials"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "module"), [("cmaes", "cmaes"), ("gp", "torch")])
 def test_sampler_whose_package_is_absent(curve: Sweeping, name: str, module: str) -> None:
     """A sampler that needs a package that is not here: one line with the pip command; where it is here, it runs."""
@@ -459,6 +471,7 @@ def test_sampler_whose_package_is_absent(curve: Sweeping, name: str, module: str
         assert states(curve.sweep("--trials", 3, "--maximize", "score", *SPACE, "--sampler", name)) == ["COMPLETE"] * 3
 
 
+@pytest.mark.thorough
 def test_grid_takes_every_combination_once_and_ends(curve: Sweeping) -> None:
     """A grid of six ends after six trials, though twenty were asked for, each combination once; again it runs nothing."""
     words = ("--trials", 20, "--maximize", "score", "--sampler", "grid", "--space", "x=float(0, 1, step=0.5)", "--space", "n=int(1, 2)")
@@ -469,6 +482,7 @@ def test_grid_takes_every_combination_once_and_ends(curve: Sweeping) -> None:
     assert curve.marked() == marks
 
 
+@pytest.mark.thorough
 def test_journal_is_optunas_and_repaired(curve: Sweeping) -> None:
     """Optuna itself reads the journal; a tail torn by a power cut is repaired, and the sweep goes on without a double."""
     import optuna
@@ -491,6 +505,7 @@ def test_journal_is_optunas_and_repaired(curve: Sweeping) -> None:
     assert len({json.dumps(item["parameters"], sort_keys=True) for item in finished}) == 6
 
 
+@pytest.mark.thorough
 def test_database_as_storage(curve: Sweeping) -> None:
     """A sweep in SQLite: Optuna reads the same trials there, and the next command continues it."""
     import optuna

@@ -104,6 +104,7 @@ def test_interrupted(sweeping: Sweeping, number: signal.Signals) -> None:
     assert all(later[item] == marks[item] for item in kept)
 
 
+@pytest.mark.thorough
 def test_two_commands_on_one_sweep(sweeping: Sweeping) -> None:
     """Two processes under one name: N trials in all, shared out, each computed once."""
     processes = [sweeping.start("--trials", N, *WORDS, "--workers", 1) for _ in range(2)]
@@ -222,6 +223,7 @@ def test_wandb_files_hold_one_group(shown: tuple[Sweeping, dict[str, Any], dict[
         assert trial["state"] == "FAIL" or score(trial["parameters"]) in mine[0].values()
 
 
+@pytest.mark.thorough
 def test_mlflow_after_a_kill(sweeping: Sweeping) -> None:
     """Killed while it is tracked: after `track sync` no run is RUNNING; after the same command there are one parent and N children, finished."""
     env = tracked(sweeping)
@@ -333,6 +335,7 @@ def postgres(server: str) -> str:
     return f"{server}/{name}"
 
 
+@pytest.mark.thorough
 def test_postgresql_as_storage(sweeping: Sweeping, postgres: str) -> None:
     """Two processes on one sweep in PostgreSQL, one of them killed: N complete trials in all."""
     words = (*WORDS, "--storage", postgres, "--workers", 1)
@@ -391,6 +394,7 @@ def test_two_commands_make_the_tables_of_postgresql(sweeping: Sweeping, postgres
     assert_two_at_once(sweeping, postgres)
 
 
+@pytest.mark.thorough
 def test_two_commands_make_the_tables_of_sqlite(sweeping: Sweeping) -> None:
     """The same for a file that is not there yet."""
     assert_two_at_once(sweeping, "sqlite:///sweeps.db")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from nbmlops.executors.local import LocalExecutor
 
-_EXAMPLES = int(os.environ.get("NBMLOPS_TEST_EXAMPLES", "12"))
+_EXAMPLES = int(os.environ.get("NBMLOPS_TEST_EXAMPLES", "8"))
 _LIMITS = settings(
     max_examples=_EXAMPLES,
     suppress_health_check=list(HealthCheck),
