@@ -76,6 +76,8 @@ class StageFinished:
     series : dict of str to list of [int, float]
         Step and value of each report, by metric: how it came to its last value.
     gates : list of dict
+    models : list of dict
+        What the stage wants registered.
     artifacts : list of dict
         ``name``, ``digest``, ``format``, ``size_bytes``, ``type``, ``summary`` of each output.
     files : dict of str to str
@@ -94,6 +96,7 @@ class StageFinished:
     metrics: dict[str, Any] = field(default_factory=dict)
     series: dict[str, list[list[float]]] = field(default_factory=dict)
     gates: list[dict[str, Any]] = field(default_factory=list)
+    models: list[dict[str, Any]] = field(default_factory=list)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     error: dict[str, Any] | None = None
@@ -163,6 +166,7 @@ def stage_finished(run_id: str, result: StageResult, record: StageRecord | None)
         metrics=dict(result.metrics),
         series={name: [list(point) for point in points] for name, points in result.series.items()},
         gates=[dict(gate) for gate in result.gates],
+        models=[dict(model) for model in result.models],
         artifacts=[
             {
                 "name": item.name,

@@ -16,6 +16,7 @@ from nbmlops.executors.progress import Moment
 from nbmlops.executors.retraction import Retraction
 from nbmlops.executors.tasks import attempts_folder, make_task
 from nbmlops.executors.validity import Validity, given, read_others
+from nbmlops.runner.gate import NOTHING_OUTSIDE
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
 from nbmlops.runner.results import StageResult, why_not_run
 from nbmlops.runner.seeing import lost_on, seen_later
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nbmlops.executors.progress import Watcher
     from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Diagnostic, Stage
+    from nbmlops.runner.gate import Outside
     from nbmlops.settings import Settings
     from nbmlops.store.store import Store
 
@@ -64,6 +66,8 @@ class Scheduler:
         Variables that every stage process gets.
     listener : str
         The socket of a sweep that may prune what runs; empty for none.
+    outside : Outside
+        What gates may ask beyond the results of their stage.
     """
 
     planner: Planner
@@ -76,6 +80,7 @@ class Scheduler:
     fail_fast: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     listener: str = ""
+    outside: Outside = NOTHING_OUTSIDE
     results: dict[str, StageResult] = field(default_factory=dict)
     finished: dict[str, StageRecord] = field(default_factory=dict)
     _running: dict[str, Attempt] = field(default_factory=dict)
@@ -197,7 +202,7 @@ class Scheduler:
             self._set(StageResult(name=name, status="failed", key=item.key, reason=item.reason, error=StageError.of(trouble), run_id=self.run_id))
             return
         requirements = item.stage.directive.require
-        result = serve(item.record, name, item.reason, requirements, store=self.store, surroundings=self.planner.surroundings)
+        result = serve(item.record, name, item.reason, requirements, store=self.store, surroundings=self.planner.surroundings, outside=self.outside)
         self._accept(item.record, result)
 
     def _accept(self, record: StageRecord, result: StageResult) -> None:
@@ -310,6 +315,8 @@ class Scheduler:
             cell_outputs=outcome.cell_outputs,
             metrics=outcome.metrics,
             series=outcome.series,
+            evidence=outcome.evidence,
+            models=outcome.models,
             effects=effects,
             seconds=outcome.seconds,
             started_s=outcome.started_s,
@@ -319,7 +326,7 @@ class Scheduler:
             attempt=outcome.attempt,
             run_id=self.run_id,
         )
-        result = judged(StageResult.of_record(record, "ran", attempt.reason), attempt.stage_as_planned.directive.require)
+        result = judged(StageResult.of_record(record, "ran", attempt.reason), attempt.stage_as_planned.directive.require, self.outside)
         self.store.put_record(replace(record, gates=result.gates))
         self.planner.surroundings.refresh()
         self._accept(record, result)
@@ -405,6 +412,7 @@ class Scheduler:
                 key=attempt.planned.key,
                 seconds=outcome.seconds,
                 reason=attempt.reason,
+                gates=outcome.evidence,
                 error=outcome.error,
                 cell_outputs=outcome.cell_outputs,
                 run_id=self.run_id,

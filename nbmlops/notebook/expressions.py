@@ -1,6 +1,6 @@
 """The expressions of ``--require`` and ``--if``: a small, safe part of Python.
 
-Names, ``champion.NAME``, numbers, strings, literal lists with ``in``, comparisons, ``and/or/not``, arithmetic on
+Names, ``champion.NAME``, ``rows.NAME``, numbers, strings, literal lists with ``in``, comparisons, ``and/or/not``, arithmetic on
 numbers, and ``abs min max round``. Nothing else parses, so nothing else can run.
 """
 
@@ -73,7 +73,8 @@ class Expression:
     text : str
         What the user wrote.
     names : tuple of str
-        The names that it needs, in order; those of the champion's metrics are ``"champion.NAME"``.
+        The names that it needs, in order; those of the champion's metrics are ``"champion.NAME"``, and ``"rows.NAME"`` is how many rows
+        an artifact has.
     """
 
     text: str
@@ -84,6 +85,11 @@ class Expression:
     def champion_names(self) -> tuple[str, ...]:
         """The metrics of the current champion that it needs, without the prefix."""
         return tuple(name.removeprefix("champion.") for name in self.names if name.startswith("champion."))
+
+    @property
+    def is_outward(self) -> bool:
+        """Whether it needs more than what the notebook itself names."""
+        return any("." in name for name in self.names)
 
     def evaluate(self, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a number, string or bool
         """Compute the expression.
@@ -111,8 +117,19 @@ class Expression:
         NotebookError
             As `evaluate` does, and if the result is neither true nor false, such as a list.
         """
-        value = self.evaluate(values)
-        return bool(_Evaluation(self, values).truth(value) is True)
+        return self.verdict(values) is True
+
+    def verdict(self, values: Mapping[str, Any]) -> bool | None:
+        """Say whether the expression is true or false; None where NaN leaves that open.
+
+        Raises
+        ------
+        NotebookError
+            As `holds` does.
+        """
+        evaluation = _Evaluation(self, values)
+        truth = evaluation.truth(evaluation.value(self._tree))
+        return truth if isinstance(truth, bool) else None
 
     def sides(self, values: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """Return what one comparison compares, the threshold last: the evidence of a gate.
@@ -179,7 +196,7 @@ def _check(node: ast.expr, levels: int, *, list_allowed: bool = False) -> None: 
     match node:
         case ast.Name(id="champion"):
             _refuse("'champion' has no metric's name", "write champion.NAME")
-        case ast.Constant(value=bool() | int() | float() | str()) | ast.Name() | ast.Attribute(value=ast.Name(id="champion")):
+        case ast.Constant(value=bool() | int() | float() | str()) | ast.Name() | ast.Attribute(value=ast.Name(id="champion" | "rows")):
             return
         case ast.Compare():
             _check_comparison(node, levels)
@@ -219,7 +236,7 @@ def _all_names(tree: ast.expr) -> Iterator[str]:
     if isinstance(tree, ast.Name):
         yield tree.id
     elif isinstance(tree, ast.Attribute):
-        yield f"champion.{tree.attr}"
+        yield ast.unparse(tree)
     else:
         for child in ast.iter_child_nodes(tree):
             if isinstance(child, ast.expr) and not (isinstance(tree, ast.Call) and child is tree.func):
@@ -239,8 +256,8 @@ class _Evaluation:
                 return constant
             case ast.Name(id=name):
                 return self.look_up(name)
-            case ast.Attribute(attr=name):
-                return self.look_up(f"champion.{name}")
+            case ast.Attribute():
+                return self.look_up(ast.unparse(node))
             case ast.List(elts=items):
                 return [self.value(item) for item in items]
             case ast.BoolOp(op=op, values=parts):

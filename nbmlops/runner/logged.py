@@ -1,4 +1,4 @@
-"""What a stage's code logs by name: metrics, their course by step, and reports that may prune a trial."""
+"""What a stage's code logs: metrics and their course by step, reports that may prune a trial, evidence of gates, models to register."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nbmlops.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["REPORTED", "Logbook", "Pruned", "log_metric", "logging_to", "report"]
+__all__ = ["REPORTED", "Logbook", "Pruned", "add_evidence", "add_model", "log_metric", "logging_to", "open_logbook", "report"]
 
 REPORTED = "reported"  # the name under which reports stand among the metrics
 _ANSWER_BYTES = 1 << 12
@@ -48,6 +48,10 @@ class Logbook:
     ----------
     metrics, series : dict
         The last value of each name, and the steps and values of those that were logged by step.
+    evidence : list of dict
+        What gates in the stage's code have found: ``name``, ``value``, ``threshold``, ``passed`` and more, as JSON.
+    models : list of dict
+        What is to be registered, as JSON.
     pruned : Pruned or None
         That the trial was pruned, also where the stage's code has caught the exception.
     """
@@ -56,6 +60,8 @@ class Logbook:
         self.stage = stage
         self.metrics: dict[str, float] = {}
         self.series: dict[str, list[tuple[int, float]]] = {}
+        self.evidence: list[dict[str, Any]] = []
+        self.models: list[dict[str, Any]] = []
         self.pruned: Pruned | None = None
         self._attempt = attempt
         self._listener = listener
@@ -81,6 +87,17 @@ class Logbook:
         if self._listener and self._is_pruned(*self.series[REPORTED][-1]):
             self.pruned = Pruned(f"pruned by the sweep at step {step}, with {self.metrics[REPORTED]:.6g}")
             raise self.pruned
+
+    def add_evidence(self, gate: Mapping[str, Any]) -> None:
+        """Keep what a gate in the stage's code has found; a later one of the same name replaces it only if it is as bad or worse."""
+        self._check_process("evidence")
+        if not any(item["name"] == gate["name"] and not item["passed"] and gate["passed"] for item in self.evidence):
+            self.evidence = [*(item for item in self.evidence if item["name"] != gate["name"]), dict(gate)]
+
+    def add_model(self, model: Mapping[str, Any]) -> None:
+        """Keep what is to be registered; the last of a name counts."""
+        self._check_process("a model")
+        self.models = [*(item for item in self.models if item["name"] != model["name"]), dict(model)]
 
     def merged(self, named: Mapping[str, Any]) -> dict[str, Any]:
         """Return the stage's metrics: those that ``--metrics`` names, which hold at its end, win."""
@@ -109,10 +126,10 @@ class Logbook:
         time.sleep(_END_S)
         raise self.pruned or Pruned
 
-    def _check_process(self) -> None:
+    def _check_process(self, what: str = "a metric") -> None:
         if os.getpid() != self._owner:
             raise UsageError(
-                f"stage {self.stage!r} logs a metric in another process than its own, where it would be lost",
+                f"stage {self.stage!r} logs {what} in another process than its own, where it would be lost",
                 code="NB613",
                 fix="return the value, and log it in the stage",
             )
@@ -139,6 +156,24 @@ def logging_to(logbook: Logbook) -> Iterator[Logbook]:
     finally:
         _open = before
         logbook.close()
+
+
+def open_logbook() -> Logbook | None:
+    """Return the logbook of the stage that runs; None outside a stage."""
+    return _open
+
+
+def add_evidence(gate: Mapping[str, Any]) -> None:
+    """Leave what a gate has found with the stage that runs; outside a stage nobody keeps it."""
+    if _open is not None:
+        _open.add_evidence(gate)
+
+
+def add_model(model: Mapping[str, Any]) -> bool:
+    """Leave a model to be registered with the stage that runs; tell whether there is one."""
+    if _open is not None:
+        _open.add_model(model)
+    return _open is not None
 
 
 def log_metric(name: str, value: float, step: int | None = None) -> None:

@@ -39,6 +39,11 @@ class StageResult:
     series : mapping of str to list of [int, float]
         The course of metrics that were logged by step.
     gates : tuple of mapping
+        Evidence: what gates in the stage's code found, then that of its ``--require`` expressions.
+    models : tuple of mapping
+        What the stage wants registered.
+    looked_at : mapping of str to str
+        The stage key, and the digests of the inputs, that its results are of.
     error : StageError or None
     cell_outputs : str or None
         Digest of the outputs of its cells.
@@ -55,6 +60,8 @@ class StageResult:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     series: Mapping[str, Any] = field(default_factory=dict)
     gates: tuple[Mapping[str, Any], ...] = ()
+    models: tuple[Mapping[str, Any], ...] = ()
+    looked_at: Mapping[str, str] = field(default_factory=dict)
     error: StageError | None = None
     cell_outputs: str | None = None
     run_id: str = ""
@@ -65,7 +72,7 @@ class StageResult:
         return self.reason
 
     @classmethod
-    def of_record(cls, record: StageRecord, status: str, reason: str, gates: tuple[Mapping[str, Any], ...] = ()) -> StageResult:
+    def of_record(cls, record: StageRecord, status: str, reason: str) -> StageResult:
         """Return the result of a stage that a record serves."""
         return cls(
             name=record.stage,
@@ -76,7 +83,9 @@ class StageResult:
             outputs=record.outputs,
             metrics=record.metrics,
             series=record.series,
-            gates=gates,
+            gates=record.evidence,
+            models=record.models,
+            looked_at={"stage": record.key, **record.components.get("inputs", {})},
             cell_outputs=record.cell_outputs,
             run_id=record.run_id,
         )

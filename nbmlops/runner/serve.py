@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
-from nbmlops.runner.gate import judge
+from nbmlops.runner.gate import NOTHING_OUTSIDE, judge, refuses
 from nbmlops.runner.results import StageResult
 from nbmlops.store.replacing import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from nbmlops.runner.gate import Outside
     from nbmlops.runner.stagekey import Surroundings
     from nbmlops.store.records import StageRecord
     from nbmlops.store.store import Store
@@ -21,7 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["judged", "remove_files", "restore_files", "serve"]
 
 
-def serve(record: StageRecord, name: str, reason: str, requirements: tuple[str, ...], *, store: Store, surroundings: Surroundings) -> StageResult:
+def serve(
+    record: StageRecord,
+    name: str,
+    reason: str,
+    requirements: tuple[str, ...],
+    *,
+    store: Store,
+    surroundings: Surroundings,
+    outside: Outside = NOTHING_OUTSIDE,
+) -> StageResult:
     """Return the result of a stage that is reused: its files put back, its gates judged again.
 
     Parameters
@@ -34,19 +42,23 @@ def serve(record: StageRecord, name: str, reason: str, requirements: tuple[str, 
         The stage's ``--require`` expressions, which are no part of its key.
     store : Store
     surroundings : Surroundings
+    outside : Outside
+        What gates may ask beyond the stage's results.
     """
     restore_files(record, store, surroundings)
     remove_files(record, surroundings)
-    return judged(StageResult.of_record(replace(record, stage=name), "reused", reason or "reused"), requirements)
+    return judged(StageResult.of_record(replace(record, stage=name), "reused", reason or "reused"), requirements, outside)
 
 
-def judged(result: StageResult, requirements: tuple[str, ...]) -> StageResult:
+def judged(result: StageResult, requirements: tuple[str, ...], outside: Outside = NOTHING_OUTSIDE) -> StageResult:
     """Return a result with the evidence of its gates; one that a gate refuses is ``refused``."""
-    gates = judge(requirements, result.metrics)
-    refusal = _first_refusal(gates)
-    if refusal is None:
+    refusal = refuses(result.gates)  # of a gate in its code
+    required = judge(requirements, result, outside)
+    unmet = refuses(required)
+    gates = (*result.gates, *required)
+    if refusal is None and unmet is None:
         return replace(result, gates=gates)
-    return replace(result, gates=gates, status="refused", reason=f"--require {refusal} does not hold")
+    return replace(result, gates=gates, status="refused", reason=f"{refusal} does not hold" if refusal else f"--require {unmet} does not hold")
 
 
 def restore_files(record: StageRecord, store: Store, surroundings: Surroundings, *, only: str | None = None) -> None:
@@ -84,7 +96,3 @@ def remove_files(record: StageRecord, surroundings: Surroundings, *, only: str |
             with suppress(OSError):  # a folder that is not empty holds something new
                 full.rmdir() if path.endswith("/") else full.unlink()
             surroundings.refresh()
-
-
-def _first_refusal(gates: tuple[Mapping[str, Any], ...]) -> str | None:
-    return next((str(gate["name"]) for gate in gates if not gate["passed"]), None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from nbmlops.errors import NbmlopsError, NotebookError, UpstreamMissing
+from nbmlops.errors import GateRefused, NbmlopsError, NotebookError, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
 from nbmlops.pipeline.files import shows
 from nbmlops.runner.environment import THREAD_VARIABLES
@@ -171,7 +171,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
                     _describe(error, step.cell, outputs, task),
                     started_s,
                     mutated=tuple(name for name in _changed(run) if name not in task.by_reference),
-                    pruned=isinstance(error, Pruned),
+                    status="cancelled" if isinstance(error, Pruned) else "refused" if isinstance(error, GateRefused) else "failed",
                 )
     return _finish(run, drawn, started_s)
 
@@ -391,6 +391,8 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         cell_outputs=_keep_outputs(run),
         metrics=run.recorder.redacted(run.logbook.merged(metrics_of(run.namespace, task.metrics))),
         series=run.logbook.series,
+        evidence=_evidence(run),
+        models=tuple(run.logbook.models),
         effects=effects,
         files={path: digest for path, digest in files.items() if digest is not None or path not in written},
         files_written=written,
@@ -451,13 +453,19 @@ def _keep_outputs(run: _Run) -> str | None:
     return run.store.objects.put([json.dumps(run.outputs).encode()]) if any(run.outputs) else None
 
 
-def _failed(run: _Run, error: StageError, started_s: float, mutated: tuple[str, ...] = (), *, pruned: bool = False) -> StageOutcome:
+def _evidence(run: _Run) -> tuple[dict[str, Any], ...]:
+    found: tuple[dict[str, Any], ...] = tuple(run.recorder.redacted(gate) for gate in run.logbook.evidence)
+    return found
+
+
+def _failed(run: _Run, error: StageError, started_s: float, mutated: tuple[str, ...] = (), *, status: str = "failed") -> StageOutcome:
     lift_memory_limit()
     return StageOutcome(
         attempt=run.task.attempt,
-        status="cancelled" if pruned else "failed",
+        status=status,
         seconds=run.seconds,
         cell_outputs=_keep_outputs(run),
+        evidence=_evidence(run),
         effects=replace(_seen_files(run), mutated=mutated),
         error=error,
         started_s=started_s,

@@ -182,7 +182,8 @@ class StageOutcome:
     Parameters
     ----------
     attempt : str
-    status : {"ran", "failed", "timed-out", "cancelled"}
+    status : {"ran", "failed", "refused", "timed-out", "cancelled"}
+        ``refused`` if a gate in the stage's code has ended it.
     seconds : float
         Wall time of the stage's own cells.
     outputs : mapping of str to Artifact
@@ -192,6 +193,10 @@ class StageOutcome:
     metrics : mapping of str to JSON
     series : mapping of str to list of [int, float]
         The course of metrics that were logged by step.
+    evidence : tuple of mapping
+        What gates in the stage's code have found.
+    models : tuple of mapping
+        What is to be registered.
     effects : Effects
     files : mapping of str to (str or None)
         Digest of each file that was read, at the time it was read; None where it was absent.
@@ -216,6 +221,8 @@ class StageOutcome:
     cell_outputs: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     series: Mapping[str, Any] = field(default_factory=dict)
+    evidence: tuple[Mapping[str, Any], ...] = ()
+    models: tuple[Mapping[str, Any], ...] = ()
     effects: Effects = NO_EFFECTS
     files: Mapping[str, str | None] = field(default_factory=dict)
     files_written: Mapping[str, str] = field(default_factory=dict)
@@ -241,6 +248,5 @@ class StageOutcome:
         values["outputs"] = {name: Artifact.from_json(artifact) for name, artifact in data["outputs"].items()}
         values["effects"] = Effects.from_json(data["effects"])
         values["error"] = StageError.from_json(data["error"]) if data["error"] else None
-        values["remarks"] = tuple(data["remarks"])
-        values["files_disturbed"] = tuple(data["files_disturbed"])
+        values |= {name: tuple(data.get(name, ())) for name in ("remarks", "files_disturbed", "evidence", "models")}
         return cls(**values)

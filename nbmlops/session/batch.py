@@ -13,10 +13,10 @@ from nbmlops.errors import NotebookError, UsageError
 from nbmlops.notebook.document import Document, read_document
 from nbmlops.pipeline.build import build
 from nbmlops.pipeline.source import Source, read_source
-from nbmlops.runner.gate import judge
+from nbmlops.runner.gate import NOTHING_OUTSIDE, is_outward
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner, Trial, notebook_name, only_stages
 from nbmlops.runner.results import RunResult, StageResult, run_status
-from nbmlops.runner.serve import serve
+from nbmlops.runner.serve import judged, serve
 from nbmlops.runner.stagekey import Surroundings
 from nbmlops.session.parameters import all_parameters, check_parameters
 from nbmlops.session.run import Run
@@ -26,6 +26,7 @@ from nbmlops.store.store import Store
 if TYPE_CHECKING:
     from nbmlops.executors.progress import Watcher
     from nbmlops.pipeline.model import Diagnostic, Pipeline
+    from nbmlops.runner.gate import Outside
     from nbmlops.session.comparison import Comparison
     from nbmlops.session.pool import WarmWorkers
     from nbmlops.session.sweep import Sweep, SweepOptions
@@ -197,7 +198,7 @@ class Session:
         asked = only_stages(planner.pipeline, stages)
         planner.trial = replace(planner.trial, forced=forced | (frozenset({REPORT}) if force else frozenset()), only=asked or None)
         plan = planner.plan()
-        earlier = None if self._refuses(plan) else self._equal_run(planner, plan)
+        earlier = None if self._refuses(planner, plan) else self._equal_run(planner, plan)
         if earlier is not None and (target is None or earlier.output is not None):
             late = self._send_left(earlier.run_id) if track and self.settings.trackers else {}
             return self._nothing_to_do(planner, plan, replace(earlier, tracking={**earlier.tracking, **late}), target)
@@ -206,6 +207,15 @@ class Session:
         return Execution(self, planner, target, sweep).run(
             workers=workers or self.settings.worker_count, executor=executor, track=track, fail_fast=fail_fast, watcher=watcher
         )
+
+    def outside(self, planner: Planner) -> Outside:
+        """Return what the gates of a pipeline may ask beyond its own results."""
+        if not is_outward(planner.pipeline):
+            return NOTHING_OUTSIDE
+        from nbmlops.session.outside import SessionOutside  # noqa: PLC0415 - only where a gate asks
+        from nbmlops.session.reproducing import reproduces  # noqa: PLC0415
+
+        return SessionOutside(self.settings, planner.pipeline, lambda result: reproduces(self, planner, result))
 
     def usual_seconds(self, stage: str) -> float | None:
         """Return the seconds that a stage took when it last ran; None if no record tells."""
@@ -288,11 +298,14 @@ class Session:
             error.diagnostics = [item.to_json() for item in pipeline.diagnostics]  # type: ignore[attr-defined]
             raise error
 
-    @staticmethod
-    def _refuses(plan: Plan) -> bool:
+    def _refuses(self, planner: Planner, plan: Plan) -> bool:
         """Tell whether a gate refuses a stage that a record serves: such a run equals no run that was done."""
-        planned = [item for item in plan.stages.values() if item.record is not None]
-        return any(not gate["passed"] for item in planned for gate in judge(item.stage.directive.require, item.record.metrics if item.record else {}))
+        outside = self.outside(planner)
+        return any(
+            judged(StageResult.of_record(item.record, "reused", ""), item.stage.directive.require, outside).status == "refused"
+            for item in plan.stages.values()
+            if item.record is not None
+        )
 
     def _equal_run(self, planner: Planner, plan: Plan) -> RunRecord | None:
         """Return the last run that was done with the very records that this one would use, or None."""
@@ -308,7 +321,8 @@ class Session:
 
     def _nothing_to_do(self, planner: Planner, plan: Plan, earlier: RunRecord, target: Path | None) -> Run:
         begun = time.time()
-        stages = {name: self._served(item) for name, item in plan.stages.items()}
+        outside = self.outside(planner)
+        stages = {name: self._served(item, outside) for name, item in plan.stages.items()}
         report = StageResult.of_record(plan.report.record, "reused", plan.report.reason) if plan.report and plan.report.record else None
         result = RunResult(
             run_id=earlier.run_id,
@@ -346,11 +360,12 @@ class Session:
             sender.wait(self.settings.track_wait_s)
         return outbox.reference(run_id)
 
-    def _served(self, item: PlannedStage) -> StageResult:
+    def _served(self, item: PlannedStage, outside: Outside) -> StageResult:
         name = item.stage.name
         if item.record is None:
             return StageResult(name=name, status="skipped", reason=item.reason)
-        return serve(item.record, name, item.reason, item.stage.directive.require, store=self.store, surroundings=self.surroundings)
+        requirements = item.stage.directive.require
+        return serve(item.record, name, item.reason, requirements, store=self.store, surroundings=self.surroundings, outside=outside)
 
 
 def open_notebook(path: Path | str, **options: Any) -> Session:  # noqa: ANN401 - fields of Settings

@@ -86,6 +86,7 @@ class Execution:
             emit=self._emit,
             watcher=watcher,
             fail_fast=fail_fast,
+            outside=session.outside(planner),
         )
         try:
             return self._run(scheduler)

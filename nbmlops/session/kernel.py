@@ -18,6 +18,7 @@ from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.build import Builder, build
 from nbmlops.pipeline.effects import NO_EFFECTS
 from nbmlops.pipeline.source import Source, read_source
+from nbmlops.runner.gate import NOTHING_OUTSIDE, is_outward
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.observe import Observation
 from nbmlops.runner.plan import Planner, Trial, only_stages
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
+    from nbmlops.runner.gate import Outside
     from nbmlops.store.records import Artifact
 
 __all__ = ["KernelSession"]
@@ -156,6 +158,14 @@ class KernelSession:
         return Planner(self.source(), Trial(seed=self.settings.seed), self.store, surroundings, self._builder)
 
     # -- all cells
+
+    def outside(self, pipeline: Pipeline) -> Outside:
+        """Return what the gates of a pipeline may ask beyond its own results; here no stage is repeated."""
+        if not is_outward(pipeline):
+            return NOTHING_OUTSIDE
+        from nbmlops.session.outside import SessionOutside  # noqa: PLC0415 - only where a gate asks
+
+        return SessionOutside(self.settings, pipeline)
 
     def cell_begins(self, source: str = "", process: dict[str, str] | None = None) -> None:
         """Take note of the state of things before a cell; of the process's, where that is known from before the session began."""

@@ -57,7 +57,7 @@ def run_stage(session: Session, name: str, parameters: Mapping[str, Any]) -> tup
             fix=f"run stage {missing[0]!r} first, with the same parameters and the same store",
         )
     executor = LocalExecutor(attempts_folder(session.store), 1)
-    scheduler = Scheduler(planner, executor, session.store, session.settings, uuid.uuid4().hex[:16])
+    scheduler = Scheduler(planner, executor, session.store, session.settings, uuid.uuid4().hex[:16], outside=session.outside(planner))
     try:
         scheduler.run(report=False)
     finally:

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.errors import NbmlopsError, NotStorable
+from nbmlops.errors import GateRefused, NbmlopsError, NotStorable
 from nbmlops.pipeline.effects import NO_EFFECTS
 from nbmlops.pipeline.leftbehind import DECIDING
 from nbmlops.runner.handover import keep_values, metrics_of
@@ -188,7 +188,15 @@ class StageCell:
         )
         reason = f"reused from run {record.run_id[:8]}"
         requirements = self.stage.directive.require
-        result = serve(record, self.stage.name, reason, requirements, store=self.session.store, surroundings=self.planner.surroundings)
+        result = serve(
+            record,
+            self.stage.name,
+            reason,
+            requirements,
+            store=self.session.store,
+            surroundings=self.planner.surroundings,
+            outside=self.session.outside(self.planner.pipeline),
+        )
         self._offer(result)
         return CellOutcome(result=result)
 
@@ -296,7 +304,7 @@ class StageCell:
             self._give_back(own=True)
             self._put_back(former, {*self.stage.binds, *attempt.changed})
             self._half_made(attempt.changed)
-            return self._failed(attempt.error, attempt.outputs, reason, attempt.seconds)
+            return self._failed(attempt, attempt.error, reason)
         return self._keep(attempt, identities, reason, former)
 
     def _attempt(self) -> _Attempt:
@@ -366,6 +374,8 @@ class StageCell:
             cell_outputs=digest,
             metrics=attempt.logbook.merged(metrics_of(self.namespace, stage.directive.metrics)),
             series=attempt.logbook.series,
+            evidence=tuple(attempt.logbook.evidence),
+            models=tuple(attempt.logbook.models),
             effects=effects,
             seconds=attempt.seconds,
             started_s=attempt.started_s,
@@ -379,7 +389,11 @@ class StageCell:
         if whole and (record.reproducible or session.store.record(record.key) is None):
             session.store.put_record(record)
         self._note(record, kept)
-        result = judged(replace(StageResult.of_record(record, "ran", reason), key=record.key if whole else None), stage.directive.require)
+        result = judged(
+            replace(StageResult.of_record(record, "ran", reason), key=record.key if whole else None),
+            stage.directive.require,
+            self.session.outside(self.planner.pipeline),
+        )
         self._offer(result)
         return CellOutcome(result=result, remarks=(*self._brought(), *kept.lost), warning=self._warning())
 
@@ -493,11 +507,19 @@ class StageCell:
         restore_random(self.session.seeded)
         return seed
 
-    def _failed(self, error: BaseException, outputs: list[dict[str, Any]], reason: str, seconds: float) -> CellOutcome:
-        shown = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
+    def _failed(self, attempt: _Attempt, error: BaseException, reason: str) -> CellOutcome:
+        shown = next((output for output in reversed(attempt.outputs) if output["output_type"] == "error"), None)
         traceback = tuple(shown["traceback"]) if shown else ()
         failure = StageError(type=type(error).__name__, message=str(error), cell=self.stage.cells[-1], traceback=traceback)
-        result = StageResult(name=self.stage.name, status="failed", seconds=seconds, reason=reason, error=failure, run_id=self.session.run_id)
+        result = StageResult(
+            name=self.stage.name,
+            status="refused" if isinstance(error, GateRefused) else "failed",
+            seconds=attempt.seconds,
+            reason=reason,
+            gates=tuple(attempt.logbook.evidence),
+            error=failure,
+            run_id=self.session.run_id,
+        )
         missing = [finding for finding in self.findings if isinstance(error, NameError) and finding.name == error.name]
         warning = f"{missing[0].code}: {missing[0].told}; {way_back(missing, self.notebook, own=self.cell)}" if missing else ""
         return CellOutcome(result=result, error=error, traceback=traceback, warning=warning)

@@ -124,6 +124,7 @@ class Sweeping:
             self._run_id,
             emit=lambda event: self._emit(planner, event),
             environment=mlflow_joined(self._session, planner, self._tracking, self._run_id),
+            outside=self._session.outside(planner),
         )
         try:
             scheduler.run(report=False)
@@ -169,6 +170,7 @@ class Sweeping:
             listener=listener,
             shared=self._shared_stages,
             environment=mlflow_joined(session, planner, self._tracking, run_id),
+            outside=session.outside(planner),
         )
 
     def keep(self, trial: TrialRun, run: RunResult, ended: Ended) -> Mapping[str, Any]:

@@ -163,7 +163,11 @@ class StageRecord:
     series : mapping of str to list of [int, float]
         The course of metrics that were logged by step: step and value.
     gates : tuple of mapping
-        Each gate's evidence.
+        Each gate's evidence when the stage ran; its ``--require`` expressions are judged again whenever the record serves.
+    evidence : tuple of mapping
+        What gates in the stage's code found, which holds as long as the record does.
+    models : tuple of mapping
+        What the stage wants registered.
     effects : Effects
         What running taught that reading could not tell.
     seconds : float
@@ -194,6 +198,8 @@ class StageRecord:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     series: Mapping[str, Any] = field(default_factory=dict)
     gates: tuple[Mapping[str, Any], ...] = ()
+    evidence: tuple[Mapping[str, Any], ...] = ()
+    models: tuple[Mapping[str, Any], ...] = ()
     effects: Effects = NO_EFFECTS
     seconds: float = 0.0
     started_s: float = 0.0
@@ -215,6 +221,8 @@ class StageRecord:
         """Return the names of the objects that the record needs to be whole."""
         found = {digest for artifact in self.outputs.values() for digest in (artifact.digest, artifact.form) if digest}
         found |= set(self.files_written.values())
+        found |= {digest for item in self.models for digest in dict(item.get("files", _NOTHING)).values()}
+        found |= {item["report"] for item in self.evidence if item.get("report")}
         return frozenset(found if self.cell_outputs is None else found | {self.cell_outputs})
 
     def to_json(self) -> dict[str, Any]:
@@ -228,7 +236,7 @@ class StageRecord:
         known = _known(cls, data)
         known["outputs"] = {name: Artifact.from_json(item) for name, item in known.get("outputs", _NOTHING).items()}
         known["effects"] = Effects.from_json(known.get("effects", {}))
-        return cls(**known | {name: tuple(known.get(name, ())) for name in ("gates", "remarks")})
+        return cls(**known | {name: tuple(known.get(name, ())) for name in ("gates", "evidence", "models", "remarks")})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.executors.scheduler import Scheduler
+from nbmlops.runner.gate import NOTHING_OUTSIDE
 from nbmlops.runner.logged import REPORTED
 from nbmlops.runner.results import RunResult, run_status
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from nbmlops.executors.events import Event
     from nbmlops.executors.seats import Seat
+    from nbmlops.runner.gate import Outside
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.results import StageResult
     from nbmlops.runner.task import StageOutcome
@@ -69,6 +71,8 @@ class TrialRun:
         The stages that are the same in every trial.
     environment : mapping of str to str
         Variables that its stages get.
+    outside : Outside
+        What its gates may ask beyond its own results.
     events : list of Event
         What became of its stages.
     """
@@ -82,6 +86,7 @@ class TrialRun:
     listener: str
     shared: frozenset[str] = frozenset()
     environment: Mapping[str, str] = field(default_factory=dict)
+    outside: Outside = NOTHING_OUTSIDE
     started_s: float = field(default_factory=time.time)
     pruned_at: int | None = None
     ended: Ended | None = None
@@ -103,6 +108,7 @@ class TrialRun:
             emit=self.events.append,
             environment=self.environment,
             listener=self.listener,
+            outside=self.outside,
         )
         self._steps = self._scheduler.steps(report=False)
 

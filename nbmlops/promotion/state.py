@@ -1,0 +1,197 @@
+"""How a registered model stands: its versions with their gates, what differs from the one in use, and who moved which alias and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.promotion.base import Evidence, ModelVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Candidate", "Difference", "ModelState", "PromotionEvent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One metric of a version beside that of the version in use.
+
+    Parameters
+    ----------
+    metric : str
+    value, champion : float or None
+        None where it was not logged.
+    difference : float or None
+        `value` minus `champion`.
+    low, high : float or None
+        The 95% interval of the difference, from a bootstrap on the rows that both were evaluated on; None where there are no such rows.
+    better : {"higher", "lower", ""}
+        Which way is better; "" where nobody has said.
+    verdict : {"better", "worse", "same", "unclear", ""}
+        "unclear" if the interval holds 0, "same" if nothing differs, "" where it cannot be told.
+    note : str
+        Why there is no interval, or no verdict; "" where there are.
+    """
+
+    metric: str
+    value: float | None
+    champion: float | None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    better: str = ""
+    verdict: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A version that could be promoted, or has been.
+
+    Parameters
+    ----------
+    version : ModelVersion
+    gates : tuple of mapping
+        As the evidence has them; those that are expressions judged again now.
+    refusals : tuple of str
+        Why it may not be promoted without an override, one line each; empty if it may.
+    differences : tuple of Difference
+        From the version that the first of the team's aliases means; empty where it is that version, or there is none.
+    card : str
+        The model card, markdown; "" where there is none.
+    """
+
+    version: ModelVersion
+    gates: tuple[Mapping[str, Any], ...] = ()
+    refusals: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    card: str = ""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Candidate:
+        """Rebuild a candidate from JSON."""
+        version = dict(data["version"])
+        evidence = version.pop("evidence")
+        aliases = tuple(version.pop("aliases"))
+        return cls(
+            version=ModelVersion(**version, aliases=aliases, evidence=None if evidence is None else Evidence.from_json(evidence)),
+            gates=tuple(data["gates"]),
+            refusals=tuple(data["refusals"]),
+            differences=tuple(Difference(**item) for item in data["differences"]),
+            card=data["card"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionEvent:
+    """One entry of a model's log.
+
+    Parameters
+    ----------
+    act : {"promote", "rollback", "override"}
+        "override" is a promotion although something spoke against it.
+    model, alias : str
+    version, from_version : int or None
+        What the alias means since then, and what it meant before; None for nothing.
+    who, reason : str
+    when : str
+        UTC, ISO 8601.
+    override : str
+        What was stated to promote all the same; "" where nothing was.
+    approver : str
+        The second person, where the project asks for one; else "".
+    evidence : tuple of mapping
+        The gates as they stood.
+    notebook, commit, run_id, digest, environment : str
+        Of the version: its notebook, git commit, run, and the digests of the model and of the environment.
+    data : mapping of str to str
+        Digest of each file that its run read.
+    position : int
+        From 1.
+    previous, hash : str
+        Of the entry before ("" for the first), and of this one with `previous` in it.
+    """
+
+    act: str
+    model: str
+    alias: str
+    version: int | None
+    from_version: int | None
+    who: str
+    when: str
+    reason: str
+    override: str = ""
+    approver: str = ""
+    evidence: tuple[Mapping[str, Any], ...] = ()
+    notebook: str = ""
+    commit: str = ""
+    run_id: str = ""
+    digest: str = ""
+    environment: str = ""
+    data: Mapping[str, str] = field(default_factory=dict)
+    position: int = 0
+    previous: str = ""
+    hash: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as the CLI contract gives it."""
+        return {**asdict(self), "evidence": [dict(gate) for gate in self.evidence]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PromotionEvent:
+        """Rebuild an entry from `to_json`."""
+        return cls(**{**data, "evidence": tuple(data.get("evidence", ()))})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelState:
+    """How a model stands.
+
+    Parameters
+    ----------
+    model : str
+    aliases : mapping of str to int
+        Which version each means.
+    team : tuple of str
+        The aliases that the project promotes to, the one of the version in use first.
+    candidates : tuple of Candidate
+        Every version, the newest first.
+    events : tuple of PromotionEvent
+        The log, the newest first.
+    broken : str
+        Where the log is not what was written, one line; "" where all is whole.
+    opening : mapping of str to str
+        ``url`` of the registry's page, or the ``command`` that opens it.
+    """
+
+    model: str
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    team: tuple[str, ...] = ("champion", "challenger")
+    candidates: tuple[Candidate, ...] = ()
+    events: tuple[PromotionEvent, ...] = ()
+    broken: str = ""
+    opening: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def champion(self) -> Candidate | None:
+        """The version in use: what the first of the team's aliases means."""
+        number = self.aliases.get(self.team[0])
+        return next((item for item in self.candidates if item.version.version == number), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ModelState:
+        """Rebuild a state from `to_json`."""
+        return cls(
+            model=data["model"],
+            aliases=dict(data["aliases"]),
+            team=tuple(data["team"]),
+            candidates=tuple(Candidate.from_json(item) for item in data["candidates"]),
+            events=tuple(PromotionEvent.from_json(item) for item in data["events"]),
+            broken=data["broken"],
+            opening=dict(data["opening"]),
+        )
