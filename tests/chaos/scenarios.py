@@ -91,6 +91,7 @@ def swept(wreck: Wreck, variables: Mapping[str, str]) -> Outcome:
 _SCENARIOS: dict[str, Callable[[Wreck, Mapping[str, str]], Outcome]] = {
     "answer": single,
     "blobs": damaged,
+    "cache": fresh,
     "outbox": tracked,
     "progress": tracked,
     "remote": elsewhere,
