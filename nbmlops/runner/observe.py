@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import FrameType
 
-__all__ = ["Observation", "observing"]
+__all__ = ["Observation", "observing", "unobserved"]
 
 # what the interpreter and libraries open for themselves: the versions of the distributions stand for these
 _CODE_SUFFIXES = (
@@ -211,9 +211,12 @@ class Observation:
             self._undo.keep(path)
 
     def lists(self, frame: FrameType | None) -> bool:
-        """Tell whether a folder is listed for the notebook's or the project's code: imports list the folders of `sys.path`."""
+        """Tell whether a folder is listed for the notebook's or the project's code: imports list the folders of `sys.path`.
+
+        So does whoever asks which distributions are installed, such as scikit-learn's first `fit`: the notebook's own folder is one of them.
+        """
         while frame is not None:
-            if frame.f_code.co_filename.startswith("<frozen importlib"):
+            if frame.f_code.co_filename.startswith("<frozen importlib") or frame.f_globals.get("__name__") == "importlib.metadata":
                 return False
             if self.is_own(frame):
                 return True
@@ -413,6 +416,20 @@ def observing(observation: Observation, namespace: dict[str, Any]) -> Iterator[O
     finally:
         _current = None
         os.environ.__class__ = os.environb.__class__ = plain
+
+
+@contextmanager
+def unobserved() -> Iterator[None]:
+    """Do something of our own while a stage runs: neither it nor a child that it forks is what the stage's code did."""
+    observation = _current
+    if observation is None:
+        yield
+        return
+    before, observation.active = observation.active, True
+    try:
+        yield
+    finally:
+        observation.active = before
 
 
 def _install() -> None:

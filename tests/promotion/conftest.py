@@ -1,0 +1,83 @@
+"""A registry in a database of the project's own, and behind real servers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nbmlops.promotion.mlflow_registry import MlflowRegistry
+from nbmlops.tracking.delivery import QUIET
+from nbmlops.tracking.mlflow_store import make_database
+from tests.servers import mlflow_server, postgres_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OTHERS_WARNINGS = (
+    "ignore::DeprecationWarning:(mlflow|sqlalchemy|alembic|google).*",
+    "ignore:.*noload:DeprecationWarning",  # SQLAlchemy 2.1 about MLflow, laid at our door by its stack level
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let through what MLflow warns of among its own."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for line in _OTHERS_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(line))
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give MLflow's database as it is after its making, which takes seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    make_database(folder / "mlflow.db", folder / "mlartifacts")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a server on SQLite."""
+    folder = tmp_path_factory.mktemp("sqlite")
+    with mlflow_server(folder, f"sqlite:///{folder}/mlflow.db") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a server on PostgreSQL."""
+    with postgres_server(tmp_path_factory.mktemp("database")) as database:
+        backend = database.replace("postgresql://", "postgresql+psycopg://") + "/postgres"
+        with mlflow_server(tmp_path_factory.mktemp("server"), backend) as url:
+            yield url
+
+
+@pytest.fixture(params=["database", pytest.param("sqlite", marks=pytest.mark.thorough), "postgresql"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowRegistry]:
+    """Give a registry in a database of the project's own, behind a server on SQLite, and behind one on PostgreSQL."""
+    if request.param == "database":
+        (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    else:
+        fixture = "server" if request.param == "postgresql" else "sqlite_server"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue(fixture))
+    made = MlflowRegistry(tmp_path)
+    yield made
+    made.close()
+
+
+def in_process(code: str, *words: object, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start Python with a program of its own."""
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], env={**os.environ, **(env or {})}, text=True, stdout=subprocess.PIPE)
