@@ -111,6 +111,8 @@ def _call(text: str, number: int) -> Line:
     for item in node.keywords:
         if item.arg is None:
             _refuse(number, "has **, which stands for no plain value", "write the values out")
+        if item.arg in named:
+            _refuse(number, f"gives {item.arg!r} twice", "give it once")
         named[item.arg] = _literal(item.value, number)
     return Line(number=number, name=node.func.id, values=tuple(_literal(item, number) for item in node.args), named=named)
 

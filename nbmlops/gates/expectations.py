@@ -148,15 +148,15 @@ def _digests(df: Any, suite: Suite) -> dict[str, str]:  # noqa: ANN401 - a panda
 
 
 def _pairs(df: Any, suite: Suite) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - a pandas.DataFrame
-    from nbmlops.store.objects import digest_of  # noqa: PLC0415 - with the store's serializers, for those who validate
+    from nbmlops.store.objects import digest_of_buffers  # noqa: PLC0415 - with the store's serializers, for those who validate
     from nbmlops.store.serializers import Context, encode  # noqa: PLC0415
 
     try:
-        yield "frame", digest_of([memoryview(buffer) for buffer in encode(df, Context()).buffers])
+        yield "frame", digest_of_buffers(encode(df, Context()).buffers)
     except NotStorable:
         yield "frame", ""
     plain = json.dumps([dict(item) for item in suite.expectations], sort_keys=True, default=str)
-    yield "suite", digest_of([memoryview(plain.encode())])
+    yield "suite", digest_of_buffers([plain.encode()])
 
 
 def _kept(report: Mapping[str, Any]) -> str | None:

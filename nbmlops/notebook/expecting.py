@@ -49,8 +49,9 @@ def split_expecting(source: str) -> tuple[str, str] | None:
     name, frame, _ = read_line(match["line"])
     above = "\n" * (match["above"].count("\n") + 1)
     given = f", on={frame}" if frame else ""
+    text = match["body"].removeprefix("\n").rstrip()  # IPython hands a cell on with a line end that its file does not have
     # not by import, which would bind a name that later cells read
-    code = f"__import__('nbmlops').expect({name!r}, {match['body'].removeprefix(chr(10))!r}{given}, first_line={len(above) + 1})"
+    code = f"__import__('nbmlops').expect({name!r}, {text!r}{given}, first_line={len(above) + 1})"
     return (f"{suite_stage(name)} --writes {suite_path(name)}" if name else ""), above + code
 
 

@@ -100,10 +100,10 @@ class Logbook:
 
     def add_report(self, data: bytes) -> str:
         """Keep what evidence refers to; return its digest."""
-        from nbmlops.store.objects import digest_of  # noqa: PLC0415 - for those who leave evidence
+        from nbmlops.store.objects import digest_of_buffers  # noqa: PLC0415 - for those who leave evidence
 
         self._check_process("evidence")
-        digest = digest_of([memoryview(data)])
+        digest = digest_of_buffers([data])
         self.reports[digest] = data
         return digest
 
