@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["check_frame", "judge_frame", "validate"]
 
 _COLUMNS = ("column", "column_A", "column_B")
-_CELL = 80
+_CELL, _SENTENCE = 80, 400
 _ROW_COUNTS = frozenset({"expect_table_row_count_to_be_between", "expect_table_row_count_to_equal"})
 
 
@@ -100,7 +100,7 @@ def _check(item: Mapping[str, Any], result: Mapping[str, Any], columns: list[str
     reason = _no_column(missing[0], columns) if missing and (raised or not details) else raised
     if not result:
         reason = "Great Expectations gave no result for it"
-    met = bool(result.get("success")) and not reason
+    met, observed = bool(result.get("success")) and not reason, details.get("observed_value")
     looked_at, absent = details.get("element_count"), details.get("missing_count")
     if met and looked_at and absent == looked_at:
         reason = f"all {looked_at:,} values are missing, so that none was looked at"
@@ -110,7 +110,7 @@ def _check(item: Mapping[str, Any], result: Mapping[str, Any], columns: list[str
         wanted=kwargs,
         severity=str(item.get("severity", "critical")),
         met=met,
-        observed=details.get("observed_value"),
+        observed=observed if isinstance(observed, (int, float)) or observed is None else _short(observed),
         unexpected=details.get("unexpected_count"),
         looked_at=looked_at,
         examples=tuple(_short(value) for value in details.get("partial_unexpected_list") or ()),
@@ -123,10 +123,10 @@ def _noted(notes: object) -> str:
     return " ".join(map(str, notes)) if isinstance(notes, list) else str(notes or "")
 
 
-def _short(value: object) -> str:
-    """Return an example of a value that fails: a few dozen characters tell."""
+def _short(value: object, limit: int = _CELL) -> str:
+    """Return a value, such as an example of those that fail: a few dozen characters tell."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _raised(result: Mapping[str, Any]) -> str:
@@ -134,7 +134,7 @@ def _raised(result: Mapping[str, Any]) -> str:
     told = result.get("exception_info") or {}
     infos = [told] if "raised_exception" in told else [info for info in told.values() if isinstance(info, dict)]
     messages = dict.fromkeys(str(info.get("exception_message")) for info in infos if info.get("raised_exception"))
-    return f"it could not be computed: {'; '.join(messages)}" if messages else ""
+    return f"it could not be computed: {_short(' '.join('; '.join(messages).split()), _SENTENCE)}" if messages else ""
 
 
 def _no_column(name: str, columns: Iterable[str]) -> str:

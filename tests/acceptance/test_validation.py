@@ -107,6 +107,8 @@ def test_a_kernel_shows_the_table_and_stops_below_it(project: Project) -> None:
         assert "reused" in kernel.run(CELLS[4], cell_id="cell-4").last_line
         batch = project.run("out.ipynb")
         assert set(batch.statuses.values()) == {"reused"}, batch.err
+        assert "expect_column_values_to_be_unique" in kernel.complete("%%mlexpect flights\nexpect_column_values_to_be_u")
+        assert "--on" in kernel.complete("%%mlexpect flights --")
         stop = kernel.run("nbmlops.validate(flights.assign(distance=0), 'flights')")
         assert not stop.ok
         assert stop.outputs[0]["data"]["text/html"].startswith('<div class="nbmlops-card"><p>flights: refused')
