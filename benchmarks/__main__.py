@@ -6,14 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import cold, extension, graph, handover, kernel, memory, noop, scale, sweep, warm
+from benchmarks import cold, extension, graph, handover, kernel, memory, noop, scale, sweep, validation, warm
 from benchmarks.machine import machine_lines
 from benchmarks.peers import install_peers
 from benchmarks.table import Row, table_lines
 
 __all__ = ["main"]
 
-_ALL = (extension, graph, noop, warm, cold, handover, memory, kernel, sweep, scale)
+_ALL = (extension, graph, noop, warm, cold, handover, memory, kernel, sweep, validation, scale)
 
 
 def main() -> None:

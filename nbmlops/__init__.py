@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from great_expectations.core import ExpectationSuite
     from IPython.core.interactiveshell import InteractiveShell
     from optuna.trial import Trial
+    from pandas import DataFrame
 
+    from nbmlops.gates.validation import Validation
     from nbmlops.promotion.packing import Registration
     from nbmlops.session.batch import Session
     from nbmlops.session.comparison import Comparison
@@ -21,7 +24,19 @@ if TYPE_CHECKING:
     from nbmlops.session.sweep import Sweep
     from nbmlops.sweeps.state import SweepState
 
-__all__ = ["compare", "load_ipython_extension", "log_metric", "open", "register_model", "report", "sweep", "unload_ipython_extension"]
+__all__ = [
+    "compare",
+    "expect",
+    "load_ipython_extension",
+    "log_metric",
+    "open",
+    "propose_suite",
+    "register_model",
+    "report",
+    "sweep",
+    "unload_ipython_extension",
+    "validate",
+]
 __version__ = "0.1.0"
 
 
@@ -268,6 +283,98 @@ def sweep(  # noqa: PLR0913 - the options of the verb
         track=track,
     )
     return open_notebook(notebook, **options).sweep(wanted).run(watcher)
+
+
+def validate(df: DataFrame, suite: str | Path | ExpectationSuite, *, name: str | None = None, stop: bool = True) -> Validation:
+    """Hold a frame to a suite of Great Expectations, show the result, and leave it as evidence with the stage that runs.
+
+    An expectation of severity ``warning`` that is not met passes with a mark; a critical one, or one that cannot be computed, refuses.
+
+    Parameters
+    ----------
+    df : pandas.DataFrame
+        It is not changed.
+    suite : str, Path or great_expectations.ExpectationSuite
+        A name means ``expectations/NAME.json`` in the notebook's folder, else in the project's.
+    name : str, optional
+        What the evidence is called; by default the suite's name. Two frames that are held to one suite in a stage need two.
+    stop : bool
+        Whether a refusal ends the stage here. If not, the stage ends refused when its code has run.
+
+    Raises
+    ------
+    nbmlops.errors.GateRefused
+        If a critical expectation is not met, or the frame has no rows.
+    nbmlops.errors.UsageError
+        If there is no such suite, it cannot be read, or `df` is no frame.
+
+    Examples
+    --------
+    >>> found = nbmlops.validate(flights, "flights", stop=False)  # doctest: +SKIP
+    >>> found.passed, [check.told for check in found.refusing]  # doctest: +SKIP
+    (False, ["expect_column_values_to_be_in_set(origin): 3 of 27,004 values, such as XXX"])
+    """
+    from nbmlops.gates.expectations import validate as hold  # noqa: PLC0415 - `import nbmlops` stays light
+    from nbmlops.views.validation import show_validation  # noqa: PLC0415
+
+    return hold(df, suite, name=name, stop=stop, show=show_validation)
+
+
+def expect(name: str, lines: str, *, on: DataFrame | None = None, first_line: int = 1) -> Validation | None:
+    """Write a suite of expectations to ``expectations/NAME.json``: what a cell of ``%%mlexpect`` does.
+
+    Parameters
+    ----------
+    name : str
+    lines : str
+        One expectation a line, in Great Expectations' own names: with its values in the order of its fields, or as a call with literals.
+    on : pandas.DataFrame, optional
+        Is held to it at once; a refusal is left as evidence, and raises nothing.
+    first_line : int
+        The number of the first line, for messages.
+
+    Raises
+    ------
+    nbmlops.errors.UsageError
+        If a line is none; nothing is written.
+
+    Examples
+    --------
+    >>> nbmlops.expect("flights", "expect_column_values_to_be_between distance 1 6000 severity=warning")  # doctest: +SKIP
+    """
+    from nbmlops.gates.writing import expect as write  # noqa: PLC0415 - `import nbmlops` stays light
+    from nbmlops.views.validation import show_validation  # noqa: PLC0415
+
+    return write(name, lines, on=on, first_line=first_line, show=show_validation)
+
+
+def propose_suite(df: DataFrame, name: str, *, replace: bool = False) -> ExpectationSuite:
+    """Write a first suite of what holds of a frame to ``expectations/NAME.json``, and return it.
+
+    Its columns, their types, which have missing values, the ranges of numbers with a tenth of room, the words of columns with few, and what
+    is unique. The frame itself passes it, and the same frame gives the same suite. Read it before you trust it: it knows one frame.
+
+    Parameters
+    ----------
+    df : pandas.DataFrame
+    name : str
+    replace : bool
+        Whether it may take the place of a suite of that name that says something else.
+
+    Raises
+    ------
+    nbmlops.errors.UsageError
+        If the frame is empty, or there is another suite of that name.
+
+    Examples
+    --------
+    >>> len(nbmlops.propose_suite(flights, "flights").expectations)  # doctest: +SKIP
+    31
+    """
+    from nbmlops.gates.proposing import propose_suite as propose  # noqa: PLC0415 - `import nbmlops` stays light
+
+    suite: ExpectationSuite = propose(df, name, replace=replace)
+    return suite
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbmlops.magics.compare import CompareMagics
+from nbmlops.magics.expect import ExpectMagics
 from nbmlops.magics.hooks import Hooks
 from nbmlops.magics.sweep import SweepMagics
 from nbmlops.magics.verbs import StageMagics
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["register", "unregister"]
 
 _ATTRIBUTE = "_nbmlops_hooks"
-_MAGICS = (StageMagics, SweepMagics, CompareMagics)
+_MAGICS = (StageMagics, SweepMagics, CompareMagics, ExpectMagics)
 
 
 def register(shell: InteractiveShell) -> None:

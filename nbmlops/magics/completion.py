@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from nbmlops.pipeline.model import Pipeline
 
-__all__ = ["complete", "install_completion", "remove_completion"]
+__all__ = ["complete", "expectation_names", "install_completion", "remove_completion"]
 
 _IDENTIFIER = "nbmlops"
 
@@ -38,6 +38,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "%mlstatus": ("-p", "-f"),
     "%mlwhy": ("-p", "-f"),
     "%mlcompare": ("--store",),
+    "%%mlexpect": ("--on",),
     "%mlload": ("--run",),
     "%mlcheck": (),
     "%mlpipeline": ("use",),
@@ -54,6 +55,9 @@ def install_completion(shell: InteractiveShell, known: Callable[[], Pipeline]) -
     def matcher(context: CompletionContext) -> SimpleMatcherResult:
         line = context.text_until_cursor
         words = line.split()
+        if len(words) == 1 and not line.endswith(" ") and context.full_text.lstrip().startswith("%%mlexpect") and words[0].startswith("exp"):
+            names = [SimpleCompletion(text=name, type="expectation") for name in expectation_names() if name.startswith(words[0])]
+            return {"completions": names, "suppress": True, "matched_fragment": words[0]}
         if not words or words[0] not in {"%%mlstage", *_OPTIONS} or (len(words) == 1 and not line.endswith(" ")):
             return {"completions": []}
         symbol = "" if line.endswith(" ") else words[-1]
@@ -68,6 +72,20 @@ def remove_completion(shell: InteractiveShell) -> None:
     """Take the matcher out again."""
     matchers = shell.Completer.custom_matchers
     matchers[:] = [item for item in matchers if getattr(item, "matcher_identifier", None) != _IDENTIFIER]
+
+
+def expectation_names() -> list[str]:
+    """Return the names of Great Expectations' own expectations, read off its files: importing it takes seconds."""
+    import re  # noqa: PLC0415 - only once somebody completes
+    from importlib.util import find_spec  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
+
+    spec = find_spec("great_expectations")
+    names = Path(spec.origin).parent / "expectations" / "core" / "__init__.py" if spec is not None and spec.origin else None
+    if names is None or not names.is_file():
+        return []
+    found = set(re.findall(r"^from \S*\b(expect_\w+) import", names.read_text(encoding="utf-8"), re.MULTILINE))
+    return sorted(found - {"expect_multicolumn_values_to_be_unique"})  # an old name, which makes no expectation
 
 
 def complete(line: str, symbol: str, known: Callable[[], Pipeline]) -> list[str]:

@@ -177,7 +177,7 @@ def split_tag_mark(line: str) -> tuple[str, bool]:
 
 
 def _is_stage(source: str) -> bool:
-    return source.lstrip().startswith("%%mlstage")
+    return source.lstrip().startswith(("%%mlstage", "%%mlexpect"))
 
 
 def _parent(shell: InteractiveShell) -> dict[str, Any]:

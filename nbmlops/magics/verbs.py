@@ -6,9 +6,10 @@ from typing import Any
 
 from IPython.core.magic import cell_magic, line_magic, magics_class
 
-from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.errors import UsageError
 from nbmlops.magics.base import VerbMagics, split_words
 from nbmlops.magics.hooks import split_tag_mark
+from nbmlops.magics.running import run_stage
 
 __all__ = ["StageMagics"]
 
@@ -39,26 +40,7 @@ class StageMagics(VerbMagics):
         """
         __tracebackhide__ = True
         line, from_tag = split_tag_mark(line)
-        hooks = self.hooks
-        hooks.busy += 1
-        try:
-            outcome = hooks.session.run_stage(line, cell, hooks.metadata, hooks.cell_id, tagged=from_tag, count=hooks.count)
-        finally:
-            hooks.busy -= 1
-        if outcome.error is not None:
-            if outcome.warning:
-                self.print(f"! {outcome.warning}")
-            raise _shown(outcome.error, outcome.traceback) from None
-        from nbmlops.views.text import stage_line  # noqa: PLC0415 - loading the extension stays light
-
-        models = tuple(f"model {model['name']} is kept with the stage; %mlrun registers it" for model in outcome.result.models)
-        self.print(stage_line(outcome.result, remarks=(*outcome.remarks, *models), warning=outcome.warning))
-        if outcome.result.status == "refused":
-            from nbmlops.errors import GateRefused  # noqa: PLC0415
-
-            raise GateRefused(
-                f"stage {outcome.result.name!r} was refused: {outcome.result.reason}", code="NB701", fix="its outputs are there to look at"
-            )
+        run_stage(self, line, cell, tagged=from_tag)
 
     @line_magic
     def mlrun(self, line: str) -> Any:  # noqa: ANN401 - the Run, for the user to ask
@@ -237,15 +219,3 @@ class StageMagics(VerbMagics):
         if len(words) != 2 or words[0] != "use":  # noqa: PLR2004
             raise UsageError("%mlpipeline takes `use PATH`", code="NB004", fix="write %mlpipeline use notebook.ipynb")
         self.hooks.session.use(Path(words[1]))
-
-
-def _shown(error: BaseException, traceback: tuple[str, ...]) -> BaseException:
-    """Return the user's own exception, to be shown as the cell alone would have shown it.
-
-    Raised again as it is, IPython would print our frames and its own before the user's.
-    """
-    if isinstance(error, (NbmlopsError, KeyboardInterrupt)) or not traceback:
-        return error
-    kind = type(type(error).__name__, (Exception,), {"_render_traceback_": lambda _self: list(traceback)})
-    made: BaseException = kind(str(error))
-    return made.with_traceback(error.__traceback__)

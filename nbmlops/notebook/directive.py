@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError
 from nbmlops.nearest import close_matches
+from nbmlops.notebook.expecting import split_expecting
 from nbmlops.notebook.values import CHECKERS, STAGE_NAME, Kind
 
 __all__ = [
@@ -417,7 +418,7 @@ class _Builder:
 
 
 def split_magic(source: str) -> tuple[str, str] | None:
-    """Split a cell that begins with ``%%mlstage`` into its directive line and its body.
+    """Split a cell that begins with ``%%mlstage`` into its directive line and its body; one with ``%%mlexpect``, into those of the stage that it is.
 
     Parameters
     ----------
@@ -432,6 +433,6 @@ def split_magic(source: str) -> tuple[str, str] | None:
     """
     match = _MAGIC_LINE.fullmatch(source)
     if match is None:
-        return None
+        return split_expecting(source)
     above = "\n" * match["above"].count("\n")
     return match["line"].strip(), above + match["body"]

@@ -14,6 +14,7 @@ from nbmlops.nearest import close_matches
 from nbmlops.notebook.code import parse_code
 from nbmlops.notebook.constants import is_front_only, is_setup
 from nbmlops.notebook.directive import MAGIC, Directive, directive_from_metadata, parse_directive, split_magic
+from nbmlops.notebook.expecting import EXPECT_MAGIC, trouble_of
 from nbmlops.notebook.kale import KaleCell, Prelude, read_kale
 from nbmlops.notebook.known import Known
 from nbmlops.notebook.values import STAGE_NAME
@@ -28,8 +29,8 @@ __all__ = ["Role", "RoledCell", "assign_roles"]
 _STAGE_TAG = "stage:"
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)")
 # the transformer takes a second `%%` line for a line magic whose name begins with `%`
-_LATE_MAGIC = re.compile(rf"^[ \t]*%%{MAGIC}(?!\w)", re.MULTILINE)
-_LINE_MAGIC = re.compile(rf"\s*%{MAGIC}(?!\w)")
+_LATE_MAGIC = re.compile(rf"^[ \t]*%%({MAGIC}|{EXPECT_MAGIC})(?!\w)", re.MULTILINE)
+_LINE_MAGIC = re.compile(rf"\s*%({MAGIC}|{EXPECT_MAGIC})(?!\w)")
 
 # cell magics whose body is Python of this notebook
 _WRAPPING_MAGICS = frozenset({"capture", "prun", "time", "timeit"})
@@ -140,7 +141,14 @@ def _role(cell: Cell, notebook: str, known: Known) -> RoledCell:
 
 def _stage(cell: Cell, notebook: str, line: str, body: str) -> RoledCell:
     name = line.partition(" ")[0]
-    return _of_stage(cell, notebook, name, body, lambda: parse_directive(line, cell=cell.index, notebook=notebook), magic=True)
+
+    def read() -> Directive:
+        trouble = trouble_of(cell.source, cell=cell.index, notebook=notebook)
+        if trouble is not None:
+            raise trouble
+        return parse_directive(line, cell=cell.index, notebook=notebook)
+
+    return _of_stage(cell, notebook, name, body, read, magic=True)
 
 
 def _tagged(cell: Cell, notebook: str) -> RoledCell | None:
@@ -203,17 +211,19 @@ def _misplaced_magic(cell: Cell, notebook: str) -> RoledCell | None:
     """Find a stage that its author meant, so that it is not run as a report: a late or misspelt ``%%mlstage``."""
     late = _LATE_MAGIC.search(cell.source)
     first = _CELL_MAGIC.match(cell.source)
+    line_magic = _LINE_MAGIC.match(cell.source)
+    near = close_matches(first[1].lower(), [MAGIC, EXPECT_MAGIC], cutoff=0.8) if first is not None else []
     wrapped = first is not None and first[1] in _WRAPPING_MAGICS
     if late is not None and (wrapped or (first is None and not _inside_string(cell.source, late.start()))):
         line = cell.source.count("\n", 0, late.start()) + 1
-        message, fix = f"%%{MAGIC} stands in line {line}", "make it the cell's first line"
-    elif _LINE_MAGIC.match(cell.source):
+        message, fix = f"%%{late[1]} stands in line {line}", "make it the cell's first line"
+    elif line_magic is not None:
         line = len(cell.source) - len(cell.source.lstrip())
         line = cell.source.count("\n", 0, line) + 1
-        message, fix = f"%{MAGIC} is a magic of the whole cell", f"write it with two signs: %%{MAGIC}"
-    elif first is not None and close_matches(first[1].lower(), [MAGIC], cutoff=0.8):
+        message, fix = f"%{line_magic[1]} is a magic of the whole cell", f"write it with two signs: %%{line_magic[1]}"
+    elif first is not None and near:
         line = cell.source.count("\n", 0, first.end()) + 1
-        message, fix = f"%%{first[1]} is no magic of nbmlops", f"did you mean %%{MAGIC}?"
+        message, fix = f"%%{first[1]} is no magic of nbmlops", f"did you mean %%{near[0]}?"
     else:
         return None
     error = NotebookError(message, code="NB105", notebook=notebook, cell=cell.index, fix=fix)

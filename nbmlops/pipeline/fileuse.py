@@ -16,7 +16,7 @@ __all__ = ["may_use_unnamed_files"]
 _WORDS = frozenset({
     "Path", "PurePath", "Popen", "Repo", "ZipFile", "bz2", "connect", "eval", "exec", "fsspec", "getoutput", "glob", "gzip", "h5py", "iglob",
     "import_module", "joblib", "lzma", "memmap", "netCDF4", "os", "pathlib", "run_cell_magic", "run_line_magic", "shelve", "shutil", "sqlite3",
-    "subprocess", "system", "tarfile", "tempfile", "zarr", "zipfile",
+    "subprocess", "system", "tarfile", "tempfile", "validate", "zarr", "zipfile",
 })  # fmt: skip
 _VERBS = ("dump", "export", "extract", "fetch", "load", "open", "read", "save", "scan", "sink", "write")
 _NO_FILES = frozenset({"load_ext", "loads", "dumps"})

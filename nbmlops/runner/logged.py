@@ -57,6 +57,9 @@ class Logbook:
         The last value of each name, and the steps and values of those that were logged by step.
     evidence : list of dict
         What gates in the stage's code have found: ``name``, ``value``, ``threshold``, ``passed`` and more, as JSON.
+    reports : dict of str to bytes
+        What the evidence's ``report`` names, by digest: whoever opened the logbook puts them into the store when the code has run, since
+        what the stage itself does with files counts as its own doing.
     models : list of dict
         What is to be registered, as JSON.
     pruned : Pruned or None
@@ -70,6 +73,7 @@ class Logbook:
         self.metrics: dict[str, float] = {}
         self.series: dict[str, list[tuple[int, float]]] = {}
         self.evidence: list[dict[str, Any]] = []
+        self.reports: dict[str, bytes] = {}
         self.models: list[dict[str, Any]] = []
         self.pruned: Pruned | None = None
         self._attempt = attempt
@@ -102,6 +106,15 @@ class Logbook:
         self._check_process("evidence")
         if not any(item["name"] == gate["name"] and not item["passed"] and gate["passed"] for item in self.evidence):
             self.evidence = [*(item for item in self.evidence if item["name"] != gate["name"]), dict(gate)]
+
+    def add_report(self, data: bytes) -> str:
+        """Keep what evidence refers to; return its digest."""
+        from nbmlops.store.objects import digest_of_buffers  # noqa: PLC0415 - for those who leave evidence
+
+        self._check_process("evidence")
+        digest = digest_of_buffers([data])
+        self.reports[digest] = data
+        return digest
 
     def add_model(self, model: Mapping[str, Any]) -> None:
         """Keep what is to be registered; the last of a name counts."""

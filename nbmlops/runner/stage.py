@@ -454,6 +454,8 @@ def _keep_outputs(run: _Run) -> str | None:
 
 
 def _evidence(run: _Run) -> tuple[dict[str, Any], ...]:
+    for report in run.logbook.reports.values():
+        run.store.objects.put([report])
     found: tuple[dict[str, Any], ...] = tuple(run.recorder.redacted(gate) for gate in run.logbook.evidence)
     return found
 

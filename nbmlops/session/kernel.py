@@ -309,6 +309,7 @@ class KernelSession:
         tagged: bool = False,
         force: bool = False,
         count: int | None = None,
+        source: str | None = None,
     ) -> CellOutcome:
         """Reuse or run a stage cell.
 
@@ -325,13 +326,15 @@ class KernelSession:
             Run even if a record serves it.
         count : int or None
             The number in its prompt.
+        source : str, optional
+            The cell as it is written, where another magic stands for ``%%mlstage``.
 
         Raises
         ------
         NotebookError
             If the cell or what it hangs on has an error; nothing has run.
         """
-        source = body if tagged else f"%%mlstage {line}\n{body}"
+        source = source or (body if tagged else f"%%mlstage {line}\n{body}")
         seen = self.cells.add(source, metadata, cell_id, count=count)
         planner = self.planner()
         name = line.split(maxsplit=1)[0] if line.split() else ""
@@ -359,7 +362,8 @@ class KernelSession:
         magic = split_magic(cell.source)
         line, body = magic or (stage, cell.source)
         body = body.lstrip("\n") if magic else body
-        return self.run_stage(line, body, cell.metadata, cell.id, tagged=magic is None, force=True, count=cell.count)
+        source = cell.source if magic else None
+        return self.run_stage(line, body, cell.metadata, cell.id, tagged=magic is None, force=True, count=cell.count, source=source)
 
     def stage_of(self, cell: SeenCell) -> str | None:
         """Return the stage that a cell of this kernel belongs to."""

@@ -337,6 +337,8 @@ class StageCell:
         seconds = time.perf_counter() - begun
         draws = tuple(sorted(name for name, state in random_states().items() if name in drawn and drawn[name] != state))
         restore_random(held)
+        for report in logbook.reports.values():
+            session.store.objects.put([report])
         return _Attempt(
             error=ran.error_before_exec or ran.error_in_exec,
             outputs=recorder.take(),

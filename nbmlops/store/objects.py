@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["Blobs", "FileInfo", "Objects", "Planted", "digest_of", "quarantine_path", "split_path"]
+__all__ = ["Blobs", "FileInfo", "Objects", "Planted", "digest_of", "digest_of_buffers", "quarantine_path", "split_path"]
 
 _TEMPORARY = ".tmp-"
 
@@ -195,6 +195,11 @@ def digest_of(buffers: Sequence[memoryview]) -> str:
     for buffer in buffers:
         hasher.update(buffer)
     return hasher.hexdigest()
+
+
+def digest_of_buffers(buffers: Sequence[Buffer]) -> str:
+    """Return the digest under which `Objects.put` would store the buffers."""
+    return digest_of(_flatten(buffers))
 
 
 def quarantine_path(path: str) -> str:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from nbmlops.gates.validation import Check, Validation
 from nbmlops.notebook.directive import Directive
 from nbmlops.pipeline.model import Diagnostic, Parameter, Pipeline, Read, Stage
 from nbmlops.runner.results import RunResult, StageResult
@@ -24,6 +25,7 @@ from nbmlops.views.stageline import stage_line
 from nbmlops.views.svg import graph_svg
 from nbmlops.views.sweep import sweep_html, sweep_text
 from nbmlops.views.text import diagnostics_text, graph_text, run_text
+from nbmlops.views.validation import validation_html, validation_text
 from tests.views.comparisons import comparison
 
 CORPUS = {
@@ -204,6 +206,24 @@ def test_comparisons(bad: str) -> None:
     compared = comparison(bad)
     check_page(comparison_html(compared))
     check_text(comparison_text(compared))
+
+
+def test_validations(bad: str) -> None:
+    """Columns, values, notes and names of suites stay text, whether an expectation is met, fails or raises."""
+    check = Check(expectation=bad, about=bad, wanted={bad: bad, "set": [bad]}, severity=bad, met=False, observed=bad, notes=bad)
+    counted = replace(check, unexpected=3, looked_at=9, examples=(bad, bad))
+    checks = (
+        check,
+        counted,
+        replace(check, reason=bad),
+        replace(check, met=True),
+        replace(check, met=True, reason=bad),
+        replace(counted, unexpected=0),
+    )
+    for reason in ("", bad):
+        found = Validation(name=bad, rows=9, checks=checks, reason=reason, digests={})
+        check_page(validation_html(found))
+        check_text(validation_text(found))
 
 
 def test_code_keeps_its_blanks_and_its_limit(bad: str) -> None:
