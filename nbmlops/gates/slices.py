@@ -144,21 +144,19 @@ def _table(by: Any) -> dict[str, Any]:  # noqa: ANN401 - what the user gives
     if isinstance(by, pd.Series):
         by = by.to_frame(by.name if by.name is not None else "group")
     if isinstance(by, pd.DataFrame):
-        if not by.columns.is_unique:
-            raise _column_error("`by` has two columns of one name", "rename one of them")
-        found = {str(name): by[name] for name in by.columns}
+        given = [(str(name), by.iloc[:, number]) for number, name in enumerate(by.columns)]
     elif isinstance(by, Mapping):
-        found = {str(name): pd.Series(values) for name, values in by.items()}
+        given = [(str(name), values if hasattr(values, "iloc") else pd.Series(list(values)).array) for name, values in by.items()]
     else:
         raise _column_error(f"`by` is a {type(by).__name__}", 'give columns of a frame, such as by=df[["origin", "carrier"]]')
-    if not found:
+    if not given:
         raise _column_error("`by` has no column", 'give at least one, such as by=df[["origin"]]')
     plain: dict[str, str] = {}
-    for name in found:
-        other = plain.setdefault(_identifier(name), name)
-        if other != name or len(found) < len(getattr(by, "columns", found)):
-            raise _column_error(f"the columns {other!r} and {name!r} of `by` would give metrics of one name", "rename one of them")
-    return found
+    for name, _ in given:
+        if _identifier(name) in plain:
+            raise _column_error(f"the columns {plain[_identifier(name)]!r} and {name!r} of `by` would give metrics of one name", "rename one of them")
+        plain[_identifier(name)] = name
+    return dict(given)
 
 
 def _column_error(what: str, fix: str) -> UsageError:
@@ -182,7 +180,7 @@ def _values(y_true: Any, y_score: Any, table: Mapping[str, Any]) -> tuple[Values
     first = next(iter(indexed), "")
     for name, index in indexed.items():
         # rows are taken in order, and those of two frames in different orders would be mixed up
-        if not index.equals(indexed[first]) and not (name.startswith("by") and not hasattr(table, "iloc") and first.startswith("by")):
+        if not index.equals(indexed[first]):
             raise UsageError(f"slices: {name} has another index than {first}", code="NB637", fix=f"take the same rows, such as df.loc[{first}.index]")
     return truth, score
 
