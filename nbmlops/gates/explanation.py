@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -147,7 +148,10 @@ def _by_shap(model: Any, X: Any) -> tuple[Values, Values]:  # noqa: ANN401, N803
             fix='take method="permutation"; of a Pipeline give the last step, and X as the steps before it make it',
         )
     import numpy as np
-    import shap
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what shap itself imports
+        import shap
 
     try:
         found = np.asarray(shap.TreeExplainer(model).shap_values(X, check_additivity=False))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["MISSING", "ColumnSlices", "Gap", "Slices", "slices"]
 
 MISSING = "(missing)"
-_RESAMPLES = 100
+_RESAMPLES = 200
 _LIMITS = (0.025, 0.975)
 _MOST_GROUPS = 1000
 _CLASSES = {0.0, 1.0}

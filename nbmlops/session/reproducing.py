@@ -92,7 +92,7 @@ def _judged(result: StageResult, verdict: StageVerdict) -> dict[str, Any]:
 
 def _told(result: StageResult, known: Mapping[str, Any]) -> bool:
     if not known["same"]:
-        _refuse(result, f"gives something else when it is repeated: {known['cause']}")
+        _refuse(result, f"does not give the same again: {known['cause']}")
     return True
 
 
