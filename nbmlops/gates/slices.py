@@ -146,7 +146,7 @@ def _table(by: Any) -> dict[str, Any]:  # noqa: ANN401 - what the user gives
     if isinstance(by, pd.DataFrame):
         given = [(str(name), by.iloc[:, number]) for number, name in enumerate(by.columns)]
     elif isinstance(by, Mapping):
-        given = [(str(name), values if hasattr(values, "iloc") else pd.Series(list(values)).array) for name, values in by.items()]
+        given = [(str(name), values if hasattr(values, "iloc") else pd.Series(list(values), dtype=object).array) for name, values in by.items()]
     else:
         raise _column_error(f"`by` is a {type(by).__name__}", 'give columns of a frame, such as by=df[["origin", "carrier"]]')
     if not given:

@@ -245,7 +245,7 @@ def spans(kind: str, title: str, rows: Sequence[tuple[str, float, float, float]]
         parts.append(_text(room + 18, middle + 4, fitted(name, 160, _SMALL_SIZE), side="end"))
         if finite(low) and finite(high):
             line = f"M{number(scale.at(low))} {number(middle)}H{number(scale.at(high))}"
-            parts.append(f'<path class="h-blue" d="{line}" stroke="currentColor" stroke-width="2.5"/>')
+            parts.append(f'<path class="rest" d="{line}" stroke-width="2"/>')
         parts.append(_dots([(scale.at(value), middle)]))
         if name == worst:
             parts.append(_ring(scale.at(value), middle).replace("h-green", "h-red"))
