@@ -62,14 +62,15 @@ def explain(
     """Tell what each feature matters to a model: see `nbmlops.explain`."""
     if method not in _METHODS:
         raise UsageError(f"explain: there is no method {method!r}", code="NB641", fix=f"choose from: {', '.join(_METHODS)}")
-    for name, count in (("n_repeats", n_repeats), ("max_rows", max_rows)):
-        if type(count) is not int or count < 1:
-            raise UsageError(f"explain: {name} is {count!r}", code="NB641", fix="give a whole number from 1")
+    for name, number, least in (("n_repeats", n_repeats, 1), ("max_rows", max_rows, 1), ("seed", seed, 0)):
+        if type(number) is not int or number < least:
+            raise UsageError(f"explain: {name} is {number!r}", code="NB641", fix=f"give a whole number from {least}")
     if not callable(getattr(model, "predict", None)):
         raise UsageError(f"explain: a {type(model).__name__} does not predict", code="NB641", fix="give a fitted model with a method predict")
     given, names = _features(model, X)
-    if len(y) != len(given):
-        raise UsageError(f"explain: X has {len(given):,} rows and y {len(y):,}", code="NB641", fix="give the same rows to both")
+    count = len(y) if hasattr(y, "__len__") else 0
+    if count != given.shape[0]:
+        raise UsageError(f"explain: X has {given.shape[0]:,} rows and y {count:,}", code="NB641", fix="give the same rows to both")
     if hasattr(given, "index") and hasattr(y, "index") and hasattr(y, "iloc") and not given.index.equals(y.index):
         raise UsageError("explain: y has another index than X", code="NB641", fix="take the same rows, such as y.loc[X.index]")
     most = min(max_rows, _SHAP_ROWS) if method == "shap" else max_rows

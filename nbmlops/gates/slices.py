@@ -127,6 +127,8 @@ def slices(
     chosen = _chosen(metrics, truth, score)
     if type(min_size) is not int or min_size < 1:
         raise UsageError(f"slices: min_size is {min_size!r}", code="NB637", fix="give a number of rows from 1")
+    if type(seed) is not int or isinstance(threshold, (str, bool)) or not math.isfinite(threshold):
+        raise UsageError(f"slices: seed is {seed!r}, threshold {threshold!r}", code="NB637", fix="give a whole number, and a score")
     traits = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive)
     for name in traits:
         if name not in table:

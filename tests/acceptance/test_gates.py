@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nbmlops.errors import GateRefused
+from nbmlops.runner.results import StageResult
+from nbmlops.session.reproducing import _judged, is_reproducible
+from nbmlops.session.verdict import StageVerdict
 from nbmlops.settings import Settings
 from nbmlops.store.gc import collect
 from nbmlops.store.store import Store
 from nbmlops.store.verify import verify_store
 from tests.acceptance.kernel import Kernel
 from tests.acceptance.project import Cell, Project, text_of
+from tests.pipeline.written import pipeline_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,12 +174,6 @@ def test_the_stage_command_repeats_too(repeated: tuple[Project, list[Any]]) -> N
 
 def test_a_verdict_is_about_the_outputs_that_were_repeated(repeated: tuple[Project, list[Any]]) -> None:
     """Of a record with others under the same key nothing is known."""
-    from dataclasses import replace
-
-    from nbmlops.errors import GateRefused
-    from nbmlops.runner.results import StageResult
-    from nbmlops.session.reproducing import is_reproducible
-
     project, (first, *_) = repeated
     store = store_of(project)
     record = store.record(first.stage("model")["key"])
@@ -181,6 +183,38 @@ def test_a_verdict_is_about_the_outputs_that_were_repeated(repeated: tuple[Proje
     other = {name: replace(artifact, digest="0" * 64) for name, artifact in result.outputs.items()}
     with pytest.raises(GateRefused, match="has not been repeated yet"):
         is_reproducible(store, replace(result, outputs=other))
+
+
+def test_repetitions_that_agree_with_each_other_and_not_with_the_run_refuse(repeated: tuple[Project, list[Any]]) -> None:
+    """Of the same key, that is: with other inputs nothing follows."""
+    project, (first, *_) = repeated
+    record = store_of(project).record(first.stage("model")["key"])
+    assert record is not None
+    result = StageResult.of_record(record, "ran", "")
+    digests = {name: artifact.digest for name, artifact in result.outputs.items()}
+    for key, outputs, same in (
+        (record.key, digests, True),
+        (record.key, digests | {"y": "0" * 64}, False),
+        ("other", digests | {"y": "0" * 64}, True),
+    ):
+        judged = _judged(result, StageVerdict(name="model", same=True, key=key, outputs=outputs))
+        assert (judged["same"], "y of this run differs" in judged["cause"]) == (same, not same)
+
+
+def test_a_stage_that_is_interrupted_while_it_is_repeated_is_kept(project: Project) -> None:
+    """Ctrl-C ends the repetitions, leaves no process, and costs the stage no second run."""
+    project.write([f"%%mlstage slow --require reproducible\n{counted(project, 'slow')}\nimport time\ntime.sleep(0.5)\nx = 1", "print(x)"])
+    running = project.start("run", "nb.ipynb", "--json")
+    assert running.stderr is not None
+    line = next(line for line in running.stderr if "first time" in line)
+    assert "slow: first time, for --require reproducible of slow" in line
+    running.send_signal(signal.SIGINT)
+    assert project.finish(running).code == 130
+    assert project.left_after(30) == {}
+    before = times(project, "slow")
+    done = project.run()
+    assert (done.code, done.statuses) == (0, {"slow": "reused"}), done.err
+    assert times(project, "slow") == before + 2
 
 
 def test_a_kernel_goes_by_what_batch_has_found(repeated: tuple[Project, list[Any]]) -> None:
@@ -246,8 +280,6 @@ def test_slices_and_explanations_in_a_run(project: Project) -> None:
 
 def test_reading_does_not_see_slices_change_anything() -> None:
     """What is judged and explained stays its stage's own, and the metrics of slices need no other announcement."""
-    from tests.pipeline.written import pipeline_of
-
     pipeline = pipeline_of(*SLICED)
     assert [item for item in pipeline.diagnostics if item.severity != "info"] == []
     assert dict(pipeline.stages["judge"].inputs) == {"df": "data", "model": "data", "y": "data"}
@@ -256,8 +288,6 @@ def test_reading_does_not_see_slices_change_anything() -> None:
 
 def test_gc_drops_what_is_known_of_records_that_are_gone(repeated: tuple[Project, list[Any]]) -> None:
     """And `store verify` knows the folder: it finds a verdict that was tampered with, and one under another's name."""
-    import os
-
     project, _ = repeated
     store = store_of(project)
     folder = project.folder / ".nbmlops" / "verdicts"

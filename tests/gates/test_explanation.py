@@ -109,6 +109,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("NB641", {"method": "lime"}, "no method 'lime'"),
     ("NB641", {"n_repeats": 0}, "n_repeats is 0"),
     ("NB641", {"max_rows": True}, "max_rows is True"),
+    ("NB641", {"seed": -1}, "seed is -1"),
+    ("NB641", {"y": None}, "X has 400 rows and y 0"),
     ("NB641", {"model": 3}, "a int does not predict"),
     ("NB641", {"y": [1, 0]}, "X has 400 rows and y 2"),
     ("NB641", {"X": [1, 2, 3]}, "X has the shape (3,)"),

@@ -213,6 +213,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("NB637", {"y_score": [math.nan] * ROWS}, "1,200 missing or infinite values"),
     ("NB637", {"y_true": ["late"] * ROWS}, "no number"),
     ("NB637", {"min_size": 0}, "min_size is 0"),
+    ("NB637", {"seed": "a"}, "seed is 'a'"),
+    ("NB637", {"threshold": math.nan}, "threshold nan"),
     ("NB637", {"y_true": [], "y_score": [], "by": {"g": []}}, "no rows"),
     ("NB638", {"metrics": ["roc_uac"]}, "did you mean 'roc_auc'"),
     ("NB638", {"metrics": []}, "metrics is empty"),
