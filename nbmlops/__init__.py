@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
     from pandas import DataFrame
 
+    from nbmlops.gates.explanation import Explanation
+    from nbmlops.gates.slices import Slices
     from nbmlops.gates.validation import Validation
     from nbmlops.promotion.packing import Registration
     from nbmlops.session.batch import Session
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
 __all__ = [
     "compare",
     "expect",
+    "explain",
     "load_ipython_extension",
     "log_metric",
     "open",
     "propose_suite",
     "register_model",
     "report",
+    "slices",
     "sweep",
     "unload_ipython_extension",
     "validate",
@@ -90,6 +94,56 @@ def compare(*runs: Run | str, **options: Any) -> Comparison:  # noqa: ANN401 - f
     settings = load_settings(Path.cwd(), **options)
     refs = [run if isinstance(run, str) else run.id for run in runs]
     return compare_runs(Store(settings.store, settings=settings), settings.project_root, refs)
+
+
+def explain(
+    model: Any,  # noqa: ANN401 - whatever predicts
+    X: Any,  # noqa: ANN401, N803 - scikit-learn's own name
+    y: Any,  # noqa: ANN401
+    *,
+    method: str = "auto",
+    n_repeats: int = 5,
+    max_rows: int = 5000,
+    seed: int = 0,
+) -> Explanation:
+    """Tell what each feature matters to a model; the last line of a cell shows it as a table and a small picture.
+
+    Parameters
+    ----------
+    model : object
+        Fitted, with a method ``predict``; a scikit-learn pipeline is explained by the features that go into it.
+    X : DataFrame or array of shape (n_rows, n_features)
+        Rows that the model was not fitted on. It is not changed.
+    y : sequence
+        What is true of them.
+    method : {"auto", "permutation", "shap"}
+        ``auto`` is permutation importance, on every machine: how much the score falls when a feature's values are shuffled (the area under
+        the ROC curve for two classes, else the model's own score). ``shap`` takes SHAP values, which need the extra ``shap`` and a model of trees.
+    n_repeats : int
+        How often each feature is shuffled.
+    max_rows : int
+        From how many rows at most, drawn by `seed`; for SHAP at most 1,000.
+    seed : int
+
+    Returns
+    -------
+    Explanation
+        Its `frame` has the columns ``feature``, ``importance`` and ``std``, the most important first. It can be handed on to later stages.
+
+    Raises
+    ------
+    nbmlops.errors.UsageError
+        If the model cannot score the rows, or SHAP cannot explain it here.
+    nbmlops.errors.MissingDependency
+        If SHAP is asked for and not installed.
+
+    Examples
+    --------
+    >>> nbmlops.explain(model, X_test, y_test).frame.head(3)  # doctest: +SKIP
+    """
+    from nbmlops.gates.explanation import explain as explain_now  # noqa: PLC0415 - `import nbmlops` stays light
+
+    return explain_now(model, X, y, method=method, n_repeats=n_repeats, max_rows=max_rows, seed=seed)
 
 
 def log_metric(name: str, value: float, step: int | None = None) -> None:
@@ -193,6 +247,62 @@ def report(value: float, step: int) -> None:
     from nbmlops.runner.logged import report as report_now  # noqa: PLC0415 - `import nbmlops` stays light
 
     report_now(value, step)
+
+
+def slices(
+    y_true: Any,  # noqa: ANN401 - whatever numpy can read
+    y_score: Any,  # noqa: ANN401
+    by: Any,  # noqa: ANN401
+    *,
+    metrics: Iterable[str] | str | None = None,
+    min_size: int = 100,
+    threshold: float = 0.5,
+    sensitive: Iterable[str] | str = (),
+    seed: int = 0,
+) -> Slices:
+    """Compare how well a model does between groups of rows; the last line of a cell shows it as tables.
+
+    In a stage it logs ``worst_METRIC_by_COLUMN`` and ``gap_METRIC_by_COLUMN``, which gates may ask for:
+    ``--require "gap_roc_auc_by_origin <= 0.05"``. Where a group's metric is not defined, as the area under the ROC curve of a group of one
+    class, worst and gap are NaN, which passes no gate. Called several times in one stage, the worst counts.
+
+    Parameters
+    ----------
+    y_true : sequence
+        Classes as 0 and 1, or numbers.
+    y_score : sequence
+        For classes the scores of class 1, such as ``model.predict_proba(X)[:, 1]``; else predictions.
+    by : DataFrame, Series or mapping
+        A column for each way to make groups, with the same rows in the same order. What is missing is a group of its own.
+    metrics : iterable of str, optional
+        Of ``roc_auc``, ``average_precision``, ``log_loss``, ``brier``, ``accuracy``, ``precision``, ``recall`` for classes, and ``rmse``, ``mae``
+        for numbers; by default ``roc_auc``, or ``rmse`` and ``mae``.
+    min_size : int
+        Smaller groups are shown, marked, and left out of worst and gap.
+    threshold : float
+        From which score on a row is predicted to be of class 1.
+    sensitive : iterable of str
+        Columns of people's traits. What the groups of others show is called group performance, and not demographic fairness.
+    seed : int
+        Of the bootstrap that the intervals come from.
+
+    Returns
+    -------
+    Slices
+        ``found["origin"]`` is a frame with a row for each group.
+
+    Raises
+    ------
+    nbmlops.errors.UsageError
+        If rows do not belong together, values are missing, a metric does not fit, or a column makes no groups.
+
+    Examples
+    --------
+    >>> nbmlops.slices(y_test, model.predict_proba(X_test)[:, 1], by=test[["origin", "carrier"]])  # doctest: +SKIP
+    """
+    from nbmlops.gates.slices import slices as slices_now  # noqa: PLC0415 - `import nbmlops` stays light
+
+    return slices_now(y_true, y_score, by, metrics=metrics, min_size=min_size, threshold=threshold, sensitive=sensitive, seed=seed)
 
 
 def sweep(  # noqa: PLR0913 - the options of the verb

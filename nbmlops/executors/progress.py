@@ -30,6 +30,8 @@ class Moment:
         Those that have no status yet and do not run.
     done : int
         How many have their status.
+    doing : str
+        What is done with it now beside running it, such as repeating it for a gate; "" for nothing.
     """
 
     stage: str
@@ -38,6 +40,7 @@ class Moment:
     running: tuple[str, ...]
     waiting: tuple[str, ...]
     done: int
+    doing: str = ""
 
 
 Watcher = Callable[[Moment], None]

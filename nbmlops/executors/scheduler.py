@@ -326,6 +326,8 @@ class Scheduler:
             attempt=outcome.attempt,
             run_id=self.run_id,
         )
+        if self.outside is not NOTHING_OUTSIDE:
+            self.store.put_record(record)  # the gates may take long: what is computed is kept if they are interrupted
         result = judged(StageResult.of_record(record, "ran", attempt.reason), attempt.stage_as_planned.directive.require, self.outside)
         self.store.put_record(replace(record, gates=result.gates))
         self.planner.surroundings.refresh()
@@ -488,7 +490,11 @@ class Scheduler:
         if plan.report is not None and REPORT not in self.results:
             self._set(StageResult(name=REPORT, status="not-run", reason="not every stage is done"))
 
-    def _tell(self, name: str, result: StageResult | None) -> None:
+    def tell_doing(self, name: str, doing: str) -> None:
+        """Let the watcher know what is done with a stage beside running it."""
+        self._tell(name, None, doing)
+
+    def _tell(self, name: str, result: StageResult | None, doing: str = "") -> None:
         if self.watcher is not None:
             wanted = self.planner.wanted()
             waiting = (other for other in (*self.planner.pipeline.stages, REPORT) if other in wanted or (other == REPORT and self._reporting))
@@ -501,6 +507,7 @@ class Scheduler:
                     running=running,
                     waiting=tuple(other for other in waiting if other not in self.results and other not in running),
                     done=len(self.results),
+                    doing=doing,
                 )
             )
 

@@ -110,6 +110,9 @@ def _by_cell(
         shown = outputs(status.cell_outputs) if status is not None and status.cell_outputs else []
         for position, cell in enumerate(stage.cells):
             found[cell] = (shown[position] if position < len(shown) else [], status)
+        if status is not None and status.status == "refused" and status.error is None:
+            last = stage.cells[-1]
+            found[last] = ([*found[last][0], _refusal(status)], status)
     report = result.report
     if report is not None:
         shown = outputs(report.cell_outputs) if report.cell_outputs else []
@@ -117,6 +120,13 @@ def _by_cell(
             status = report if position < max(len(shown), 1) or report.status in {"ran", "reused"} else None
             found[cell] = (shown[position] if position < len(shown) else [], status)
     return found
+
+
+def _refusal(status: StageResult) -> dict[str, Any]:
+    """Return what shows below the last cell of a stage whose gates refuse it."""
+    refusing = [gate for gate in status.gates if not gate["passed"]]
+    told = [f"{gate['name']} does not hold: {gate.get('reason') or 'it is {}'.format(gate.get('value'))}" for gate in refusing]
+    return {"output_type": "error", "ename": "GateRefused", "evalue": status.reason, "traceback": [f"GateRefused: {line}" for line in told]}
 
 
 def _with_error(shown: list[dict[str, Any]], status: StageResult | None, cell: int) -> list[dict[str, Any]]:
@@ -144,6 +154,7 @@ def _stamp(data: dict[str, Any], roled: RoledCell, status: StageResult | None) -
             "seconds": round(status.seconds, 3),
             "reason": status.reason,
             "run_id": status.run_id,
+            **({"gates": [dict(gate) for gate in status.gates]} if status.gates else {}),
         }
     word = "completed" if status is not None and status.status in {"ran", "reused"} else "pending"
     if status is not None and status.status in {"failed", "timed-out", "refused"}:

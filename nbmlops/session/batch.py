@@ -208,14 +208,23 @@ class Session:
             workers=workers or self.settings.worker_count, executor=executor, track=track, fail_fast=fail_fast, watcher=watcher
         )
 
-    def outside(self, planner: Planner) -> Outside:
-        """Return what the gates of a pipeline may ask beyond its own results."""
+    def outside(self, planner: Planner, *, progress: Progress | None = _silent) -> Outside:
+        """Return what the gates of a pipeline may ask beyond its own results.
+
+        Parameters
+        ----------
+        planner : Planner
+        progress : callable or None
+            Gets a stage's name and what is done with it now; None where no stage is to be repeated, and only what is known counts.
+        """
         if not is_outward(planner.pipeline):
             return NOTHING_OUTSIDE
         from nbmlops.session.outside import SessionOutside  # noqa: PLC0415 - only where a gate asks
-        from nbmlops.session.reproducing import reproduces  # noqa: PLC0415
+        from nbmlops.session.reproducing import is_reproducible, reproduces  # noqa: PLC0415
 
-        return SessionOutside(self.settings, planner.pipeline, lambda result: reproduces(self, planner, result))
+        if progress is None:
+            return SessionOutside(self.settings, planner.pipeline, lambda result: is_reproducible(self.store, result))
+        return SessionOutside(self.settings, planner.pipeline, lambda result: reproduces(self, planner, result, progress))
 
     def usual_seconds(self, stage: str) -> float | None:
         """Return the seconds that a stage took when it last ran; None if no record tells."""
@@ -300,7 +309,7 @@ class Session:
 
     def _refuses(self, planner: Planner, plan: Plan) -> bool:
         """Tell whether a gate refuses a stage that a record serves: such a run equals no run that was done."""
-        outside = self.outside(planner)
+        outside = self.outside(planner, progress=None)  # what is not known yet is found out by the run, which tells its progress
         return any(
             judged(StageResult.of_record(item.record, "reused", ""), item.stage.directive.require, outside).status == "refused"
             for item in plan.stages.values()
@@ -321,7 +330,7 @@ class Session:
 
     def _nothing_to_do(self, planner: Planner, plan: Plan, earlier: RunRecord, target: Path | None) -> Run:
         begun = time.time()
-        outside = self.outside(planner)
+        outside = self.outside(planner, progress=None)
         stages = {name: self._served(item, outside) for name, item in plan.stages.items()}
         report = StageResult.of_record(plan.report.record, "reused", plan.report.reason) if plan.report and plan.report.record else None
         result = RunResult(

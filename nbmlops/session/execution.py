@@ -91,8 +91,8 @@ class Execution:
             emit=self._emit,
             watcher=watcher,
             fail_fast=fail_fast,
-            outside=session.outside(planner),
         )
+        scheduler.outside = session.outside(planner, progress=scheduler.tell_doing)
         try:
             return self._run(scheduler)
         except Interrupted:

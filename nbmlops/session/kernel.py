@@ -160,12 +160,13 @@ class KernelSession:
     # -- all cells
 
     def outside(self, pipeline: Pipeline) -> Outside:
-        """Return what the gates of a pipeline may ask beyond its own results; here no stage is repeated."""
+        """Return what the gates of a pipeline may ask beyond its own results; here no stage is repeated, but what batch has found counts."""
         if not is_outward(pipeline):
             return NOTHING_OUTSIDE
         from nbmlops.session.outside import SessionOutside  # noqa: PLC0415 - only where a gate asks
+        from nbmlops.session.reproducing import is_reproducible  # noqa: PLC0415
 
-        return SessionOutside(self.settings, pipeline)
+        return SessionOutside(self.settings, pipeline, lambda result: is_reproducible(self.store, result))
 
     def cell_begins(self, source: str = "", process: dict[str, str] | None = None) -> None:
         """Take note of the state of things before a cell; of the process's, where that is known from before the session began."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.runner.gate import NOTHING_OUTSIDE
 from nbmlops.session.champion import Champion
 
 if TYPE_CHECKING:
@@ -26,13 +25,13 @@ class SessionOutside:
     ----------
     settings : Settings
     pipeline : Pipeline
-    repeat : callable or None
-        Tells whether a stage gives the same again under other conditions; None where stages are not repeated, as in a kernel.
+    repeat : callable
+        Tells whether a stage gives the same again under other conditions, or raises why it does not.
     """
 
     settings: Settings
     pipeline: Pipeline
-    repeat: Callable[[StageResult], bool] | None = None
+    repeat: Callable[[StageResult], bool]
     _champion: Champion | None = field(default=None)
 
     def champion(self, metric: str) -> Any:  # noqa: ANN401 - what was logged
@@ -43,4 +42,4 @@ class SessionOutside:
 
     def reproducible(self, result: StageResult) -> bool:
         """Tell whether a stage gives the same again under other conditions."""
-        return NOTHING_OUTSIDE.reproducible(result) if self.repeat is None else self.repeat(result)
+        return self.repeat(result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ class StageVerdict:
         The likely cause, or why there is no verdict; "" where all is the same.
     skipped : bool
         Whether a run with these parameters skips it.
+    key : str
+        The stage key of its first execution; "" where it has none.
+    outputs : mapping of str to str
+        The digests of what that gave.
     """
 
     name: str
@@ -34,6 +38,8 @@ class StageVerdict:
     files: tuple[str, ...] = ()
     cause: str = ""
     skipped: bool = False
+    key: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as the CLI contract gives it."""

@@ -252,6 +252,7 @@ _FOLDERS: dict[str, Callable[[Store, FileInfo, _Reach, float], bool]] = {
     "runs": _want_run,
     "trials": _want_run,
     "records": _want_record,
+    "verdicts": _want_record,
     "index": _want_index,
     "objects": _want_object,
     "notebooks": _want_object,

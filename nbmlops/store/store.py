@@ -19,12 +19,12 @@ from nbmlops.store.records import BadSeal, ForeignSeal, RunRecord, StageRecord, 
 from nbmlops.store.trust import judge_trust, local_root, store_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from nbmlops.settings import Settings
 
-__all__ = ["Store", "index_path", "record_path", "run_path", "snapshot_path", "trial_path"]
+__all__ = ["Store", "index_path", "record_path", "run_path", "snapshot_path", "trial_path", "verdict_path"]
 
 _EFFECTS_KEPT = 8
 _HISTORY_KEPT = 20
@@ -34,6 +34,7 @@ _TICK_S, _LOCAL_TICK_S, _COARSE_TICK_S = 1.0, 0.1, 2.0
 _RECORD = "stage-record/1"
 _RUN = "run-record/1"
 _INDEX = "index/1"
+_VERDICT = "verdict/1"
 _Built = TypeVar("_Built")
 _Stamp = tuple[float, int, int]
 
@@ -109,6 +110,15 @@ class Store:
         with file_lock(self.local_path("locks/index.lock")):
             self._add(_code_index(record.code), record.key, _EFFECTS_KEPT)
             self._add(_stage_index(record.notebook, record.stage), record.key, _HISTORY_KEPT)
+
+    def verdict(self, key: str) -> dict[str, Any] | None:
+        """Return what is known of whether the stage of a key gives the same again; None if nothing is."""
+        found = self._read(verdict_path(key), _VERDICT, dict) if is_name(key) else None
+        return found if found is not None and found.get("key") == key else None
+
+    def put_verdict(self, key: str, verdict: Mapping[str, Any]) -> None:
+        """Keep whether the stage of a key gives the same again, in place of what was kept; `gc` drops it with the record."""
+        self._write(verdict_path(key), _VERDICT, {**verdict, "key": key})
 
     def whole(self, record: StageRecord) -> bool:
         """Tell whether every object that the record names seems to be there; none is read."""
@@ -342,6 +352,11 @@ def record_path(key: str) -> str:
 def run_path(run_id: str) -> str:
     """Return where a run lies."""
     return f"runs/{run_id}.json"
+
+
+def verdict_path(key: str) -> str:
+    """Return where it lies whether the stage of a key gives the same again."""
+    return f"verdicts/{key}.json"
 
 
 def trial_path(run_id: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.store.objects import FileInfo, Planted, digest_of
 from nbmlops.store.records import StageRecord, is_digest
-from nbmlops.store.store import Store, index_path, record_path, run_path, trial_path
+from nbmlops.store.store import Store, index_path, record_path, run_path, trial_path, verdict_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Problem", "Verification", "verify_store"]
 
-_SEALED = {"records": ("key", record_path), "runs": ("run_id", run_path), "trials": ("run_id", trial_path), "index": ("name", index_path)}
+_SEALED = {
+    "records": ("key", record_path),
+    "verdicts": ("key", verdict_path),
+    "runs": ("run_id", run_path),
+    "trials": ("run_id", trial_path),
+    "index": ("name", index_path),
+}
 _NAMED = ("objects", "notebooks")
 
 

@@ -70,7 +70,7 @@ def foreseen_metrics(pipeline: Pipeline, records: Mapping[str, tuple[StageRecord
         The last records of each stage's code, newest first.
     """
     found = Foreseen()
-    if any("log_metric" in step.source for step in pipeline.setup_steps):
+    if any(word in step.source for step in pipeline.setup_steps for word in ("log_metric", "slices(")):
         found.whole = False  # a helper may log anything
     for stage in pipeline.stages.values():
         names: set[str] = set()
@@ -114,6 +114,8 @@ def _logged(call: ast.Call, variables: tuple[str, ...]) -> tuple[set[str], bool]
     called = call.func.attr if isinstance(call.func, ast.Attribute) else (call.func.id if isinstance(call.func, ast.Name) else "")
     if called == "report":
         return {REPORTED}, True
+    if called == "slices":
+        return set(), False  # `worst_METRIC_by_COLUMN` and more, by columns that only the data tell
     if called == "log_metric":
         name = call.args[0] if call.args else next((item.value for item in call.keywords if item.arg == "name"), None)
         return _texts(name)

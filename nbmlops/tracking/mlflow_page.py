@@ -145,7 +145,9 @@ def _add_stage(page: Page, stage: StageFinished) -> None:
     page.tags[mlflow_name(f"nbmlops.stage.{stage.stage}")] = stage_line(stage)[:TAG_LIMIT]
     for position, gate in enumerate(stage.gates):
         verdict = "passed" if gate.get("passed") else "refused"
-        line = f"{verdict}: {gate.get('name')} (value {gate.get('value')}, threshold {gate.get('threshold')})"
+        line = f"{verdict}: {gate.get('name')} (value {gate.get('value')}, threshold {gate.get('threshold')})" + (
+            f": {gate['reason']}" if gate.get("reason") else ""
+        )
         page.tags[mlflow_name(f"nbmlops.gate.{stage.stage}.{position}")] = text_of(line)[:TAG_LIMIT]
     if stage.seconds > 0:
         page.metrics += as_metrics([Number(name=f"stage_seconds/{stage.stage}", value=stage.seconds, time_s=stage.time_s)])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from nbmlops.sweeps.state import Objective, SweepState, TrialState
 
-__all__ = ["Plot", "plots_of", "swept"]
+__all__ = ["Plot", "bars", "plots_of", "spans", "swept"]
 
 _WIDTH, _HEIGHT = 460, 240
 _TOP, _RIGHT, _BOTTOM = 50, 16, 34
@@ -57,7 +57,8 @@ class Plot:
 
     Parameters
     ----------
-    kind : {"history", "front", "parallel", "importances"}
+    kind : str
+        Such as ``history`` or ``importances``.
     alt : str
         What it shows, in a sentence.
     svg : str
@@ -190,6 +191,20 @@ def _parallel(state: SweepState, trials: list[TrialState], best: Collection[int]
 def _importances(state: SweepState) -> Plot:
     """Draw a bar for each parameter."""
     items = sorted(state.importances.items(), key=lambda item: -item[1])
+    return bars("importances", f"Importance for {cut(state.objectives[0].metric, 40)}", items)
+
+
+def bars(kind: str, title: str, items: Sequence[tuple[str, float]], *, whole: float = 1.0) -> Plot:
+    """Draw a bar for each of the first few items.
+
+    Parameters
+    ----------
+    kind, title : str
+    items : sequence of (str, float)
+        At least one; values below 0 have no bar.
+    whole : float
+        The value whose bar has the full length.
+    """
     shown = items[:_BARS]
     step = 23
     room = min(max(text_width(fitted(name, 160, _SMALL_SIZE), _SMALL_SIZE) for name, _ in shown), 160)
@@ -197,16 +212,46 @@ def _importances(state: SweepState) -> Plot:
     parts: list[str] = []
     for position, (name, share) in enumerate(shown):
         middle = _TOP + step * position
-        length = max(min(share, 1.0), 0.0) * longest
+        length = max(min(share / whole, 1.0), 0.0) * longest
+        label = f"{share:.2f}" if whole == 1 else f"{share:.3g}"
         parts.append(_text(room + 18, middle + 4, fitted(name, 160, _SMALL_SIZE), side="end"))
         parts.append(
             f'<path class="h-blue" d="M{number(room + 26)} {number(middle)}h{number(max(length, 1))}" stroke="currentColor" stroke-width="12"/>'
         )
-        parts.append(_text(room + 32 + length, middle + 4, f"{share:.2f}"))
+        parts.append(_text(room + 32 + length, middle + 4, label))
     more = f" ({len(items) - len(shown)} more)" if len(items) > len(shown) else ""
-    title = f"Importance for {cut(state.objectives[0].metric, 40)}{more}"
-    alt = f"{title}: {', '.join(f'{cut(name, 40)} {share:.2f}' for name, share in shown)}"
-    return _plot("importances", title, alt, parts, height=_TOP + step * len(shown) - 4)
+    alt = f"{title}{more}: {', '.join(f'{cut(name, 40)} {share:.3g}' for name, share in shown)}"
+    return _plot(kind, f"{title}{more}", alt, parts, height=_TOP + step * len(shown) - 4)
+
+
+def spans(kind: str, title: str, rows: Sequence[tuple[str, float, float, float]], worst: str | None) -> Plot:
+    """Draw a value with its interval for each of some groups, below each other; the worst has a ring.
+
+    Parameters
+    ----------
+    kind, title : str
+    rows : sequence of (str, float, float, float)
+        Names, values and the ends of their intervals; at least one, all values finite, ends NaN where they are not known.
+    worst : str or None
+    """
+    step = 23
+    room = min(max(text_width(fitted(name, 160, _SMALL_SIZE), _SMALL_SIZE) for name, *_ in rows), 160)
+    foot = _TOP + step * len(rows)
+    scale = scale_of([value for _, *values in rows for value in values if finite(value)], room + 34, _WIDTH - _RIGHT - 20)
+    ticks = scale.ticks(5)
+    parts = [f'<path class="grid" d="{"".join(f"M{number(at)} {_TOP - 12}V{foot - 8}" for at, _ in ticks)}"/>']
+    for position, (name, value, low, high) in enumerate(rows):
+        middle = _TOP + step * position
+        parts.append(_text(room + 18, middle + 4, fitted(name, 160, _SMALL_SIZE), side="end"))
+        if finite(low) and finite(high):
+            line = f"M{number(scale.at(low))} {number(middle)}H{number(scale.at(high))}"
+            parts.append(f'<path class="rest" d="{line}" stroke-width="2"/>')
+        parts.append(_dots([(scale.at(value), middle)]))
+        if name == worst:
+            parts.append(_ring(scale.at(value), middle).replace("h-green", "h-red"))
+    parts += [_text(at, foot + 6, label, side="middle") for at, label in ticks]
+    alt = f"{title}: {', '.join(f'{cut(name, 40)} {value:.4g}' for name, value, *_ in rows)}"
+    return _plot(kind, title, alt, parts, height=foot + 16)
 
 
 def _plot(kind: str, title: str, alt: str, parts: Iterable[str], height: int = _HEIGHT) -> Plot:

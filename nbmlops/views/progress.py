@@ -48,7 +48,9 @@ class Lines:
 
     def __call__(self, moment: Moment) -> None:
         """Tell what has happened."""
-        if moment.result is None:
+        if moment.doing:
+            print(f"  {_name(moment.stage)}: {reason_of(moment.doing)}", file=self._stream, flush=True)
+        elif moment.result is None:
             print(f"  {_name(moment.stage)} ... {reason_of(moment.reason)}", file=self._stream, flush=True)
         elif moment.result.status not in {*_WITHOUT_LINE, "ran"}:
             print(f"  {_ended(moment.result)}", file=self._stream, flush=True)
@@ -119,6 +121,8 @@ class Live:
         parts = [f"  {moment.done} of {total} done"]
         if moment.running:
             parts.append("running " + listed([f"{_name(name)} {human_seconds(now - self._since[name])}" for name in moment.running], _SHOWN))
+        if moment.doing:
+            parts.append(f"{_name(moment.stage)}: {reason_of(moment.doing)}")
         left = self._left_s(moment, now)
         if left is not None:
             parts.append(f"about {human_seconds(left)} left")

@@ -85,7 +85,7 @@ def gate_texts(result: StageResult, *, refusing: bool = False) -> Iterator[str]:
     for gate in result.gates:
         if refusing and gate.get("passed"):
             continue
-        judged = exact_value(gate["value"]) if gate.get("value") is not None else cut(gate.get("reason", ""), 80)
+        judged = exact_value(gate["value"]) if gate.get("value") is not None else cut(gate.get("reason", ""), 80 if gate.get("passed") else 200)
         name = f"{cut(gate.get('name', ''), 80)}" + (f" ({judged})" if judged else "")
         yield name if refusing else f"{'✓' if gate.get('passed') else '✗'} {name}"
 

@@ -23,6 +23,8 @@ HEAVY = [
     "wandb",
     "optuna",
     "great_expectations",
+    "fairlearn",
+    "shap",
     "fsspec",
     "cloudpickle",
     "pyarrow",

@@ -35,7 +35,9 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Outcome]
     assert done.code == 0, done.err
     again = project.run("-p", "C", "2.0", env=env)
     assert again.ran == []
-    project.write(["%%mlstage a\nx = 1 / 0"], "failing.ipynb")
+    project.write(
+        ["%%mlstage a\nx = 1 / 0", '%%mlstage gated --metrics m --require "auc >= 0.9" --require "rows.m > 1"\nm = {"auc": 0.5}'], "failing.ipynb"
+    )
     assert project.run(notebook="failing.ipynb", env=env).code == 1
     return project, done
 
@@ -60,6 +62,15 @@ def test_run_is_there_once_with_parameters_and_metrics(tracked: tuple[Project, O
     found = runs[run_id]
     assert {name: float(found.data.params[name]) for name in ("n", "C")} == {"n": 3.0, "C": 2.0}
     assert [value for name, value in found.data.metrics.items() if name.endswith("total")] == [11.0]
+
+
+def test_evidence_of_gates_is_in_tags(tracked: tuple[Project, Outcome]) -> None:
+    """Each with its verdict, what was judged, and why where a number does not tell it; the table of stages says who was refused."""
+    project, _ = tracked
+    (failed,) = [item for item in all_runs(project.folder) if item.info.status == "FAILED"]
+    tags = {name: value for name, value in failed.data.tags.items() if name.startswith("nbmlops.gate.")}
+    assert tags["nbmlops.gate.gated.0"] == "refused: auc >= 0.9 (value 0.5, threshold 0.9)"
+    assert tags["nbmlops.gate.gated.1"].startswith("refused: rows.m > 1 (value None, threshold 1): ")
 
 
 def test_stage_timings_are_metrics(tracked: tuple[Project, Outcome]) -> None:

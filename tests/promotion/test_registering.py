@@ -23,9 +23,12 @@ CELLS: list[Cell | str] = [
     cell("n = 80\nlimit = 0.5\nbroken = False", "parameters"),
     "import nbmlops\nimport numpy as np\nimport pandas as pd",
     "%%mlstage load\nX = pd.DataFrame(np.random.default_rng(0).random((n, 2)), columns=['a', 'b'])\ny = (X['a'] > 0.5).astype(int)",
-    "%%mlstage train\nfrom sklearn.linear_model import LogisticRegression\nmodel = LogisticRegression().fit(X, y)\nauc = 0.75\n"
-    "nbmlops.log_metric('auc', auc)\n"
-    "nbmlops.register_model(model, 'flight-delay', example=X.head(), metrics={'nothing': float('nan')}, evaluation=(y, model.predict_proba(X)[:, 1]))",
+    (
+        "%%mlstage train\nfrom sklearn.linear_model import LogisticRegression\nmodel = LogisticRegression().fit(X, y)\nauc = 0.75\n"
+        "nbmlops.log_metric('auc', auc)\n"
+        "score = model.predict_proba(X)[:, 1]\n"
+        "nbmlops.register_model(model, 'flight-delay', example=X.head(), metrics={'nothing': float('nan')}, evaluation=(y, score))"
+    ),
     "%%mlstage judge --require 'auc >= 0.5'\nassert not broken\nnbmlops.log_metric('auc', float(model.score(X, y)))",
     "%%mlstage publish --require 'auc >= 0.9' --after judge\nnbmlops.log_metric('auc', limit)",
 ]

@@ -37,6 +37,7 @@ CASES = [
     ("%%mlstage a\nimport nbmlops\nnbmlops.log_metric('auc', 1)", {"auc"}, True),
     ("%%mlstage a\nimport nbmlops\nnbmlops.log_metric(name='auc', value=1)", {"auc"}, True),
     ("%%mlstage a\nimport nbmlops\nfor k in 'ab':\n    nbmlops.log_metric(k, 1)", set(), False),
+    ("%%mlstage a\nimport nbmlops\nnbmlops.slices(y, s, by=b)", set(), False),
     ("%%mlstage a\nimport nbmlops\nnbmlops.report(1, 0)", {"reported"}, True),
     ("%%mlstage a\nm = {'auc': 1}", set(), True),
 ]

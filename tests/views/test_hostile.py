@@ -27,6 +27,7 @@ from nbmlops.views.sweep import sweep_html, sweep_text
 from nbmlops.views.text import diagnostics_text, graph_text, run_text
 from nbmlops.views.validation import validation_html, validation_text
 from tests.views.comparisons import comparison
+from tests.views.groups import explanation, slices
 
 CORPUS = {
     "script": "<script>alert(1)</script>",
@@ -199,6 +200,14 @@ def test_sweeps(sweep: SweepState) -> None:
     for state in (sweep, both):
         check_page(sweep_html(state))
         check_text(sweep_text(state))
+
+
+def test_groups_and_features(bad: str) -> None:
+    """Columns, groups, metrics and features of data stay text on cards, in pictures and on a terminal."""
+    for found in (slices(bad), explanation(bad)):
+        page = found._repr_mimebundle_()
+        check_page(page["text/html"])
+        check_text(page["text/plain"])
 
 
 def test_comparisons(bad: str) -> None:

@@ -49,6 +49,20 @@ def shown(reader: int) -> list[str]:
     return [re.split("\r\x1b\\[2K", line)[-1] for line in text.split("\n")]
 
 
+def test_what_is_done_beside_running_is_told(terminal: tuple[TextIO, int]) -> None:
+    """Such as the repetitions that a gate asks for, which may take longer than the stage."""
+    repeating = Moment(
+        stage="a", reason="first run", result=None, running=("a",), waiting=(), done=0, doing="second time, for --require reproducible"
+    )
+    stream = io.StringIO()
+    Lines(stream)(repeating)
+    assert stream.getvalue() == "  a: second time, for --require reproducible\n"
+    live = Live(terminal[0], lambda _name: None)
+    live(repeating)
+    assert "a: second time, for --require reproducible" in shown(terminal[1])[-1]
+    live.close()
+
+
 def test_log_has_a_line_for_each_start_and_each_failure() -> None:
     """What was reused or did well stands in the table at the end."""
     stream = io.StringIO()
