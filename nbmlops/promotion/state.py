@@ -68,6 +68,10 @@ class Candidate:
     differences: tuple[Difference, ...] = ()
     card: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the candidate as JSON data."""
+        return asdict(self)
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Candidate:
         """Rebuild a candidate from JSON."""
