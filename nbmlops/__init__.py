@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
     from optuna.trial import Trial
 
+    from nbmlops.promotion.packing import Registration
     from nbmlops.session.batch import Session
     from nbmlops.session.comparison import Comparison
     from nbmlops.session.run import Run
     from nbmlops.session.sweep import Sweep
     from nbmlops.sweeps.state import SweepState
 
-__all__ = ["compare", "load_ipython_extension", "log_metric", "open", "report", "sweep", "unload_ipython_extension"]
+__all__ = ["compare", "load_ipython_extension", "log_metric", "open", "register_model", "report", "sweep", "unload_ipython_extension"]
 __version__ = "0.1.0"
 
 
@@ -95,6 +96,65 @@ def log_metric(name: str, value: float, step: int | None = None) -> None:
     from nbmlops.runner.logged import log_metric as log  # noqa: PLC0415 - `import nbmlops` stays light
 
     log(name, value, step)
+
+
+def register_model(
+    model: Any,  # noqa: ANN401 - any model
+    name: str,
+    *,
+    example: Any = None,  # noqa: ANN401 - what the model takes
+    metrics: Mapping[str, float] | None = None,
+    evaluation: tuple[Any, Any] | None = None,
+    serialization: str | None = None,
+    skops_trusted_types: Iterable[str] | None = None,
+    requirements: Iterable[str] | None = None,
+) -> Registration:
+    """Leave a model with the stage that runs; the run registers it in MLflow when it ends, with the evidence of all its stages.
+
+    The same model is the same version, in whatever run it was made.
+
+    Parameters
+    ----------
+    model : object
+        A model of scikit-learn, xgboost, lightgbm, catboost, PyTorch or Keras, or a ``mlflow.pyfunc.PythonModel``. It is not changed.
+    name : str
+        The registered model: letters, digits, ``-`` and ``_``.
+    example : object, optional
+        A few rows as the model takes them: they are kept as its input example, and give its signature.
+    metrics : mapping of str to float, optional
+        What is said of the model; what the run logs counts too. NaN is kept, and passes no gate.
+    evaluation : (array of shape (n_samples,), array of shape (n_samples,) or (n_samples, n_classes)), optional
+        The true values and the scores by which it was judged: they are kept with the model, so that it can be compared with another one.
+    serialization : {"skops", "cloudpickle", "pickle"}, optional
+        Of a model of scikit-learn, by default skops: the other two run code when they are loaded.
+    skops_trusted_types : iterable of str, optional
+        Types that skops loads though it does not know them; the error that asks for it says which.
+    requirements : iterable of str, optional
+        For pip; by default the distributions that the model refers to, with the versions that are installed here.
+
+    Raises
+    ------
+    nbmlops.errors.UsageError
+        If an argument cannot be meant.
+    nbmlops.errors.NotStorable
+        If the model cannot be written in that form.
+
+    Examples
+    --------
+    >>> nbmlops.register_model(model, "flight-delay", example=X_test.head(), metrics={"roc_auc": auc})  # doctest: +SKIP
+    """
+    from nbmlops.promotion.packing import register_model as pack  # noqa: PLC0415 - `import nbmlops` stays light
+
+    return pack(
+        model,
+        name,
+        example=example,
+        metrics=metrics,
+        evaluation=evaluation,
+        serialization=serialization,
+        skops_trusted_types=skops_trusted_types,
+        requirements=requirements,
+    )
 
 
 def report(value: float, step: int) -> None:
