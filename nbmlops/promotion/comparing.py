@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.promotion.packing import EVALUATION_FILE
 from nbmlops.promotion.state import Difference
 
 if TYPE_CHECKING:
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Statistic = Callable[[Floats, Floats, Floats], float]
 
-__all__ = ["EVALUATION_FILE", "compare_evidence", "direction_of", "intervals"]
+__all__ = ["compare_evidence", "direction_of", "intervals"]
 
-EVALUATION_FILE = "nbmlops/evaluation.npz"
 _RESAMPLES, _FEWEST = 1000, 200
 _ROWS = 50_000_000  # rows times resamples: a few seconds
 _SEED = 20261126

@@ -13,10 +13,12 @@ from nbmlops.errors import GateRefused, LostRace, StoreError, Tampered, UsageErr
 from nbmlops.nearest import close_matches
 from nbmlops.promotion.act import Act
 from nbmlops.promotion.claim import Claim, claims_in, holding
-from nbmlops.promotion.comparing import EVALUATION_FILE, compare_evidence
+from nbmlops.promotion.comparing import compare_evidence
 from nbmlops.promotion.files import kept_files, verify_evidence, verify_files
 from nbmlops.promotion.judging import judge_version
 from nbmlops.promotion.log import Log
+from nbmlops.promotion.mlflow_registry import CARD_FILE
+from nbmlops.promotion.packing import EVALUATION_FILE
 from nbmlops.promotion.state import Candidate, Expected, History, ModelState, PromotionEvent
 from nbmlops.promotion.told import Chain, chain_of, told_in
 from nbmlops.promotion.whose import who_acts
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Desk", "before"]
 
-_CARD_FILE = "nbmlops/card.md"
 _LOCK_S = 60.0
 _TOLD = 3
 _TRIES = 6
@@ -97,8 +98,8 @@ class Desk:
         notes += [f"{item.who} is moving {item.alias} just now" for item in live]
         if chain.missing:
             notes.append(f"{len(chain.missing)} entries are told by the registry alone: they were written in another store")
-        notes += self._strayed(chain, self.registry.aliases(model), on_its_way=bool(live))
-        return History(model=model, events=chain.events[::-1], broken=chain.broken, notes=tuple(notes))
+        strayed = self._strayed(chain, self.registry.aliases(model), on_its_way=bool(live))
+        return History(model=model, events=chain.events[::-1], broken=chain.broken, notes=(*notes, *strayed), strayed=strayed)
 
     def promote(
         self, model: str, version: int, alias: str, reason: str, *, override: str = "", approver: str = "", expected: Expected | None = None
@@ -183,7 +184,7 @@ class Desk:
             verify_evidence(version, self.store)
         except Tampered as error:
             refusals = (*refusals, str(error))
-        card = self._files(version, fetch=fetch).get(_CARD_FILE, b"")
+        card = self._files(version, fetch=fetch).get(CARD_FILE, b"")
         return Candidate(
             version=version,
             gates=judgement.gates,
@@ -206,7 +207,7 @@ class Desk:
         """Return the card and the evaluation of a version, as far as they can be had."""
         key = repr((version.version, version.evidence.files if version.evidence is not None else None))
         if key not in self._kept:
-            found = kept_files(self.registry, version, (_CARD_FILE, EVALUATION_FILE), self.store, fetch=fetch)
+            found = kept_files(self.registry, version, (CARD_FILE, EVALUATION_FILE), self.store, fetch=fetch)
             if not fetch:
                 return found
             self._kept[key] = found
@@ -222,14 +223,14 @@ class Desk:
         log = Log(self.store, model)
         return chain_of(log.read(), told_in(self.registry.tags(model)), model, log.known_store_id())
 
-    def _strayed(self, chain: Chain, aliases: Mapping[str, int], *, on_its_way: bool) -> list[str]:
+    def _strayed(self, chain: Chain, aliases: Mapping[str, int], *, on_its_way: bool) -> tuple[str, ...]:
         """Return which aliases mean something else than the log says."""
         last = {event.alias: event.version for event in chain.events}
-        return [
-            f"{alias} means {_said(aliases.get(alias))}, and the log {_said(number)}: it was moved past nbmlops"
+        return tuple(
+            f"{alias} means {_said(aliases.get(alias))}, and by the log {_said(number)}: it was moved past nbmlops"
             for alias, number in last.items()
             if aliases.get(alias) != number and not on_its_way
-        ]
+        )
 
     def _before(self, model: str, alias: str, now: int | None) -> ModelVersion:
         number = before(self._chain(model).events, alias, now)

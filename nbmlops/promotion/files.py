@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from nbmlops.errors import NbmlopsError, StoreError, Tampered
+from nbmlops.promotion.packing import ABOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from nbmlops.promotion.base import Evidence, ModelVersion, Registry
+    from nbmlops.promotion.base import ModelVersion, Registry
     from nbmlops.store.records import RunRecord, StageRecord
     from nbmlops.store.store import Store
 
 __all__ = ["kept_files", "verify_evidence", "verify_files"]
 
-# What packing writes about a model, with the time of day in it: equal models may differ in it.
-_ABOUT = ("MLmodel", "nbmlops/")
 _CHUNK = 1 << 20
 
 
@@ -49,9 +48,8 @@ def verify_files(registry: Registry, version: ModelVersion, store: Store) -> Non
     for path in found:
         if path not in evidence.files:
             raise _tampered(f"the file {path} of {said} was added", "remove it, or register the model again from its run")
-    for path, digest in _requested(version, evidence, store).items():
-        if not path.startswith(_ABOUT) and found.get(path) != digest:
-            raise _tampered(f"the file {path} of {said} is not the one that run {evidence.run_id[:8]} made", "register the model again from its run")
+    if path := _unlike_records(version, found, store):
+        raise _tampered(f"the file {path} of {said} is not one that its run made, though its evidence says so", "register it again from its run")
 
 
 def verify_evidence(version: ModelVersion, store: Store) -> None:
@@ -110,14 +108,22 @@ def _digests(folder: Path) -> Iterator[tuple[str, str]]:
             yield path.relative_to(folder).as_posix(), hasher.hexdigest()
 
 
-def _requested(version: ModelVersion, evidence: Evidence, store: Store) -> Mapping[str, str]:
-    """Return the files of the model as the record of the run's stage has them; empty where this store has no such record."""
-    run = store.run(evidence.run_id)
-    for record in _records(run, store) if run is not None and run.run_id == evidence.run_id else ():
-        for model in record.models if record is not None else ():
-            if model.get("name") == version.model and model.get("digest") == version.digest:
-                return dict(model["files"])
-    return {}
+def _unlike_records(version: ModelVersion, found: Mapping[str, str], store: Store) -> str:
+    """Return a file of the model that no run in this store has made, although one has registered this model; "" for none.
+
+    A model may be packed again by a later run, in another format or by another library: so the evidence's run is asked first, then all.
+    """
+    unlike = ""
+    first = store.run(version.evidence.run_id) if version.evidence is not None else None
+    for run in (*([first] if first is not None else []), *store.runs()):
+        for record in _records(run, store):
+            for model in record.models if record is not None else ():
+                if model.get("name") == version.model and model.get("digest") == version.digest:
+                    data = {path: digest for path, digest in model["files"].items() if path not in ABOUT and not path.startswith("nbmlops/")}
+                    unlike = next((path for path, digest in data.items() if found.get(path) != digest), "")
+                    if not unlike:
+                        return ""
+    return unlike
 
 
 def _metrics_of(run: RunRecord, version: ModelVersion, store: Store) -> dict[str, list[Any]] | None:

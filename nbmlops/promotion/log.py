@@ -19,6 +19,7 @@ from nbmlops.errors import StoreError, Tampered
 from nbmlops.promotion.state import PromotionEvent
 from nbmlops.store.objects import Planted
 from nbmlops.store.records import BadSeal, ForeignSeal, seal, unseal
+from nbmlops.store.store import promotion_path
 
 if TYPE_CHECKING:
     from nbmlops.store.store import Store
@@ -29,7 +30,7 @@ _FOLDER = "promotions"
 _KIND = "promotion/1"
 _STORE_KIND = "promotions-store/1"
 _NAME = re.compile(r"(\d{8})\.json")
-_STORE_PATH = f"{_FOLDER}/store.json"
+_STORE = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Log:
             If it cannot be written.
         """
         path = self._path(event.position)
-        data = {"kind": _KIND, "place": path.removeprefix(f"{_FOLDER}/").removesuffix(".json"), "entry": event.to_json()}
+        data = {"kind": _KIND, "place": self._name(event.position), "entry": event.to_json()}
         # A store elsewhere has no exclusive creation, and would write over an old file: whoever appends holds the model's claim, and looks first.
         if self._store.blobs.stat(path) is None:
             self._store.blobs.write(path, [memoryview(seal(data, key=self._store.key))], overwrite=False)
@@ -143,23 +144,26 @@ class Log:
         known = self.known_store_id()
         if known:
             return known
-        sealed = seal({"kind": _STORE_KIND, "id": os.urandom(8).hex()}, key=self._store.key)
-        self._store.blobs.write(_STORE_PATH, [memoryview(sealed)], overwrite=False)
+        sealed = seal({"kind": _STORE_KIND, "place": _STORE, "id": os.urandom(8).hex()}, key=self._store.key)
+        self._store.blobs.write(promotion_path(_STORE), [memoryview(sealed)], overwrite=False)
         made = self.known_store_id()
         if not made:
-            raise StoreError(f"{_STORE_PATH} cannot be read", code="NB659", fix="look at nbmlops store verify")
+            raise StoreError(f"{promotion_path(_STORE)} of the store cannot be read", code="NB659", fix="look at nbmlops store verify")
         return made
 
     def known_store_id(self) -> str:
         """Return by what name the registry knows this store; "" if it has none yet, or none that can be read."""
         try:
-            data = unseal(self._store.blobs.read(_STORE_PATH))
+            data = unseal(self._store.blobs.read(promotion_path(_STORE)))
         except (FileNotFoundError, Planted, BadSeal):
             return ""
         return str(data.get("id", ""))
 
     def _path(self, position: int) -> str:
-        return f"{_FOLDER}/{self._place}/{position:08d}.json"
+        return promotion_path(self._name(position))
+
+    def _name(self, position: int) -> str:
+        return f"{self._place}/{position:08d}"
 
     def _entry(self, position: int) -> tuple[PromotionEvent | None, str]:
         """Return an entry, and what is wrong with the file that holds it."""
@@ -179,7 +183,7 @@ class Log:
         event = _event_in(data)
         if event is None:
             return None, f"entry {position} is none that this version of nbmlops can read"
-        moved = data.get("place") != path.removeprefix(f"{_FOLDER}/").removesuffix(".json")
+        moved = data.get("place") != self._name(position)
         return event, f"entry {position} is one of another place: it was moved" if moved else ""
 
 
