@@ -13,7 +13,7 @@ from nbmlops.errors import GateRefused, LostRace, NbmlopsError, Tampered, UsageE
 from nbmlops.promotion.desk import before
 from nbmlops.promotion.state import Expected, PromotionEvent
 from nbmlops.store.records import RunRecord, StageRecord
-from tests.promotion.conftest import AGAINST_CHAMPION, MODEL, Office, evidence_of, register
+from tests.promotion.office import AGAINST_CHAMPION, MODEL, Office, evidence_of, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable
