@@ -103,7 +103,7 @@ def test_what_cannot_be_told_refuses(office: Office) -> None:
     cases: list[tuple[Any, tuple[str, ...], str]] = [
         (version, none, "no register_model"),
         (version, two, "registers 2 models: x, z"),
-        (TrackerUnavailable("the registry is down"), two[:1] + ("%%mlstage a\nnbmlops.register_model(m, 'x')",), "the registry is down"),
+        (TrackerUnavailable("the registry is down"), ("import nbmlops", "%%mlstage a\nnbmlops.register_model(m, 'x')"), "the registry is down"),
         (UsageError("no model is registered"), ("import nbmlops", "%%mlstage a\nnbmlops.register_model(m, 'x')"), "no model is registered"),
         (version, ("import nbmlops", "%%mlstage a\nnbmlops.register_model(m, 'x')"), "has no metric 'nothing'"),
         (replace(version, evidence=None), ("import nbmlops", "%%mlstage a\nnbmlops.register_model(m, 'x')"), "has no evidence"),
