@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
-import re
 import tempfile
 import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nbmlops.errors import MissingDependency, NbmlopsError, TrackerUnavailable
+from nbmlops.errors import NbmlopsError
 from nbmlops.executors.events import Event, RunFinished, RunStarted
 from nbmlops.tracking.executed import executed_notebook
+from nbmlops.tracking.mlflow_client import experiment_named, open_client, told
 from nbmlops.tracking.mlflow_page import RUN_ID_TAG, milliseconds, page_of, part_tags, run_tags
 from nbmlops.tracking.mlflow_runs import drop_doubles, first_run, known_run, send_page, send_status
-from nbmlops.tracking.mlflow_store import artifact_location, database_file, make_database, tracking_uri
+from nbmlops.tracking.mlflow_store import tracking_uri
 from nbmlops.tracking.mlflow_sweep import PARENT_TAG, SweepRuns, reference_to, run_of_trial, shows
-from nbmlops.tracking.pages import name_of_run, requirements, stage_table, text_of
+from nbmlops.tracking.pages import name_of_run, requirements, stage_table
 from nbmlops.tracking.sweep_page import SweepPart, run_finished, sweep_part
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class MlflowTracker:
         except NbmlopsError:
             raise
         except Exception as error:
-            raise _told(error) from error
+            raise told(error) from error
 
     def alone_since(self, time_s: float) -> None:
         """See `nbmlops.tracking.base.Watchful.alone_since`."""
@@ -70,19 +69,12 @@ class MlflowTracker:
             If MLflow is not installed.
         """
         if self._connected is None:
-            uri = tracking_uri(self.project_root)
             try:
-                from mlflow import MlflowClient  # seconds
-            except ModuleNotFoundError as error:
-                raise MissingDependency("mlflow", "mlflow", "tracking in MLflow") from error
-            logging.getLogger("mlflow").setLevel(logging.ERROR)
-            logging.getLogger("alembic").setLevel(logging.ERROR)
-            try:
-                if (path := database_file(uri)) is not None:
-                    make_database(path, self.project_root.absolute() / "mlartifacts")
-                self._connected = MlflowClient(tracking_uri=uri)
+                self._connected = open_client(tracking_uri(self.project_root), self.project_root, "tracking in MLflow")
+            except NbmlopsError:
+                raise
             except Exception as error:
-                raise _told(error) from error
+                raise told(error) from error
         return self._connected
 
     def close(self) -> None:
@@ -97,7 +89,9 @@ class MlflowTracker:
         trial = part is not None and part.role == "trial"
         if part is not None and trial and not shows(history, part):
             return None
-        experiment = self._experiment_of_trial(client, started.experiment) if trial else self._experiment(client, started.experiment)
+        experiment = (
+            self._experiment_of_trial(client, started.experiment) if trial else experiment_named(client, started.experiment, self.project_root)
+        )
         if part is not None and part.role != "best":
             return reference_to(self._sweeps.deliver(client, experiment, history, started, reference, part), experiment)
         found = known_run(client, reference) or first_run(client, experiment, run_id=started.run_id)
@@ -139,29 +133,8 @@ class MlflowTracker:
         # A thousand trials would ask a thousand times; that somebody has deleted it meanwhile, the run that is made in it says.
         looked_s, found = self._experiments.get(name, (float("-inf"), None))
         if found is None or time.monotonic() - looked_s > _EXPERIMENT_S:
-            found = self._experiment(client, name)
+            found = experiment_named(client, name, self.project_root)
             self._experiments[name] = (time.monotonic(), found)
-        return found
-
-    def _experiment(self, client: MlflowClient, name: str) -> Experiment:
-        from mlflow.exceptions import MlflowException
-
-        name = text_of(name)[:500] or "Default"
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            try:
-                client.create_experiment(name, artifact_location=artifact_location(self.project_root, name))
-            except MlflowException as error:
-                # Another process was faster.
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-            found = client.get_experiment_by_name(name)
-        if found is None or found.lifecycle_stage != "active":
-            raise NbmlopsError(
-                f"the MLflow experiment {name!r} is deleted",
-                code="NB903",
-                fix="restore it with `mlflow experiments restore`, or set another `experiment`",
-            )
         return found
 
     def _send_files(self, client: MlflowClient, run_id: str, history: Sequence[Event], started: RunStarted, finished: RunFinished) -> None:
@@ -174,23 +147,6 @@ class MlflowTracker:
                 path = Path(folder, f"{PurePosixPath(started.notebook).stem or 'notebook'}.ipynb")
                 path.write_bytes(notebook)
                 client.log_artifact(run_id, str(path))
-
-
-def _told(error: Exception) -> NbmlopsError:
-    # The address may hold a password.
-    line = re.sub(r"//[^/@\s]+@", "//***@", " ".join(str(error).split()))[:300]
-    if isinstance(error, (AttributeError, KeyError, TypeError)):
-        return NbmlopsError(
-            f"MLflow gets no run of these events: {type(error).__name__}: {line}", code="NB903", fix="please report it; they stay in the outbox"
-        )
-    kind = getattr(error, "error_code", "")
-    if kind in {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED"}:
-        return NbmlopsError(f"MLflow refuses the run: {line}", code="NB903", fix="its events stay in the outbox")
-    return TrackerUnavailable(
-        f"MLflow cannot be used now: {line or type(error).__name__}",
-        code="NB902",
-        fix="its events stay in the outbox; `nbmlops track sync` sends them",
-    )
 
 
 def _json(value: object) -> str:
