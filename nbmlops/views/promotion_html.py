@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nbmlops.views.escape import escape, escape_code
+from nbmlops.views.escape import cut, escape, escape_code
 from nbmlops.views.html import card, html_list, html_table
 from nbmlops.views.markdown import blocks_of
 from nbmlops.views.standing import (
@@ -46,11 +46,11 @@ def model_body(state: ModelState) -> str:
     if state.events:
         body += f"<p><strong>History</strong></p>{html_table(history_table(state, _EVENTS))}"
         body += _left_out(len(state.events), _EVENTS, "entries of the log")
-    return f"{body}<p>{escape(log_line(state))}</p>"
+    return f"{body}{html_list(f'! {cut(note, _LINE)}' for note in state.notes)}<p>{escape(log_line(state))}</p>"
 
 
 def _candidate(state: ModelState, item: Candidate, *, unfolded: bool) -> str:
-    body = html_list(f"! {line}" for line in against(item))
+    body = html_list(f"! {line}" for line in against(state, item))
     body += "".join(html_table(table) for table in (metrics_table(state, item), gates_table(item)) if table.rows)
     body += html_list(f"{name}: {text}" for name, text in fact_rows(item))
     if item.card:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "against",
+    "aliases_said",
     "chosen_first",
     "fact_rows",
     "gate_state",
@@ -28,7 +29,6 @@ __all__ = [
     "log_line",
     "metrics_table",
     "model_text",
-    "move_said",
     "version_said",
     "versions_table",
 ]
@@ -64,11 +64,12 @@ def gates_said(gates: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(said) or "there is no gate"
 
 
-def against(item: Candidate) -> tuple[str, ...]:
-    """Return what speaks against promoting a version, one line each; a gate that refuses speaks against it in any case."""
-    lines = tuple(cut(line, _SENTENCE) for line in item.refusals)
+def against(state: ModelState, item: Candidate) -> tuple[str, ...]:
+    """Return what speaks against promoting a version, one line each; a gate that refuses speaks against it in any case, and a broken log."""
+    lines = [cut(line, _SENTENCE) for line in item.refusals]
     refused = [cut(gate.get("name", "a gate"), _NAME) for gate in item.gates if gate_state(gate) == "refused"]
-    return lines or tuple(f"the gate {name} refuses" for name in refused)
+    lines = lines or [f"the gate {name} refuses" for name in refused]
+    return (*lines, *([f"the log is not what was written: {cut(state.broken, _SENTENCE)}"] if state.broken else []))
 
 
 def version_said(item: Candidate) -> str:
@@ -79,31 +80,28 @@ def version_said(item: Candidate) -> str:
 
 def headline(state: ModelState) -> str:
     """Return which model it is and what its aliases mean, in one line."""
+    return f"model {cut(state.model, _NAME)}: {aliases_said(state)}"
+
+
+def aliases_said(state: ModelState) -> str:
+    """Return what the aliases mean, and how many versions there are."""
     if not state.candidates:
-        return f"model {cut(state.model, _NAME)}: no version is registered"
+        return "no version is registered"
     names = [*state.team, *(name for name in state.aliases if name not in state.team)]
     meant = [f"{cut(name, _NAME)} is {f'version {state.aliases[name]}' if name in state.aliases else 'no version'}" for name in names[:6]]
     count = len(state.candidates)
-    return f"model {cut(state.model, _NAME)}: {', '.join(meant)}; {count} version{'s' if count > 1 else ''}"
-
-
-def move_said(state: ModelState, alias: str, number: int | None, *, back: bool = False) -> str:
-    """Return what an alias would do, in one sentence without its end."""
-    now = state.aliases.get(alias)
-    start = "means nothing now" if now is None else f"moves{' back' if back else ''} from version {now}"
-    end = " and would mean no version" if number is None else f"{' and would mean' if now is None else ' to'} version {number}"
-    return f"alias {cut(alias, _NAME)} {start}{end} of {cut(state.model, _NAME)}"
+    return f"{', '.join(meant)}; {count} version{'s' if count > 1 else ''}"
 
 
 def metrics_table(state: ModelState, item: Candidate) -> Table:
     """Return a row for each metric of a version: beside that of the version in use, where there is another one."""
-    champion = state.champion
-    evidence = item.version.evidence
-    alone = {name: value for name, value in (evidence.metrics if evidence else {}).items() if name not in {row.metric for row in item.differences}}
+    champion, evidence = state.champion, item.version.evidence
+    logged = evidence.metrics if evidence is not None else {}
     own = f"version {item.version.version}"
     if champion is None or champion.version.version == item.version.version:
-        only = tuple((cut(name, _NAME), human_value(value)) for name, value in alone.items())
+        only = tuple((cut(name, _NAME), human_value(value)) for name, value in logged.items())
         return Table(header=("metric", own), rows=only, numbers=frozenset({1}))
+    alone = {name: value for name, value in logged.items() if name not in {row.metric for row in item.differences}}
     rows = tuple(_compared(row) for row in item.differences)
     rows += tuple((cut(name, _NAME), _NONE, human_value(value), "", "", "", "not compared") for name, value in alone.items())
     used = f"{cut(state.team[0], _NAME)} (version {champion.version.version})"
@@ -177,7 +175,7 @@ def versions_table(state: ModelState, most: int = _VERSIONS) -> Table:
             listed(item.version.aliases, 4),
             _day(item.version.created_s),
             gates_said(item.gates),
-            "! needs an override" if against(item) else "✓ may be promoted",
+            "! needs an override" if against(state, item) else "✓ may be promoted",
         )
         for item in state.candidates[:most]
     )
@@ -231,12 +229,12 @@ def model_text(state: ModelState) -> str:
     if (item := chosen_first(state)) is not None:
         blocks += _candidate_blocks(state, item)
     blocks.append(text_table(history_table(state)) if state.events else [])
-    blocks.append([*_left_out(state), log_line(state)])
+    blocks.append([*_left_out(state), *(f"! {cut(note, _SENTENCE)}" for note in state.notes), log_line(state)])
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 def _candidate_blocks(state: ModelState, item: Candidate) -> Iterator[list[str]]:
-    yield [version_said(item), *(f"! {line}" for line in against(item))]
+    yield [version_said(item), *(f"! {line}" for line in against(state, item))]
     for table in (metrics_table(state, item), gates_table(item)):
         yield text_table(table) if table.rows else []
     yield aligned([*fact_rows(item)], header=False)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.promotion.desk import before
 from nbmlops.views.escape import cut
 from nbmlops.views.markdown import blocks_of
 from nbmlops.views.standing import (
     against,
+    aliases_said,
     chosen_first,
     fact_rows,
     gate_state,
     gates_said,
     gates_table,
-    headline,
     history_table,
     log_line,
     metrics_table,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["aliases_of", "model_contents", "return_of"]
 
-_NAME = 40
+_NAME, _ALIAS = 40, 100
 _VERSIONS, _EVENTS = 50, 200
 
 
@@ -36,12 +37,13 @@ def model_contents(state: ModelState) -> dict[str, Any]:
     shown = [item for position, item in enumerate(state.candidates) if position < _VERSIONS or item.version.version in state.aliases.values()]
     return {
         "name": cut(state.model, _NAME),
-        "headline": headline(state),
+        "stands": aliases_said(state),
         "links": _opening(state),
         "aliases": [_alias(state, name, shown_as) for shown_as, name in aliases_of(state).items()],
         "first": None if first is None else first.version.version,
         "candidates": [_candidate(state, item) for item in shown],
         "candidatesMore": len(state.candidates) - len(shown),
+        "notes": [cut(note, 400) for note in state.notes],
         "log": log_line(state),
         "broken": bool(state.broken),
         "history": _table(history_table(state, _EVENTS)),
@@ -50,41 +52,33 @@ def model_contents(state: ModelState) -> dict[str, Any]:
 
 
 def aliases_of(state: ModelState) -> dict[str, str]:
-    """Return the aliases that can be chosen, by how they are shown: the team's, and those that mean a version already."""
-    names = dict.fromkeys((*state.team, *state.aliases))
-    shown: dict[str, str] = {}
-    for name in names:
-        text = cut(name, _NAME)
-        while text in shown:
-            text += "′"  # two names that look the same are two
-        shown[text] = name
-    return shown
+    """Return the team's aliases by how they are shown."""
+    return {cut(name, _ALIAS): name for name in state.team}
 
 
 def return_of(state: ModelState, alias: str) -> int | None:
-    """Return the version that an alias would go back to; None where the log does not tell."""
-    now = state.aliases.get(alias)
-    moves = (event for event in state.events if event.alias == alias and event.version == now)
-    last = next(moves, None)
-    return None if now is None or last is None else last.from_version
+    """Return the version that an alias would go back to; None where the log tells of none, is broken, or the version is gone."""
+    number = None if state.broken else before(state.events[::-1], alias, state.aliases.get(alias))
+    return number if number is not None and state.candidate(number) is not None else None
 
 
 def _alias(state: ModelState, name: str, shown: str) -> dict[str, Any]:
-    return {"name": shown, "version": state.aliases.get(name), "back": return_of(state, name)}
+    back = return_of(state, name)
+    digest = "" if back is None else state.expected(name, back).digest
+    return {"name": shown, "version": state.aliases.get(name), "back": back, "digest": digest}
 
 
 def _candidate(state: ModelState, item: Candidate) -> dict[str, Any]:
-    evidence = item.version.evidence
     return {
         "version": item.version.version,
         "digest": item.version.digest,
         "said": version_said(item),
         "gatesSaid": gates_said(item.gates),
-        "against": list(against(item)),
+        "against": list(against(state, item)),
         "metrics": _table(metrics_table(state, item)),
         "gates": {**_table(gates_table(item)), "states": [gate_state(gate) for gate in item.gates]},
         "facts": [list(row) for row in fact_rows(item)],
-        "copied": [] if evidence is None else [[name, cut(text, 300)] for name, text in _places(item) if text],
+        "places": [[name, cut(text, 300)] for name, text in _places(item) if text],
         "links": _links(item),
         "card": [{"kind": block.kind, "level": block.level, "rows": [list(row) for row in block.rows]} for block in blocks_of(item.card)],
     }

@@ -1,7 +1,7 @@
 """The live panel of a registered model: the version in use beside the others, their gates, Promote and Roll back, and who did what before.
 
 The browser's part is `promotion.js`. It restates what an act would do and sends what its user saw with it: which version the alias meant, and the
-digest of the version that is promoted. So an act that rests on what is no longer so can be refused where the registry is asked.
+digest of the version that it shall mean. So an act that rests on what is no longer so can be refused where the registry is asked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from nbmlops.errors import UsageError
+from nbmlops.errors import LostRace, UsageError
+from nbmlops.promotion.state import Expected
 from nbmlops.views.escape import cut
 from nbmlops.views.standing import headline
 from nbmlops.widgets.modelcontents import aliases_of, model_contents, return_of
@@ -24,26 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nbmlops.promotion.state import ModelState, PromotionEvent
+    from nbmlops.session.promotions import Promotions
 
-__all__ = ["PromotionPanel", "Seen"]
+__all__ = ["PromotionPanel", "panel_of"]
 
 _LONGEST = 4000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What the user of a panel saw when an act was confirmed.
-
-    Parameters
-    ----------
-    version : int or None
-        What the alias meant; None for nothing.
-    digest : str
-        Of the version that is promoted, or that is gone back to; "" where it has none.
-    """
-
-    version: int | None
-    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +41,8 @@ class _Act:
     version: int | None
     reason: str
     override: str
-    seen: Seen
+    approver: str
+    expected: Expected
 
 
 class PromotionPanel(Panel):
@@ -66,24 +53,25 @@ class PromotionPanel(Panel):
     state : ModelState
         How the model stands.
     on_promote : callable
-        Is called as ``on_promote(version, alias, reason, override, seen)`` with a `Seen`; `override` is "" where nothing is overridden.
+        Is called as ``on_promote(version, alias, reason, override=..., approver=..., expected=...)`` and returns the log's entry; `override` is ""
+        where nothing is overridden.
     on_rollback : callable
-        Is called as ``on_rollback(alias, reason, seen)``.
+        Is called as ``on_rollback(alias, reason, approver=..., expected=...)`` and returns the log's entry.
     on_refresh : callable
-        Is called without anything.
+        Returns how the model stands now; is asked after each act, whether it succeeded or not.
 
     Notes
     -----
-    Each of the callables returns how the model stands now. They run in a thread of their own, one at a time. What they raise is shown in one
-    line; then the panel asks how the model stands, and says who has moved the alias meanwhile, if somebody has.
+    The callables run in a thread of their own, one at a time. What they raise is shown in one line, and who has moved the alias meanwhile, if
+    somebody has.
     """
 
     def __init__(
         self,
         state: ModelState,
         *,
-        on_promote: Callable[[int, str, str, str, Seen], ModelState],
-        on_rollback: Callable[[str, str, Seen], ModelState],
+        on_promote: Callable[..., PromotionEvent],
+        on_rollback: Callable[..., PromotionEvent],
         on_refresh: Callable[[], ModelState],
     ) -> None:
         self._on_promote, self._on_rollback, self._on_refresh = on_promote, on_rollback, on_refresh
@@ -110,7 +98,7 @@ class PromotionPanel(Panel):
             act = None if kind == "refresh" else self._read(content)
             with self._lock:
                 if self._acting:
-                    raise UsageError("this panel is at work on what was asked before", code="NB667", fix="wait for its answer")  # noqa: TRY301
+                    raise UsageError("this panel is at work on what was asked before", code="NB668", fix="wait for its answer")  # noqa: TRY301
                 self._acting = True
         except UsageError as error:
             self._answer(mark, kind, "failed", error_line(error))
@@ -127,18 +115,17 @@ class PromotionPanel(Panel):
             If it does not.
         """
         alias = aliases_of(self._state).get(str(content.get("alias")))
-        reason, override = (str(content.get(name) or "").strip() for name in ("reason", "override"))
-        version, meant, digest = content.get("version"), content.get("seenVersion"), content.get("seenDigest")
+        reason, override, approver = (str(content.get(name) or "").strip() for name in ("reason", "override", "approver"))
+        version, holder, digest = content.get("version"), content.get("holder"), content.get("digest")
         if not reason:
             raise UsageError("a promotion needs a reason", code="NB666", fix="write why")
-        if len(reason) > _LONGEST or len(override) > _LONGEST:
+        if max(map(len, (reason, override, approver))) > _LONGEST:
             raise UsageError(f"a reason has at most {_LONGEST} characters", code="NB666", fix="write a shorter one")
-        known = {item.version.version for item in self._state.candidates}
-        number = version if isinstance(version, int) and not isinstance(version, bool) else None
-        if alias is None or number not in known or not (meant is None or isinstance(meant, int)) or not isinstance(digest, str):
-            raise UsageError("the version or alias that was chosen is not there any more", code="NB666", fix="press Refresh and choose again")
+        if alias is None or not _is_number(version) or not (holder is None or _is_number(holder)) or not isinstance(digest, str):
+            raise UsageError("the version or alias that was chosen is not there any more", code="NB667", fix="press Refresh and choose again")
+        expected = Expected(holder=holder, digest=digest)
         kind = str(content["kind"])
-        return _Act(kind=kind, alias=alias, version=number, reason=reason, override=override, seen=Seen(version=meant, digest=digest))
+        return _Act(kind=kind, alias=alias, version=version, reason=reason, override=override, approver=approver, expected=expected)
 
     def _work(self, mark: str, kind: str, act: _Act | None) -> None:
         try:
@@ -150,36 +137,33 @@ class PromotionPanel(Panel):
 
     def _worked(self, act: _Act | None) -> tuple[str, str]:
         """Do what was asked, show how the model stands then, and return what is said of it: a text and a state."""
-        try:
-            fresh = self._asked_registry(act)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown where it was asked for
-            return self._after_failure(error_line(error), act)
-        self.show(fresh)
-        if act is None:
-            return f"as it stands now: {headline(fresh)}", "done"
-        return _done(fresh, act), "done"
-
-    def _asked_registry(self, act: _Act | None) -> ModelState:
-        if act is None:
-            return self._on_refresh()
-        if act.kind == "rollback":
-            if return_of(self._state, act.alias) != act.version:
-                raise UsageError("what the alias would go back to has changed", code="NB668", fix="read what would happen now, and decide again")
-            return self._on_rollback(act.alias, act.reason, act.seen)
-        assert act.version is not None  # noqa: S101 - it was checked when it was read
-        return self._on_promote(act.version, act.alias, act.reason, act.override, act.seen)
-
-    def _after_failure(self, line: str, act: _Act | None) -> tuple[str, str]:
-        if act is None:
-            return line, "failed"
+        said, error = "", None
+        if act is not None:
+            try:
+                said = _done(self._acted(act))
+            except Exception as caught:  # noqa: BLE001 - whatever it is, it is shown where it was asked for
+                error = caught
+                said = error_line(caught)
         try:
             fresh = self._on_refresh()
-        except Exception as error:  # noqa: BLE001 - the first error is what was asked for
-            return f"{line} · how the model stands now could not be asked: {error_line(error)}", "failed"
+        except Exception as caught:  # noqa: BLE001 - as above
+            line = f"how the model stands now could not be asked: {error_line(caught)}"
+            return f"{said} · {line}" if said else line, "failed" if act is None or error is not None else "done"
         self.show(fresh)
-        if fresh.aliases.get(act.alias) == act.seen.version:
-            return f"{line} · nothing was moved: {_means(fresh, act.alias)}", "failed"
-        return f"{line} · meanwhile the alias has been moved: {_means(fresh, act.alias)}{_by(fresh, act.alias)}", "moved"
+        if act is None:
+            return headline(fresh), "done"
+        if error is None:
+            return said, "done"
+        moved = fresh.aliases.get(act.alias) != act.expected.holder
+        means = f"{'meanwhile the alias has been moved' if moved else 'nothing was moved'}: {_means(fresh, act.alias)}"
+        return f"{said} · {means}{_by(fresh, act.alias) if moved else ''}", "moved" if moved or isinstance(error, LostRace) else "failed"
+
+    def _acted(self, act: _Act) -> PromotionEvent:
+        if act.kind == "rollback":
+            if return_of(self._state, act.alias) != act.version:
+                raise LostRace("what the alias would go back to has changed", code="NB669", fix="read what would happen now, and decide again")
+            return self._on_rollback(act.alias, act.reason, approver=act.approver, expected=act.expected)
+        return self._on_promote(act.version, act.alias, act.reason, override=act.override, approver=act.approver, expected=act.expected)
 
     def _answer(self, mark: str, kind: str, state: str, text: str) -> None:
         with self._lock:
@@ -195,16 +179,41 @@ class _Widget(anywidget.AnyWidget):
     answer = traitlets.Dict().tag(sync=True)
 
 
-def _done(state: ModelState, act: _Act) -> str:
-    event = _last(state, act.alias)
-    before = "" if act.seen.version is None else f", it meant version {act.seen.version} before"
-    entry = "" if event is None else f" · entry {event.position} of the log has who, when and why"
-    return f"{_means(state, act.alias)}{before}{entry}"
+def panel_of(promotions: Promotions, model: str) -> PromotionPanel:
+    """Return the panel of a registered model, which asks the registry now and whenever a button is pressed.
+
+    Raises
+    ------
+    nbmlops.errors.NbmlopsError
+        If the registry does not answer, or there is no such model.
+    """
+
+    def promote(version: int, alias: str, reason: str, **more: Any) -> PromotionEvent:  # noqa: ANN401 - they are handed on
+        return promotions.promote(model, version, alias, reason, **more)
+
+    def rollback(alias: str, reason: str, **more: Any) -> PromotionEvent:  # noqa: ANN401 - as above
+        return promotions.rollback(model, alias, reason, **more)
+
+    return PromotionPanel(promotions.look(model), on_promote=promote, on_rollback=rollback, on_refresh=lambda: promotions.look(model))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _done(event: PromotionEvent) -> str:
+    move = f"alias {cut(event.alias, 40)} of {cut(event.model, 40)} moved from {_version(event.from_version)} to {_version(event.version)}"
+    how = ", with an override" if event.act == "override" else ""
+    return f"{move}{how} · entry {event.position} of the log says who, when and why"
+
+
+def _version(number: int | None) -> str:
+    return "no version" if number is None else f"version {number}"
 
 
 def _means(state: ModelState, alias: str) -> str:
     number = state.aliases.get(alias)
-    return f"{cut(alias, 40)} {'means no version' if number is None else f'means version {number}'} of {cut(state.model, 40)} now"
+    return f"{cut(alias, 40)} means {_version(number)} of {cut(state.model, 40)} now"
 
 
 def _by(state: ModelState, alias: str) -> str:

@@ -1,0 +1,260 @@
+"""The live panel of a registered model in JupyterLab."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.views.xss import PAYLOADS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
+    from tests.acceptance.project import Project
+    from tests.browser.lab import LabServer, NotebookPage
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[2]
+FEED = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from dataclasses import replace
+from nbmlops.errors import LostRace
+from nbmlops.widgets.promotion import PromotionPanel
+from tests.views.models import event, made_model
+
+state = made_model()
+calls = []
+
+def act(kind, version, alias, reason, expected, **more):
+    global state
+    calls.append((kind, version, alias, reason, more.get("override", "")))
+    if state.aliases.get(alias) != expected.holder:
+        raise LostRace(f"{{alias}} means version {{state.aliases[alias]}} now", code="NB655", fix="look again")
+    made = replace(event(len(state.events) + 1, kind, version, expected.holder, reason=reason), alias=alias, **more)
+    state = replace(state, aliases={{**state.aliases, alias: version}}, events=(made, *state.events))
+    return made
+
+def promote(version, alias, reason, *, override, approver, expected):
+    return act("override" if override else "promote", version, alias, reason, expected, override=override)
+
+def rollback(alias, reason, *, approver, expected):
+    return act("rollback", 2, alias, reason, expected)
+
+panel = PromotionPanel(state, on_promote=promote, on_rollback=rollback, on_refresh=lambda: state)
+panel
+"""
+OTHER = "# grace is faster\nact('promote', 2, 'champion', 'grace was here', state.expected('champion', 2));"
+CELLS = ("%load_ext nbmlops", FEED, "print('asked', calls)", OTHER, "import time; time.sleep(6)")
+
+
+def button(panel: Locator, name: str) -> Locator:
+    """Return the button that has exactly this name."""
+    return panel.get_by_role("button", name=name, exact=True)
+
+
+def field(panel: Locator, name: str) -> Locator:
+    """Return the field for text whose label begins so."""
+    return panel.get_by_role("textbox", name=name)
+
+
+def test_panel_asks_before_it_acts(server: LabServer, notebook: NotebookPage, project: Project) -> None:
+    """A refused version needs an override, the keyboard does everything, who is slower is told, and the saved notebook shows the model."""
+    path = project.write(CELLS)
+    notebook.open(server.url(path))
+    notebook.run("from nbmlops.widgets.promotion")
+    panel = notebook.page.locator(".nbmlops-promotion")
+    expect(button(panel, "Refresh")).to_be_enabled()
+    expect(panel.locator(".stands")).to_have_text("champion is version 1, challenger is version 2; 3 versions")
+    expect(panel.get_by_role("table", name="metrics").locator("tbody tr")).to_contain_text(["▼ -0.0238", "✓ better", "≈ unclear", "? not told"])
+    expect(panel.get_by_role("table", name="gates").locator("tbody tr td:nth-child(2)")).to_have_text(["✓ passed", "⚠ warning", "✗ refused"])
+    check_override(notebook, panel)
+    check_keyboard(notebook, panel)
+    check_lost_race(notebook, panel)
+    check_busy(notebook, panel)
+    check_saved(server, notebook, path)
+
+
+def check_override(notebook: NotebookPage, panel: Locator) -> None:
+    """Without a reason, and for a refused version without a stated override, nothing can be pressed."""
+    promote = button(panel, "Promote …")
+    expect(promote).to_be_disabled()
+    field(panel, "Reason").fill("more data")
+    expect(promote).to_be_disabled()
+    expect(panel.locator(".hint")).to_have_text(re.compile("Version 3 is refused: only a stated override promotes it"))
+    panel.get_by_text("Override: promote").click()
+    field(panel, "Override because").fill("   ")
+    expect(promote).to_be_disabled()
+    field(panel, "Override because").fill("the month is a hard one")
+    promote.click()
+    question = panel.get_by_role("group", name="Promote version 3 to champion?")
+    expect(question).to_be_focused()
+    expect(question.locator("li")).to_have_text(
+        [
+            "Alias champion moves from version 1 to version 3 of flight-delay.",
+            "Reason: more data",
+            "Gates: 1 holds, 1 holds with a warning, 1 refuses.",
+            "Against it: gate roc_auc >= champion.roc_auc - 0.01 refuses: 0.7312 is below 0.745",
+            "Overridden because: the month is a hard one",
+        ]
+    )
+    button(panel, "Promote version 3 all the same").click()
+    expect(panel.locator(".answer")).to_have_text(
+        re.compile(r"^✓ alias champion of flight-delay moved from version 1 to version 3, with an override")
+    )
+    expect(panel.locator(".answer")).to_be_focused()
+    expect(panel.get_by_role("table", name="what was done").locator("tbody tr").first).to_contain_text("! promoted, overridden")
+    expect(field(panel, "Reason")).to_have_value("")
+    notebook.run("print('asked'")
+    expect(notebook.output("print('asked'")).to_have_text("asked [('override', 3, 'champion', 'more data', 'the month is a hard one')]")
+
+
+def check_keyboard(notebook: NotebookPage, panel: Locator) -> None:
+    """Choose, write, confirm and cancel without a mouse; no key reaches the notebook."""
+    keys = notebook.page.keyboard
+    panel.get_by_role("combobox", name="Version").focus()
+    keys.press("ArrowDown")
+    expect(panel.get_by_role("combobox", name="Version")).to_have_value("2")
+    for _ in range(12):
+        keys.press("Tab")
+        if field(panel, "Reason").evaluate("field => field === document.activeElement"):
+            break
+    count = notebook.cell("print('asked'").locator(".jp-InputPrompt").inner_text()
+    keys.type("dd back")
+    keys.press("Shift+Enter")
+    keys.type("to two")
+    expect(field(panel, "Reason")).to_have_value("dd back\nto two")
+    expect(notebook.page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(len(CELLS))
+    expect(notebook.cell("print('asked'").locator(".jp-InputPrompt")).to_have_text(count)
+    keys.press("Tab")  # the second person
+    keys.press("Tab")
+    promote = button(panel, "Promote …")
+    expect(promote).to_be_focused()
+    keys.press("Enter")
+    question = panel.get_by_role("group", name="Promote version 2 to champion?")
+    expect(question).to_be_focused()
+    keys.press("Escape")
+    expect(question).to_be_hidden()
+    expect(promote).to_be_focused()
+    keys.press("Tab")
+    expect(button(panel, "Roll back …")).to_be_focused()
+    keys.press("Space")
+    expect(panel.get_by_role("group", name="Roll champion back?").locator("li")).to_contain_text(
+        ["moves back from version 3 to version 1", "dd back"]
+    )
+    keys.press("Escape")
+    expect(button(panel, "Roll back …")).to_be_focused()
+
+
+def check_lost_race(notebook: NotebookPage, panel: Locator) -> None:
+    """Who confirms what has changed meanwhile is told who was faster, and asked again with what would happen now."""
+    panel.get_by_role("combobox", name="Version").select_option("1")
+    field(panel, "Reason").fill("the old one")
+    notebook.run("grace is faster")
+    button(panel, "Promote …").click()
+    expect(panel.locator(".question li").first).to_contain_text("moves from version 3 to version 1")
+    button(panel, "Promote version 1").click()
+    expect(panel.locator(".answer")).to_contain_text(
+        "meanwhile the alias has been moved: champion means version 2 of flight-delay now, by ada: grace was here"
+    )
+    again = panel.locator(".question")
+    expect(again).to_be_focused()
+    expect(again.locator("li").nth(0)).to_have_text("! It is not what you have seen any more: read it again.")
+    expect(again.locator("li").nth(1)).to_have_text("Alias champion moves from version 2 to version 1 of flight-delay.")
+    button(panel, "Promote version 1").click()
+    expect(panel.locator(".answer")).to_contain_text("✓ alias champion of flight-delay moved from version 2 to version 1")
+
+
+def check_busy(notebook: NotebookPage, panel: Locator) -> None:
+    """While a cell runs, the confirm step stays off and says why."""
+    panel.get_by_role("combobox", name="Version").select_option("2")
+    field(panel, "Reason").fill("while it is busy")
+    notebook.cell("time.sleep(6)").locator(".cm-content").click()
+    notebook.page.keyboard.press("Control+Enter")
+    button(panel, "Promote …").click()
+    expect(panel.locator(".note")).to_contain_text("The kernel does not answer: a cell runs in it")
+    expect(button(panel, "Promote version 2")).to_be_disabled()
+    expect(button(panel, "Promote version 2")).to_be_enabled(timeout=60_000)
+    expect(panel.locator(".note")).to_have_text("")
+    button(panel, "Cancel").click()
+    expect(button(panel, "Promote …")).to_be_focused()
+
+
+def check_saved(server: LabServer, notebook: NotebookPage, path: Path) -> None:
+    """Show the card in the panel's place once the kernel is gone."""
+    twin = notebook.page.locator(".nbmlops-twin")
+    expect(twin).to_be_hidden()
+    notebook.save(path)
+    notebook.menu("Kernel", "kernelmenu:restart")
+    notebook.page.click(".jp-Dialog .jp-mod-accept")
+    expect(notebook.page.locator(".nbmlops-promotion .note")).to_contain_text("The kernel that asked the registry is gone")
+    notebook.open(server.url(path))
+    expect(twin.locator(":scope > summary")).to_have_text("model flight-delay: champion is version 1, challenger is version 2; 3 versions")
+    expect(twin.get_by_text("grace was here")).to_be_visible()
+    expect(notebook.page.get_by_text("Error displaying widget")).to_be_hidden()
+    outputs = json.loads(path.read_text(encoding="utf-8"))["cells"][1]["outputs"]
+    assert "".join(outputs[1]["data"]["text/plain"]).startswith("model flight-delay: champion is version 1")
+
+
+HOSTILE = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from nbmlops.widgets.promotion import PromotionPanel
+from tests.views.models import hostile_model
+from tests.views.xss import PAYLOADS
+for payload in PAYLOADS:
+    PromotionPanel(hostile_model(payload), on_promote=print, on_rollback=print, on_refresh=lambda: None).display()
+"""
+FOREIGN = (
+    "script, img, svg, math, iframe, object, embed, video, audio, picture, marquee, form, meta, base, link, body, noscript, template, b, image, area"
+)
+FOUND = """
+panels => panels.map(panel => ({
+    title: panel.querySelector(".title").textContent,
+    foreign: [...panel.querySelectorAll(FOREIGN)].map(node => node.outerHTML),
+    handlers: [...panel.querySelectorAll("*")].flatMap(node => [...node.attributes]).map(item => item.name).filter(name => name.startsWith("on")),
+    links: [...panel.querySelectorAll("a")].map(link => link.protocol),
+    seen: panel.innerText,
+}))
+"""
+
+
+def test_sixty_payloads_are_text(server: LabServer, notebook: NotebookPage, project: Project) -> None:
+    """As name, alias, metric, gate, reason, card, person and address; written into the reason field too."""
+    dialogs: list[str] = []
+    asked: list[str] = []
+    page = notebook.page
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: asked.append(request.url))
+    notebook.open(server.url(project.write(["%load_ext nbmlops", HOSTILE])))
+    notebook.run("hostile_model")
+    panels = page.locator(".nbmlops-promotion")
+    expect(panels).to_have_count(len(PAYLOADS), timeout=60_000)
+    expect(button(panels.last, "Refresh")).to_be_enabled(timeout=60_000)
+    panels.evaluate_all("panels => panels.forEach(panel => panel.querySelectorAll('details').forEach(item => { item.open = true }))")
+    found = panels.evaluate_all(FOUND.replace("FOREIGN", json.dumps(FOREIGN)))
+    for payload, panel in zip(PAYLOADS, found, strict=True):
+        text = re.sub(r"[\x00-\x1f]", "\N{REPLACEMENT CHARACTER}", payload.strip().replace("\t", " "))
+        assert text.startswith(panel["title"].rstrip("…")), payload
+        assert panel["title"], payload
+        assert panel["seen"].count(text[:20].rstrip()) > 10, payload
+        assert (panel["foreign"], panel["handlers"]) == ([], []), payload
+        assert set(panel["links"]) <= {"http:", "https:"}, payload
+    twins = page.locator(".nbmlops-twin").evaluate_all("twins => twins.map(twin => twin.querySelectorAll('script, img, svg, iframe, a').length)")
+    assert twins == [0] * len(PAYLOADS)
+
+    panel = panels.first
+    written = " ".join(PAYLOADS[:20])
+    field(panel, "Reason").fill(written)
+    field(panel, "Override because").fill(written)
+    button(panel, "Promote …").click()
+    expect(panel.locator(".question")).to_contain_text(f"Overridden because: {written}")
+    assert panel.locator(".question").locator(FOREIGN).count() == 0
+    assert dialogs == []
+    assert [url for url in asked if ":9/" in url] == []
