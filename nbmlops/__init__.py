@@ -14,13 +14,29 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
     from optuna.trial import Trial
 
+    from nbmlops.promotion.packing import Registration
+    from nbmlops.promotion.state import History, ModelState, PromotionEvent
     from nbmlops.session.batch import Session
     from nbmlops.session.comparison import Comparison
+    from nbmlops.session.promotions import Promotions
     from nbmlops.session.run import Run
     from nbmlops.session.sweep import Sweep
     from nbmlops.sweeps.state import SweepState
 
-__all__ = ["compare", "load_ipython_extension", "log_metric", "open", "report", "sweep", "unload_ipython_extension"]
+__all__ = [
+    "compare",
+    "history",
+    "load_ipython_extension",
+    "log_metric",
+    "models",
+    "open",
+    "promote",
+    "register_model",
+    "report",
+    "rollback",
+    "sweep",
+    "unload_ipython_extension",
+]
 __version__ = "0.1.0"
 
 
@@ -95,6 +111,65 @@ def log_metric(name: str, value: float, step: int | None = None) -> None:
     from nbmlops.runner.logged import log_metric as log  # noqa: PLC0415 - `import nbmlops` stays light
 
     log(name, value, step)
+
+
+def register_model(
+    model: Any,  # noqa: ANN401 - any model
+    name: str,
+    *,
+    example: Any = None,  # noqa: ANN401 - what the model takes
+    metrics: Mapping[str, float] | None = None,
+    evaluation: tuple[Any, Any] | None = None,
+    serialization: str | None = None,
+    skops_trusted_types: Iterable[str] | None = None,
+    requirements: Iterable[str] | None = None,
+) -> Registration:
+    """Leave a model with the stage that runs; the run registers it in MLflow when it ends, with the evidence of all its stages.
+
+    The same model is the same version, in whatever run it was made.
+
+    Parameters
+    ----------
+    model : object
+        A model of scikit-learn, xgboost, lightgbm, catboost, PyTorch or Keras, or a ``mlflow.pyfunc.PythonModel``. It is not changed.
+    name : str
+        The registered model: letters, digits, ``-`` and ``_``.
+    example : object, optional
+        A few rows as the model takes them: they are kept as its input example, and give its signature.
+    metrics : mapping of str to float, optional
+        What is said of the model; what the run logs counts too. NaN is kept, and passes no gate.
+    evaluation : (array of shape (n_samples,), array of shape (n_samples,) or (n_samples, n_classes)), optional
+        The true values and the scores by which it was judged: they are kept with the model, so that it can be compared with another one.
+    serialization : {"skops", "cloudpickle", "pickle"}, optional
+        Of a model of scikit-learn, by default skops: the other two run code when they are loaded.
+    skops_trusted_types : iterable of str, optional
+        Types that skops loads though it does not know them; the error that asks for it says which.
+    requirements : iterable of str, optional
+        For pip; by default the distributions that the model refers to, with the versions that are installed here.
+
+    Raises
+    ------
+    nbmlops.errors.UsageError
+        If an argument cannot be meant.
+    nbmlops.errors.NotStorable
+        If the model cannot be written in that form.
+
+    Examples
+    --------
+    >>> nbmlops.register_model(model, "flight-delay", example=X_test.head(), metrics={"roc_auc": auc})  # doctest: +SKIP
+    """
+    from nbmlops.promotion.packing import register_model as pack  # noqa: PLC0415 - `import nbmlops` stays light
+
+    return pack(
+        model,
+        name,
+        example=example,
+        metrics=metrics,
+        evaluation=evaluation,
+        serialization=serialization,
+        skops_trusted_types=skops_trusted_types,
+        requirements=requirements,
+    )
 
 
 def report(value: float, step: int) -> None:
@@ -208,6 +283,120 @@ def sweep(  # noqa: PLR0913 - the options of the verb
         track=track,
     )
     return open_notebook(notebook, **options).sweep(wanted).run(watcher)
+
+
+def promote(
+    model: str,
+    version: int,
+    *,
+    to: str,
+    reason: str,
+    override: str = "",
+    approver: str = "",
+    **options: Any,  # noqa: ANN401 - fields of Settings
+) -> PromotionEvent:
+    """Let an alias mean a version of a registered model, if every gate of it holds and its files verify.
+
+    Parameters
+    ----------
+    model : str
+    version : int
+    to : str
+        The alias, one of the setting ``promotion_aliases``.
+    reason : str
+        Why; it is recorded.
+    override : str
+        Why it is promoted although a gate refuses; it is recorded.
+    approver : str
+        The second person, where the setting ``promotion_approver`` asks for one.
+    **options
+        Settings that win over the environment and the project's file.
+
+    Returns
+    -------
+    PromotionEvent
+        The entry of the log.
+
+    Raises
+    ------
+    nbmlops.errors.GateRefused
+        If a gate does not hold and no override is stated.
+    nbmlops.errors.LostRace
+        If somebody else has moved the alias meanwhile, or is moving one of this model.
+    nbmlops.errors.Tampered
+        If the version's files, its evidence or the log is not what was written.
+    nbmlops.errors.UsageError
+        If the model, version, alias or approver cannot be meant, or the reason is empty.
+    nbmlops.errors.TrackerUnavailable
+        If the registry does not answer. Except in this case, nothing has changed after an error.
+
+    Examples
+    --------
+    >>> nbmlops.promote("flight-delay", 2, to="champion", reason="better on every route").from_version  # doctest: +SKIP
+    1
+    """
+    with _promotions(options) as promotions:
+        return promotions.promote(model, version, to, reason, override=override, approver=approver)
+
+
+def rollback(
+    model: str,
+    *,
+    reason: str,
+    alias: str = "",
+    approver: str = "",
+    **options: Any,  # noqa: ANN401 - fields of Settings
+) -> PromotionEvent:
+    """Let an alias mean what it meant before, by the log; each call goes one promotion further back.
+
+    Parameters
+    ----------
+    model : str
+    reason : str
+    alias : str
+        By default the first of the setting ``promotion_aliases``.
+    approver : str
+        As of `promote`.
+    **options
+        Settings that win over the environment and the project's file.
+    """
+    with _promotions(options) as promotions:
+        return promotions.rollback(model, alias, reason, approver=approver)
+
+
+def history(model: str, **options: Any) -> History:  # noqa: ANN401 - fields of Settings
+    """Return who moved which alias of a model and why, the newest first, and whether that is still what was written.
+
+    Parameters
+    ----------
+    model : str
+    **options
+        Settings that win over the environment and the project's file.
+    """
+    with _promotions(options) as promotions:
+        return promotions.history(model)
+
+
+def models(model: str, **options: Any) -> ModelState:  # noqa: ANN401 - fields of Settings
+    """Return how a registered model stands: its versions with gates and metrics, what differs from the one in use, aliases and log.
+
+    Parameters
+    ----------
+    model : str
+    **options
+        Settings that win over the environment and the project's file.
+    """
+    with _promotions(options) as promotions:
+        return promotions.look(model)
+
+
+def _promotions(options: dict[str, Any]) -> Promotions:
+    from pathlib import Path  # noqa: PLC0415 - `import nbmlops` stays light
+
+    from nbmlops.session.promotions import Promotions  # noqa: PLC0415
+    from nbmlops.settings import load_settings  # noqa: PLC0415
+
+    return Promotions(load_settings(Path.cwd(), **options))
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -168,7 +168,8 @@ def _convert(name: str, value: object, place: str) -> Any:  # noqa: ANN401 - one
         return ("yes",) if _TRUTHS[str(value).strip().lower()] else ()
     if kind.startswith("tuple"):
         if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
+            separator = ";" if name == "promotion_require" else ","  # an expression may hold commas
+            return tuple(part.strip() for part in value.split(separator) if part.strip())
         if isinstance(value, list) and all(isinstance(part, str) for part in value):
             return tuple(value)
     elif kind == "int":

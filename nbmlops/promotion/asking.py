@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
@@ -58,7 +59,8 @@ class Asking:
         process = self._running()
         settings = {**asdict(self._settings), "project_root": str(self._settings.project_root)}
         question = json.dumps({"act": act, "arguments": dict(arguments), "settings": settings})
-        watch = threading.Timer(self._limit_s, process.kill)
+        late = threading.Event()
+        watch = threading.Timer(self._limit_s, lambda: (late.set(), process.kill()))
         watch.daemon = True
         watch.start()
         try:
@@ -72,10 +74,9 @@ class Asking:
             self.close()  # an answer that nobody has read must not be taken for that to the next question
             raise
         finally:
-            late = watch.finished.is_set()
             watch.cancel()
         if not line.endswith("\n"):
-            raise self._unanswered(late=late)
+            raise self._unanswered(late=late.is_set())
         answer = json.loads(line)
         if "error" in answer:
             raise _rebuilt(answer["error"])
@@ -87,7 +88,8 @@ class Asking:
         if process is not None:
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
-                    stream.close()
+                    with suppress(BrokenPipeError):  # of a question that it did not read
+                        stream.close()
             try:
                 process.wait(_END_S)
             except subprocess.TimeoutExpired:

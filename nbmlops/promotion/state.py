@@ -68,6 +68,10 @@ class Candidate:
     differences: tuple[Difference, ...] = ()
     card: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the candidate as JSON data."""
+        return asdict(self)
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Candidate:
         """Rebuild a candidate from JSON."""
@@ -156,23 +160,27 @@ class History:
     broken : str
         The first place where the log is not what was written, one line; "" where all is whole.
     notes : tuple of str
-        What else should be known of it, one line each: entries that only the registry tells of, an alias that was moved past nbmlops.
+        What else should be known of it, one line each: entries that only the registry tells of, what was settled, those of `strayed`.
+    strayed : tuple of str
+        Which aliases mean something else than the log says, one line each: they were moved past nbmlops.
     """
 
     model: str
     events: tuple[PromotionEvent, ...] = ()
     broken: str = ""
     notes: tuple[str, ...] = ()
+    strayed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the history as the CLI contract gives it."""
-        return {"model": self.model, "events": [item.to_json() for item in self.events], "broken": self.broken, "notes": list(self.notes)}
+        events = [item.to_json() for item in self.events]
+        return {"model": self.model, "events": events, "broken": self.broken, "notes": list(self.notes), "strayed": list(self.strayed)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> History:
         """Rebuild a history from `to_json`."""
         events = tuple(PromotionEvent.from_json(item) for item in data["events"])
-        return cls(model=data["model"], events=events, broken=data["broken"], notes=tuple(data["notes"]))
+        return cls(model=data["model"], events=events, broken=data["broken"], notes=tuple(data["notes"]), strayed=tuple(data["strayed"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

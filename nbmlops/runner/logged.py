@@ -17,6 +17,9 @@ from nbmlops.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from nbmlops.store.serializers import Context
+    from nbmlops.store.store import Store
+
 __all__ = ["REPORTED", "Logbook", "Pruned", "add_evidence", "add_model", "log_metric", "logging_to", "open_logbook", "report"]
 
 REPORTED = "reported"  # the name under which reports stand among the metrics
@@ -43,6 +46,10 @@ class Logbook:
     stage, attempt : str
     listener : str
         The socket of the sweep that may prune the trial; "" for none.
+    store : Store or None
+        Where what the stage leaves is kept.
+    context : Context or None
+        What the stage's code is bound to.
 
     Attributes
     ----------
@@ -56,8 +63,10 @@ class Logbook:
         That the trial was pruned, also where the stage's code has caught the exception.
     """
 
-    def __init__(self, stage: str, attempt: str = "", listener: str = "") -> None:
+    def __init__(self, stage: str, attempt: str = "", listener: str = "", *, store: Store | None = None, context: Context | None = None) -> None:
         self.stage = stage
+        self.store = store
+        self.context = context
         self.metrics: dict[str, float] = {}
         self.series: dict[str, list[tuple[int, float]]] = {}
         self.evidence: list[dict[str, Any]] = []
@@ -73,7 +82,7 @@ class Logbook:
         self._check_process()
         if not name or type(name) is not str:
             raise UsageError(f"stage {self.stage!r} logs a metric named {name!r}", code="NB613", fix="give a name")
-        number = self._number(name, value)
+        number = self.number(name, value)
         place = None if step is None else self._step(name, step)
         self.metrics[name] = number
         if place is not None:
@@ -134,7 +143,8 @@ class Logbook:
                 fix="return the value, and log it in the stage",
             )
 
-    def _number(self, name: str, value: Any) -> float:  # noqa: ANN401 - what the user gives
+    def number(self, name: str, value: Any) -> float:  # noqa: ANN401 - what the user gives
+        """Return a metric's value as a number; `UsageError` if it is none."""
         plain = value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value
         if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
             raise UsageError(f"stage {self.stage!r} logs {name!r} as a {type(value).__name__}, no number", code="NB613", fix="give a number")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import FrameType
 
-__all__ = ["Observation", "observing"]
+__all__ = ["Observation", "observing", "unobserved"]
 
 # what the interpreter and libraries open for themselves: the versions of the distributions stand for these
 _CODE_SUFFIXES = (
@@ -413,6 +413,20 @@ def observing(observation: Observation, namespace: dict[str, Any]) -> Iterator[O
     finally:
         _current = None
         os.environ.__class__ = os.environb.__class__ = plain
+
+
+@contextmanager
+def unobserved() -> Iterator[None]:
+    """Do something of our own while a stage runs: neither it nor a child that it forks is what the stage's code did."""
+    observation = _current
+    if observation is None:
+        yield
+        return
+    before, observation.active = observation.active, True
+    try:
+        yield
+    finally:
+        observation.active = before
 
 
 def _install() -> None:

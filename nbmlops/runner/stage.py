@@ -126,7 +126,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
             told=told,
         ),
         left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
-        logbook=Logbook(task.stage, task.attempt, task.listener),
+        logbook=Logbook(task.stage, task.attempt, task.listener, store=store, context=context),
     )
     run.observation.attribution.used = None if task.stage.startswith("@") else frozenset(task.used)
     with ExitStack() as stack:

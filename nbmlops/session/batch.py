@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nbmlops.executors.progress import Watcher
     from nbmlops.pipeline.model import Diagnostic, Pipeline
     from nbmlops.runner.gate import Outside
+    from nbmlops.session.champion import Champion
     from nbmlops.session.comparison import Comparison
     from nbmlops.session.pool import WarmWorkers
     from nbmlops.session.sweep import Sweep, SweepOptions
@@ -52,6 +53,8 @@ class Session:
     settings : Settings
     pool : WarmWorkers or None
         Keeps the workers of a run for the next one; without it they end with each run.
+    in_use : Champion or None
+        The model in use that gates compare with, where somebody asks for it for several runs.
 
     Examples
     --------
@@ -62,6 +65,8 @@ class Session:
     document: Document
     settings: Settings
     pool: WarmWorkers | None = None
+    in_use: Champion | None = None
+    _outside: tuple[Planner, Outside] | None = field(default=None)
     _source: Source | None = None
     _store: Store | None = None
     _surroundings: Surroundings | None = field(default=None)
@@ -212,10 +217,13 @@ class Session:
         """Return what the gates of a pipeline may ask beyond its own results."""
         if not is_outward(planner.pipeline):
             return NOTHING_OUTSIDE
-        from nbmlops.session.outside import SessionOutside  # noqa: PLC0415 - only where a gate asks
-        from nbmlops.session.reproducing import reproduces  # noqa: PLC0415
+        if self._outside is None or self._outside[0] is not planner:  # a command has one planner, and one answer about the champion
+            from nbmlops.session.outside import SessionOutside  # noqa: PLC0415 - only where a gate asks
+            from nbmlops.session.reproducing import reproduces  # noqa: PLC0415
 
-        return SessionOutside(self.settings, planner.pipeline, lambda result: reproduces(self, planner, result))
+            made = SessionOutside(self.settings, planner.pipeline, lambda result: reproduces(self, planner, result), self.in_use)
+            self._outside = (planner, made)
+        return self._outside[1]
 
     def usual_seconds(self, stage: str) -> float | None:
         """Return the seconds that a stage took when it last ran; None if no record tells."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.gate import NOTHING_OUTSIDE
@@ -28,18 +28,20 @@ class SessionOutside:
     pipeline : Pipeline
     repeat : callable or None
         Tells whether a stage gives the same again under other conditions; None where stages are not repeated, as in a kernel.
+    in_use : Champion or None
+        The model in use, where somebody asks for it for several runs.
     """
 
     settings: Settings
     pipeline: Pipeline
     repeat: Callable[[StageResult], bool] | None = None
-    _champion: Champion | None = field(default=None)
+    in_use: Champion | None = None
 
     def champion(self, metric: str) -> Any:  # noqa: ANN401 - what was logged
         """Return a metric of the model in use: see `nbmlops.runner.gate.Outside`."""
-        if self._champion is None:
-            self._champion = Champion(self.settings, self.pipeline)
-        return self._champion.metric(metric)
+        if self.in_use is None:
+            self.in_use = Champion(self.settings, self.pipeline)
+        return self.in_use.metric(metric)
 
     def reproducible(self, result: StageResult) -> bool:
         """Tell whether a stage gives the same again under other conditions."""

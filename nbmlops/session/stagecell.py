@@ -316,7 +316,7 @@ class StageCell:
         recorder.begin(self.cell)
         observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),), stage.files_written)
         observation.attribution = ImportReads()
-        logbook = Logbook(stage.name)
+        logbook = Logbook(stage.name, store=session.store, context=self.context)
         names = {*stage.inputs, *(name for position in stage.setup for name in self.planner.pipeline.setup[position].names)}
         watched = sorted(name for name in names if name in self.namespace)
         before = {name: state_fingerprint(self.namespace[name], self.context) for name in watched}
