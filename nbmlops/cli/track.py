@@ -29,13 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb and return the exit code: 1 if a tracker did not take everything."""
+    from nbmlops.tracking.base import REGISTRY  # noqa: PLC0415 - as below
     from nbmlops.tracking.delivery import sync  # noqa: PLC0415 - trackers are heavy
     from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415
 
     settings = load_settings(Path.cwd(), store=store_url(options.store))
     store = Store(settings.store, settings=settings)
     outbox = Outbox(store.local_path("outbox"), settings.trackers)
-    report = sync(outbox, settings.trackers, settings.project_root)
+    report = sync(outbox, [*settings.trackers, REGISTRY], settings.project_root)
     if options.json:
         print_json({"delivered": report.delivered, "left": report.left, "closed": report.closed})
     else:

@@ -51,7 +51,8 @@ class StageMagics(VerbMagics):
             raise _shown(outcome.error, outcome.traceback) from None
         from nbmlops.views.text import stage_line  # noqa: PLC0415 - loading the extension stays light
 
-        self.print(stage_line(outcome.result, remarks=outcome.remarks, warning=outcome.warning))
+        models = tuple(f"model {model['name']} is kept with the stage; %mlrun registers it" for model in outcome.result.models)
+        self.print(stage_line(outcome.result, remarks=(*outcome.remarks, *models), warning=outcome.warning))
         if outcome.result.status == "refused":
             from nbmlops.errors import GateRefused  # noqa: PLC0415
 

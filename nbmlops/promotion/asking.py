@@ -60,7 +60,12 @@ class Asking:
         settings = {**asdict(self._settings), "project_root": str(self._settings.project_root)}
         question = json.dumps({"act": act, "arguments": dict(arguments), "settings": settings})
         late = threading.Event()
-        watch = threading.Timer(self._limit_s, lambda: (late.set(), process.kill()))
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        watch = threading.Timer(self._limit_s, end)
         watch.daemon = True
         watch.start()
         try:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from nbmlops.promotion.base import Evidence
 
     Floats = npt.NDArray[np.float64]
-    Statistic = Callable[[Floats, Floats, Floats], float]
+    Drawn = Callable[[Floats], float]
+    Statistic = Callable[[Floats, Floats], Drawn]
 
 __all__ = ["compare_evidence", "direction_of", "intervals"]
 
@@ -100,22 +101,21 @@ def intervals(one: bytes | None, other: bytes | None, metrics: Sequence[str]) ->
     if not all(np.isfinite(item).all() for item in (truth, score, score_too)):
         return {}, "no interval: an evaluation holds NaN"
     known = {name: statistic for name in metrics if (statistic := _statistic(name)) is not None and _fits(statistic, truth, score, score_too)}
-    weights = np.ones(len(truth))
-    prepared = [(np.argsort(-item, kind="stable"), item) for item in (score, score_too)]
-    sides = [[_on(statistic, truth, item, weights, order) for order, item in prepared] for statistic in known.values()]
+    prepared = [(statistic(truth, score), statistic(truth, score_too)) for statistic in known.values()]
     chance = np.random.default_rng(_SEED)
     drawn: list[list[float]] = [[] for _ in known]
     for _ in range(max(_FEWEST, min(_RESAMPLES, _ROWS // len(truth)))) if known else ():
         weights = np.bincount(chance.integers(0, len(truth), len(truth)), minlength=len(truth)).astype(float)
-        for found, statistic in zip(drawn, known.values(), strict=True):
-            mine, its = (_on(statistic, truth, item, weights, order) for order, item in prepared)
-            found.append(mine - its)
+        for found, (mine, its) in zip(drawn, prepared, strict=True):
+            found.append(mine(weights) - its(weights))
+    once = np.ones(len(truth))
+    sides = [(mine(once), its(once)) for mine, its in prepared]
     result = {}
-    for name, (mine, its), found in zip(known, sides, drawn, strict=True):
+    for name, side, found in zip(known, sides, drawn, strict=True):
         usable = [value for value in found if not math.isnan(value)]  # a draw of one class has no roc_auc
         if len(usable) > len(found) // 2:
             low, high = np.percentile(usable, _TAILS)
-            result[name] = (mine, its, float(low), float(high))
+            result[name] = (*side, float(low), float(high))
     return result, ""
 
 
@@ -190,65 +190,82 @@ def _fits(statistic: Statistic, truth: Floats, *scores: Floats) -> bool:
     return binary and (statistic in {_roc_auc, _average_precision} or likely)
 
 
-def _on(statistic: Statistic, truth: Floats, score: Floats, weights: Floats, order: npt.NDArray[np.intp]) -> float:
-    return statistic(truth[order], score[order], weights[order])
+# Each takes what does not hang on a draw out of it: a draw gives each row a weight.
 
 
-# Each takes rows from the highest score down, with weights.
-
-
-def _roc_auc(truth: Floats, score: Floats, weights: Floats) -> float:
+def _roc_auc(truth: Floats, score: Floats) -> Drawn:
     import numpy as np
 
-    last = np.r_[np.flatnonzero(np.diff(score)), len(score) - 1]
-    right = np.r_[0.0, np.cumsum(weights * truth)[last]]
-    wrong = np.r_[0.0, np.cumsum(weights * (1 - truth))[last]]
-    whole = right[-1] * wrong[-1]
-    return float(np.sum(np.diff(wrong) * (right[1:] + right[:-1])) / 2 / whole) if whole else math.nan
+    order = np.argsort(-score, kind="stable")
+    truth, score = truth[order], score[order]
+    last = np.r_[np.flatnonzero(np.diff(score)), len(score) - 1]  # of each score: rows with the same one count half
+
+    def area(weights: Floats) -> float:
+        weights = weights[order]
+        right = np.r_[0.0, np.cumsum(weights * truth)[last]]
+        wrong = np.r_[0.0, np.cumsum(weights)[last] - right[1:]]
+        whole = right[-1] * wrong[-1]
+        return float(np.sum(np.diff(wrong) * (right[1:] + right[:-1])) / 2 / whole) if whole else math.nan
+
+    return area
 
 
-def _average_precision(truth: Floats, score: Floats, weights: Floats) -> float:
+def _average_precision(truth: Floats, score: Floats) -> Drawn:
     import numpy as np
 
+    order = np.argsort(-score, kind="stable")
+    truth, score = truth[order], score[order]
     last = np.r_[np.flatnonzero(np.diff(score)), len(score) - 1]
-    right, all_of = np.cumsum(weights * truth)[last], np.cumsum(weights)[last]
-    if not right[-1]:
-        return math.nan
-    precision = np.divide(right, all_of, out=np.zeros_like(right), where=all_of > 0)
-    return float(np.sum(np.diff(np.r_[0.0, right]) * precision) / right[-1])
+
+    def area(weights: Floats) -> float:
+        weights = weights[order]
+        right, all_of = np.cumsum(weights * truth)[last], np.cumsum(weights)[last]
+        if not right[-1]:
+            return math.nan
+        precision = np.divide(right, all_of, out=np.zeros_like(right), where=all_of > 0)
+        return float(np.sum(np.diff(np.r_[0.0, right]) * precision) / right[-1])
+
+    return area
 
 
-def _log_loss(truth: Floats, score: Floats, weights: Floats) -> float:
+def _log_loss(truth: Floats, score: Floats) -> Drawn:
     import numpy as np
 
     tiny = np.finfo(float).eps
     likely = np.clip(score, tiny, 1 - tiny)
-    return _mean(-(truth * np.log(likely) + (1 - truth) * np.log(1 - likely)), weights)
+    return _mean(-(truth * np.log(likely) + (1 - truth) * np.log(1 - likely)))
 
 
-def _brier(truth: Floats, score: Floats, weights: Floats) -> float:
-    return _mean((truth - score) ** 2, weights)
+def _brier(truth: Floats, score: Floats) -> Drawn:
+    return _mean((truth - score) ** 2)
 
 
-def _accuracy(truth: Floats, score: Floats, weights: Floats) -> float:
-    return _mean(((score > 0.5) == (truth > 0.5)).astype(float), weights)  # noqa: PLR2004 - where a probability becomes a class
+def _accuracy(truth: Floats, score: Floats) -> Drawn:
+    return _mean(((score > 0.5) == (truth > 0.5)).astype(float))  # noqa: PLR2004 - where a probability becomes a class
 
 
-def _rmse(truth: Floats, score: Floats, weights: Floats) -> float:
-    return math.sqrt(_mean((truth - score) ** 2, weights))
+def _rmse(truth: Floats, score: Floats) -> Drawn:
+    squares = _mean((truth - score) ** 2)
+    return lambda weights: math.sqrt(squares(weights))
 
 
-def _mae(truth: Floats, score: Floats, weights: Floats) -> float:
-    return _mean(abs(truth - score), weights)
+def _mae(truth: Floats, score: Floats) -> Drawn:
+    return _mean(abs(truth - score))
 
 
-def _r2(truth: Floats, score: Floats, weights: Floats) -> float:
-    around = _mean((truth - _mean(truth, weights)) ** 2, weights)
-    return 1 - _mean((truth - score) ** 2, weights) / around if around else math.nan
+def _r2(truth: Floats, score: Floats) -> Drawn:
+    around = truth - truth.mean()
+    squares, middle, spread = _mean((truth - score) ** 2), _mean(around), _mean(around**2)
+
+    def share(weights: Floats) -> float:
+        variance = spread(weights) - middle(weights) ** 2
+        return 1 - squares(weights) / variance if variance > 0 else math.nan
+
+    return share
 
 
-def _mean(values: Floats, weights: Floats) -> float:
-    return float((values * weights).sum() / weights.sum())
+def _mean(values: Floats) -> Drawn:
+    return lambda weights: float(weights @ values / weights.sum())
 
 
 _STATISTICS: Mapping[str, Statistic] = {

@@ -211,9 +211,12 @@ class Observation:
             self._undo.keep(path)
 
     def lists(self, frame: FrameType | None) -> bool:
-        """Tell whether a folder is listed for the notebook's or the project's code: imports list the folders of `sys.path`."""
+        """Tell whether a folder is listed for the notebook's or the project's code: imports list the folders of `sys.path`.
+
+        So does whoever asks which distributions are installed, such as scikit-learn's first `fit`: the notebook's own folder is one of them.
+        """
         while frame is not None:
-            if frame.f_code.co_filename.startswith("<frozen importlib"):
+            if frame.f_code.co_filename.startswith("<frozen importlib") or frame.f_globals.get("__name__") == "importlib.metadata":
                 return False
             if self.is_own(frame):
                 return True

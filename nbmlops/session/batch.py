@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,7 +205,7 @@ class Session:
         plan = planner.plan()
         earlier = None if self._refuses(planner, plan) else self._equal_run(planner, plan)
         if earlier is not None and (target is None or earlier.output is not None):
-            late = self._send_left(earlier.run_id) if track and self.settings.trackers else {}
+            late = self._send_left(earlier.run_id, self.settings.trackers if track else ())
             return self._nothing_to_do(planner, plan, replace(earlier, tracking={**earlier.tracking, **late}), target)
         from nbmlops.session.execution import Execution  # noqa: PLC0415 - scheduler, executor and events: only where something runs
 
@@ -353,19 +353,20 @@ class Session:
             write_notebook(target, notebook_of(self, planner, result, begun))
         return Run(replace(result, seconds=time.time() - begun), self)
 
-    def _send_left(self, run_id: str) -> dict[str, dict[str, str]]:
-        """Send what earlier runs have left, as any run does by the way; return where trackers show the run `run_id`, if anything was left."""
+    def _send_left(self, run_id: str, trackers: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Send what earlier runs have left, as any run does by the way; return where the run `run_id` is found, which may be known only now."""
         folder = self.store.local_path("outbox")
-        if not any(folder.glob("*.jsonl")):
+        if not folder.is_dir():
             return {}
-        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415 - only where something is left
+        from nbmlops.session.registering import REGISTRY  # noqa: PLC0415 - only where runs are tracked
+        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415
         from nbmlops.tracking.sender import Sender  # noqa: PLC0415
 
         outbox = Outbox(folder)
-        if not outbox.awaited(self.settings.trackers):
-            return {}
-        with Sender(outbox, self.settings.trackers, self.settings.project_root) as sender:
-            sender.wait(self.settings.track_wait_s)
+        trackers = tuple(dict.fromkeys([*trackers, REGISTRY]))
+        if any(folder.glob("*.jsonl")) and outbox.awaited(trackers):
+            with Sender(outbox, trackers, self.settings.project_root) as sender:
+                sender.wait(self.settings.track_wait_s)
         return outbox.reference(run_id)
 
     def _served(self, item: PlannedStage, outside: Outside) -> StageResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
 from nbmlops.executors.base import EXECUTORS, Executor
-from nbmlops.executors.events import Event, RunFinished, RunStarted
+from nbmlops.executors.events import Event, RunFinished, RunStarted, StageFinished
 from nbmlops.executors.scheduler import Scheduler
 from nbmlops.executors.tasks import attempts_folder, preload_modules
 from nbmlops.pipeline.model import Diagnostic
@@ -22,6 +23,7 @@ from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.results import RunResult, StageResult, run_status
 from nbmlops.session.origin import git_tags
 from nbmlops.session.parameters import all_parameters
+from nbmlops.session.registering import PRELOADED, REGISTRY, addressed, may_register, registered
 from nbmlops.session.run import Interrupted, Run
 from nbmlops.store.records import RunRecord
 
@@ -63,7 +65,10 @@ class Execution:
         self._sweep = dict(sweep or {})
         self.run_id = uuid.uuid4().hex[:16]
         self._started_s = time.time()
-        self._tracking: Any = None
+        self._tracking: Any = None  # the outbox and its sender
+        self._addressed: tuple[str, ...] = ()
+        self._untold: list[Event] = []
+        self._offers = False
         self._unfinished = False
         self._redactor = redactor_of(planner)
 
@@ -98,7 +103,7 @@ class Execution:
 
     def _run(self, scheduler: Scheduler) -> Run:
         self._emit(self._started())
-        scheduler.environment = mlflow_joined(self._session, self._planner, self._tracking, self.run_id)
+        scheduler.environment = mlflow_joined(self._session, self._planner, self._tracking if "mlflow" in self._addressed else None, self.run_id)
         try:
             with self._session.store.hold():
                 scheduler.run()
@@ -134,24 +139,47 @@ class Execution:
             self._session.pool.give_back(executor)
 
     def _open_tracking(self, *, track: bool) -> None:
-        settings = self._session.settings
-        if not track or not settings.trackers:
+        self._address(addressed(self._session.settings.trackers, self._planner.pipeline, track=track))
+
+    def _address(self, trackers: tuple[str, ...]) -> None:
+        if not trackers:
             return
         from nbmlops.tracking.base import TRACKERS  # noqa: PLC0415 - the core runs without trackers
         from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415
         from nbmlops.tracking.sender import Sender  # noqa: PLC0415
 
-        TRACKERS.check(settings.trackers)
-        outbox = Outbox(self._session.store.local_path("outbox"), settings.trackers)
-        self._tracking = (outbox, Sender(outbox, settings.trackers, settings.project_root, self.run_id))
+        TRACKERS.check(trackers)
+        outbox = Outbox(self._session.store.local_path("outbox"), trackers)
+        self._addressed = trackers
+        self._tracking = (outbox, Sender(outbox, tuple(dict.fromkeys([*trackers, REGISTRY])), self._session.settings.project_root, self.run_id))
 
     def _emit(self, event: Event) -> None:
-        if self._tracking is not None:
-            outbox, sender = self._tracking
-            outbox.append(redacted(event, self._redactor))
-            self._unfinished = not isinstance(event, RunFinished)
-            if isinstance(event, RunStarted):
-                sender.start()
+        hidden = redacted(event, self._redactor)
+        self._offers = self._offers or bool(isinstance(event, StageFinished) and event.models)
+        if isinstance(event, RunFinished) and self._offers and REGISTRY not in self._addressed:
+            self._address_registry()
+        if self._tracking is None:
+            self._untold.append(hidden)
+            return
+        outbox, sender = self._tracking
+        outbox.append(hidden)
+        self._unfinished = not isinstance(event, RunFinished)
+        if isinstance(event, RunStarted) or self._untold:
+            self._untold.clear()
+            sender.start()
+
+    def _address_registry(self) -> None:
+        """Let the registry have a run of which only running it has shown that it registers a model."""
+        if self._tracking is None:
+            self._address((REGISTRY,))
+            self._outbox().append(*self._untold)
+        else:
+            self._addressed = (*self._addressed, REGISTRY)
+            self._outbox().readdress(self.run_id, self._addressed)
+
+    def _outbox(self) -> Outbox:
+        outbox: Outbox = self._tracking[0]
+        return outbox
 
     def _started(self) -> RunStarted:
         session, planner = self._session, self._planner
@@ -162,11 +190,17 @@ class Execution:
             notebook=planner.notebook,
             experiment=session.settings.experiment or session.document.name,
             parameters=all_parameters(pipeline.parameters, planner.trial.parameters),
-            tags={**git_tags(session.settings.project_root), "store": session.settings.store},
+            tags={**git_tags(session.settings.project_root), "store": session.settings.store, **self._user()},
             environment=versions_of(session, pipeline),
             seed=planner.trial.seed,
             sweep=self._sweep,
         )
+
+    def _user(self) -> dict[str, str]:
+        """Return who runs it, where a registered model's evidence says so."""
+        with suppress(KeyError, OSError):
+            return {"user": getpass.getuser()} if REGISTRY in self._addressed else {}
+        return {}
 
     def _finish(self, scheduler: Scheduler, *, cancelled: bool) -> Run:
         session, planner = self._session, self._planner
@@ -196,8 +230,9 @@ class Execution:
         )
         self._record(result, {})
         if self._tracking is not None:
-            result = replace(result, tracking=self._tracking[1].wait(_INTERRUPTED_WAIT_S if cancelled else session.settings.track_wait_s))
-            self._record(result, result.tracking)
+            shown = self._tracking[1].wait(_INTERRUPTED_WAIT_S if cancelled else session.settings.track_wait_s)
+            self._record(result, shown)  # without what is only so now
+            result = replace(result, tracking=registered(shown, result.stages.values(), self._tracking[1]))
         return Run(result, session)
 
     def _record(self, result: RunResult, tracking: Mapping[str, Mapping[str, str]]) -> None:
@@ -232,7 +267,7 @@ def preloads(pipeline: Pipeline, surroundings: Surroundings) -> tuple[str, ...]:
     """Return the modules that stage processes are forked with: what the notebook imports and is not the user's own."""
     foreign = surroundings.foreign(_modules(pipeline))
     steps = tuple(step for stage in pipeline.stages.values() for step in stage.steps) or pipeline.setup_steps
-    return preload_modules(steps, foreign)
+    return preload_modules(steps, foreign | ({PRELOADED} if may_register(pipeline) else set()))
 
 
 def mlflow_joined(session: Session, planner: Planner, tracking: tuple[Outbox, Sender] | None, run_id: str) -> dict[str, str]:

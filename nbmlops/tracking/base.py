@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from nbmlops.executors.events import Event
 
-__all__ = ["TRACKERS", "Tracker", "Watchful"]
+__all__ = ["REGISTRY", "TRACKERS", "Tracker", "Watchful"]
 
 
 class Tracker(Protocol):
@@ -70,10 +70,14 @@ class Watchful(Protocol):
         """
 
 
+REGISTRY = "registry"
+"""What registers models stands beside the trackers: it gets runs from the same outbox. No setting names it."""
+
 TRACKERS = Family(
     "nbmlops.trackers",
     {
         "mlflow": "nbmlops.tracking.mlflow:MlflowTracker",
         "wandb": "nbmlops.tracking.wandb:WandbTracker",
+        REGISTRY: "nbmlops.promotion.registrar:Registrar",
     },
 )

@@ -101,6 +101,12 @@ class Outbox:
                 self._disown(run_id)
             self._live()
 
+    def readdress(self, run_id: str, trackers: Sequence[str]) -> None:
+        """Say again who is to get a run that this object has begun and that has not ended."""
+        path = self._journal_path(run_id)
+        with self._guard, _disk_errors(path):
+            append_lines(path, [{"trackers": list(trackers)}])
+
     def leave(self, finished: RunFinished) -> None:
         """Append the end of a sweep's run: with the status `left` while another living process works on the same sweep.
 

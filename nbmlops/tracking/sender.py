@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -104,6 +105,14 @@ class Sender:
             finally:
                 self.stop()
         return self.outbox.reference(self.run_id) if self.run_id else {}
+
+    def reason(self, tracker: str) -> str:
+        """Return why `tracker` has not got the run, in one line, as the process that has ended told it; "" where it told nothing."""
+        head = f"{tracker}: run {self.run_id} waits: "
+        with suppress(OSError):
+            lines = (self.outbox.folder / "sender.log").read_text(encoding="utf-8", errors="replace").splitlines()
+            return next((line.removeprefix(head) for line in lines if line.startswith(head)), "")
+        return ""
 
     def stop(self) -> None:
         """Stop the process now; what is not sent stays in the outbox."""

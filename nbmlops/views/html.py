@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.views.amounts import human_value
 from nbmlops.views.escape import cut, escape
+from nbmlops.views.registered import registered_lines
 from nbmlops.views.svg import describe_graph, graph_svg
 from nbmlops.views.tables import Table, diagnostics_table, graph_table, run_table, said_state
 from nbmlops.views.text import diagnostic_line, error_lines, headline
@@ -60,7 +61,8 @@ def run_html(result: RunResult, pipeline: Pipeline | None = None) -> str:
     metrics = [f"{cut(name, 48)} {human_value(value)}" for name, value in result.metrics.items()]
     said = f"<p>metrics: {escape(', '.join(metrics))}</p>" if metrics else ""
     notes = [*error_lines(result), *(diagnostic_line(item) for item in result.diagnostics if item.severity != "info")]
-    return card(f"<p>{escape(headline(result))}</p>{picture}{html_table(run_table(result))}{html_list(notes)}{said}")
+    models = html_list(registered_lines(result))
+    return card(f"<p>{escape(headline(result))}</p>{picture}{html_table(run_table(result))}{html_list(notes)}{said}{models}")
 
 
 def diagnostics_html(diagnostics: Iterable[Diagnostic], notebook: str) -> str:

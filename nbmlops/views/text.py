@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nbmlops.runner.redaction import MASK, looks_secret
 from nbmlops.views.amounts import exact_value, human_seconds, human_value
 from nbmlops.views.escape import cut, listed
+from nbmlops.views.registered import REGISTRY, registered_lines
 from nbmlops.views.stageline import error_text, gate_texts, raising_line, stage_line
 from nbmlops.views.states import words_of
 from nbmlops.views.tables import REPORT_ROW, Table, aligned, by_kind, reason_of, run_table, text_table
@@ -126,7 +127,10 @@ def error_lines(result: RunResult) -> Iterator[str]:
 def _facts(result: RunResult) -> list[str]:
     facts = [("metrics", f"{cut(name, _NAME)} {human_value(value)}") for name, value in result.metrics.items()]
     facts += [("gates", text) for stage in result.stages.values() for text in gate_texts(stage)]
+    facts += [("models", line) for line in registered_lines(result)]
     for tracker, fields in result.tracking.items():
+        if tracker == REGISTRY:
+            continue
         facts.append((cut(tracker, 20), ", ".join(f"{cut(key, 20)} {cut(value, 120)}" for key, value in fields.items())))
     if result.output:
         facts.append(("notebook", cut(result.output, _SENTENCE)))
