@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmlops.views.escape import cut, escape, escape_code
 from nbmlops.views.html import card, html_list, html_table
 from nbmlops.views.markdown import blocks_of
+from nbmlops.views.promotion import versions_table
 from nbmlops.views.standing import (
     against,
     chosen_first,
@@ -17,7 +19,6 @@ from nbmlops.views.standing import (
     log_line,
     metrics_table,
     version_said,
-    versions_table,
 )
 from nbmlops.views.tables import Table
 
@@ -39,7 +40,7 @@ def model_html(state: ModelState) -> str:
 def model_body(state: ModelState) -> str:
     """Return what stands on the card below the headline: the versions, what is known of the first of them, and the log."""
     first = chosen_first(state)
-    body = html_table(versions_table(state, _VERSIONS)) if state.candidates else ""
+    body = html_table(versions_table(replace(state, candidates=state.candidates[:_VERSIONS]))) if state.candidates else ""
     body += _left_out(len(state.candidates), _VERSIONS, "versions")
     for item in state.candidates[:_UNFOLDED]:
         body += _candidate(state, item, unfolded=item is first)

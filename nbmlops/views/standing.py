@@ -1,18 +1,21 @@
-"""How a registered model stands, in the rows and sentences that its panel, a page and a terminal share."""
+"""How a registered model stands, in the rows and sentences that its panel and a page share."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.promotion.state import History
 from nbmlops.views.amounts import exact_value, human_value
 from nbmlops.views.escape import cut, listed
-from nbmlops.views.tables import Table, aligned, text_table
+from nbmlops.views.promotion import history_text, state_text
+from nbmlops.views.tables import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from nbmlops.promotion.state import Candidate, Difference, ModelState, PromotionEvent
 
@@ -29,8 +32,8 @@ __all__ = [
     "log_line",
     "metrics_table",
     "model_text",
+    "portable",
     "version_said",
-    "versions_table",
 ]
 
 _NAME, _VALUE, _DIGEST = 40, 40, 12
@@ -167,21 +170,6 @@ def fact_rows(item: Candidate) -> list[tuple[str, str]]:
     return [(name, text) for name, text in rows if text]
 
 
-def versions_table(state: ModelState, most: int = _VERSIONS) -> Table:
-    """Return a row for each version, the newest first."""
-    rows = tuple(
-        (
-            str(item.version.version),
-            listed(item.version.aliases, 4),
-            _day(item.version.created_s),
-            gates_said(item.gates),
-            "! needs an override" if against(state, item) else "✓ may be promoted",
-        )
-        for item in state.candidates[:most]
-    )
-    return Table(header=("version", "aliases", "registered", "gates", "promotion"), rows=rows)
-
-
 def history_table(state: ModelState, most: int = _EVENTS) -> Table:
     """Return a row for each entry of the log, the newest first."""
     rows = tuple(_event(event) for event in state.events[:most])
@@ -224,26 +212,24 @@ def chosen_first(state: ModelState) -> Candidate | None:
 
 
 def model_text(state: ModelState) -> str:
-    """Return how a model stands, for a terminal."""
-    blocks = [[headline(state)], text_table(versions_table(state)) if state.candidates else []]
-    if (item := chosen_first(state)) is not None:
-        blocks += _candidate_blocks(state, item)
-    blocks.append(text_table(history_table(state)) if state.events else [])
-    blocks.append([*_left_out(state), *(f"! {cut(note, _SENTENCE)}" for note in state.notes), log_line(state)])
-    return "\n\n".join("\n".join(block) for block in blocks if block)
+    """Return how a model stands and who did what, for a terminal."""
+    history = History(model=state.model, events=state.events, broken=state.broken, notes=state.notes)
+    left_out = f"\n\nthe newest {_VERSIONS} of {len(state.candidates)} versions" if len(state.candidates) > _VERSIONS else ""
+    shown = replace(state, broken="", notes=(), candidates=state.candidates[:_VERSIONS])
+    return f"{state_text(shown)}{left_out}\n\n{history_text(history)}"
 
 
-def _candidate_blocks(state: ModelState, item: Candidate) -> Iterator[list[str]]:
-    yield [version_said(item), *(f"! {line}" for line in against(state, item))]
-    for table in (metrics_table(state, item), gates_table(item)):
-        yield text_table(table) if table.rows else []
-    yield aligned([*fact_rows(item)], header=False)
+def portable(state: ModelState) -> ModelState:
+    """Leave out the places of this machine, which a panel shows: a notebook is handed on."""
+    return replace(state, opening={}, candidates=tuple(map(_portable, state.candidates)))
 
 
-def _left_out(state: ModelState) -> Iterator[str]:
-    for count, shown, what in ((len(state.candidates), _VERSIONS, "versions"), (len(state.events), _EVENTS, "entries of the log")):
-        if count > shown:
-            yield f"the newest {shown} of {count} {what}"
+def _portable(item: Candidate) -> Candidate:
+    evidence = item.version.evidence
+    if evidence is None:
+        return item
+    tracking = {name: value for name, value in evidence.tracking.items() if name != "command"}
+    return replace(item, version=replace(item.version, evidence=replace(evidence, output="", tracking=tracking)))
 
 
 def _day(time_s: float) -> str:

@@ -70,6 +70,11 @@ class LivePanel {
 
   hello() {
     this.wake(false);
+    this.ping();
+  }
+
+  // Ask whether the kernel is free now.
+  ping() {
     this.id = `${Date.now()}-${Math.random()}`;
     this.send({ kind: "hello", id: this.id });
   }

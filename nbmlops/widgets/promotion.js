@@ -236,6 +236,7 @@ class PromotionPanel extends LivePanel {
 
   wake(awake) {
     super.wake(awake);
+    if (awake) this.turn(this.sure, false);
     if (this.drawn.size) this.showButtons();
   }
 
@@ -243,7 +244,8 @@ class PromotionPanel extends LivePanel {
 
   confirm(kind) {
     this.act = { kind, notice: "" };
-    this.hello(); // is the kernel free now?
+    this.turn(this.sure, true); // until the kernel has said that it is free now
+    this.ping();
     this.restate();
     this.question.focus();
   }

@@ -77,8 +77,7 @@ class PromotionPanel(Panel):
         self._on_promote, self._on_rollback, self._on_refresh = on_promote, on_rollback, on_refresh
         self._state = state
         self._acting = False
-        super().__init__(_Widget())
-        self.show(state)
+        super().__init__(_Widget(model=model_contents(state)))
 
     def show(self, state: ModelState) -> None:
         """Show how the model stands; may be called from any thread."""

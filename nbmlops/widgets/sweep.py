@@ -53,12 +53,12 @@ class SweepPanel(Panel):
 
     def __init__(self, state: SweepState, *, on_stop: Callable[[], object], on_run: Callable[[int], str], on_set: Callable[[int], str]) -> None:
         self._on_stop, self._on_run, self._on_set = on_stop, on_run, on_set
-        super().__init__(_Widget())
+        best = best_numbers(state)
+        super().__init__(_Widget(head=head_of(state, best), pictures=pictures_of(state, best), table=table_of(state, best)))
         self._pacer: Pacer[SweepState] = Pacer(self._deliver, _INTERVAL_S)
         self._state = state
         self._heavy_due_s = 0.0
         self._twin_due_s = 0.0
-        self._pacer.deliver_now(state)
 
     def show(self, state: SweepState) -> None:
         """Show how the sweep stands: at once if it has ended, else within half a second and in a thread of the panel."""

@@ -16,11 +16,11 @@ from nbmlops.views.escape import escape
 from nbmlops.views.html import card
 from nbmlops.views.promotion_html import model_body
 from nbmlops.views.standing import headline as model_headline
-from nbmlops.views.standing import model_text
+from nbmlops.views.standing import model_text, portable
 from nbmlops.views.sweep import headline, sweep_body, sweep_text
 
 if TYPE_CHECKING:
-    from nbmlops.promotion.state import Candidate, ModelState
+    from nbmlops.promotion.state import ModelState
     from nbmlops.sweeps.state import SweepState
 
 __all__ = ["model_twin", "twin_bundle"]
@@ -43,7 +43,7 @@ def twin_bundle(state: SweepState) -> dict[str, str]:
 
 def model_twin(state: ModelState) -> dict[str, str]:
     """Return how a registered model stands, as HTML and text."""
-    state = replace(state, opening={}, candidates=tuple(map(_candidate_for_others, state.candidates)))
+    state = portable(state)
     return _bundle(model_headline(state), model_body(state), model_text(state), unfolded=True)
 
 
@@ -57,8 +57,3 @@ def _for_others(state: SweepState) -> SweepState:
     tracking = {name: {key: value for key, value in fields.items() if key != "command"} for name, fields in state.tracking.items()}
     best_run = {key: value for key, value in state.best_run.items() if key != "output"}
     return replace(state, tracking=tracking, best_run=best_run)
-
-
-def _candidate_for_others(item: Candidate) -> Candidate:
-    evidence = item.version.evidence
-    return item if evidence is None else replace(item, version=replace(item.version, evidence=replace(evidence, output="")))
