@@ -132,7 +132,9 @@ class Desk:
         alias = alias or self.settings.promotion_aliases[0]
         self._check_alias(model, alias)
         who = self._check_people(reason, approver)
-        self.history(model)  # settles what was broken off, before it is decided what was before
+        history = self.history(model)  # settles what was broken off, before it is decided what was before
+        if history.broken:
+            raise self._broken(model, history.broken)
         now = self.registry.aliases(model).get(alias)
         wanted = self._before(model, alias, now)
         seen = Expected(holder=expected.holder if expected else now, digest=expected.digest if expected and expected.digest else wanted.digest)

@@ -115,7 +115,7 @@ def _again(gate: Mapping[str, Any], evidence: Evidence, outside: InUse) -> Mappi
     if not about:
         return gate
     stage = str(gate.get("stage", ""))
-    metrics = _of_stage(stage, evidence.metrics)
+    metrics = {**_of_stage(stage, evidence.metrics), **_looked_at(text, gate)}
     parts = [part for part in _parts(text) if gate.get("passed") is not True or parse_expression(part).champion_names]
     judged = [dict(item) for item in _judged(stage, parts, metrics, outside)]
     refused = next((item for item in judged if item["passed"] is not True), None)
@@ -136,6 +136,15 @@ def _of_stage(stage: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics as a stage has them: where two stages log one name, the later one's stands under ``stage.name``."""
     own = {name.removeprefix(f"{stage}."): value for name, value in metrics.items() if stage and name.startswith(f"{stage}.")}
     return {**metrics, **own}
+
+
+def _looked_at(text: str, gate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metric of a plain comparison as the gate saw it: another stage may have logged another value under its name."""
+    node = ast.parse(text.strip(), mode="eval").body
+    value = gate.get("value")
+    if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name) and isinstance(value, (int, float)):
+        return {node.left.id: value}
+    return {}
 
 
 def _parts(text: str) -> list[str]:

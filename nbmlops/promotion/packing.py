@@ -6,6 +6,7 @@ Nothing is registered yet: a run does that when it ends, with the evidence of al
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 import json
 import re
@@ -47,7 +48,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SERIALIZATIONS = ("skops", "cloudpickle", "pickle")
 _TIMEOUT_S = 600.0
 ABOUT = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "input_example.json", "serving_input_example.json")
-_ASKED = 2  # a `predict` with as many parameters wants MLflow's context first
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def _answer(model: Any, flavor: Flavor, name: str, example: Any) -> Any:  # noqa
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             model, example = copy.deepcopy((model, example))
-            if flavor.name == "pyfunc" and model.predict.__code__.co_argcount > _ASKED:
+            if flavor.name == "pyfunc" and "context" in inspect.signature(model.predict).parameters:
                 return model.predict(None, example)
             return model.predict(example)
     except Exception as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from contextlib import suppress
 
 from nbmlops.promotion.flavors import QUIET
@@ -18,9 +19,11 @@ MODULES = ("mlflow.sklearn", "mlflow.models", "mlflow.pyfunc", "skops.io", "nbml
 _before = dict(os.environ)
 os.environ.update(QUIET)
 try:
-    for _name in MODULES:
-        with suppress(ImportError):
-            importlib.import_module(_name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _name in MODULES:
+            with suppress(ImportError):
+                importlib.import_module(_name)
 finally:
     for _name in set(os.environ) - set(_before):
         del os.environ[_name]

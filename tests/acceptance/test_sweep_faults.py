@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -18,6 +17,7 @@ import pytest
 
 from tests.acceptance.project import Project
 from tests.acceptance.sweeping import SPACE, Sweeping, score, strict
+from tests.servers import postgres_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -282,46 +282,8 @@ def test_tracker_that_is_down_holds_no_trial_up(sweeping: Sweeping) -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a PostgreSQL server on the loopback, and give its URL."""
-    pytest.importorskip("psycopg")
-    tmp_path = tmp_path_factory.mktemp("server")
-    where = os.pathsep.join([os.environ.get("PATH", ""), *(str(item) for item in Path("/usr/lib/postgresql").glob("*/bin"))])
-    initdb, server_program = shutil.which("initdb", path=where), shutil.which("postgres", path=where)
-    if initdb is None or server_program is None:
-        pytest.skip("no PostgreSQL server is installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    user: dict[str, Any] = {}
-    folder = tmp_path / "postgres"
-    folder.mkdir(mode=0o700)
-    if os.getuid() == 0:  # the server refuses to run as root
-        account = pwd.getpwnam("nobody")
-        user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        for path in (folder, *tmp_path.parents):
-            if path == Path(path.anchor) or path == Path("/tmp"):
-                break
-            path.chmod(path.stat().st_mode | 0o011)
-        tmp_path.chmod(0o711)
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    made = [initdb, "-D", folder / "data", "-U", "sweeper", "-A", "trust", "--no-sync", "-E", "UTF8"]
-    subprocess.run(made, check=True, capture_output=True, cwd=folder, **user)
-    settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "fsync": "off"}
-    words = [server_program, "-D", folder / "data", *(f"--{name}={value}" for name, value in settings.items())]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(words, cwd=folder, stdout=log, stderr=log, **user)
-    try:
-        end = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < end, (folder / "log").read_text(encoding="utf-8")
-                time.sleep(0.05)
-        yield f"postgresql://sweeper@127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
+    with postgres_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,43 +1,35 @@
-"""A registry with a model of a few versions: a real MLflow database, made once and copied for each test."""
+"""A registry in a database of the project's own, and behind real servers; one with a model of a few versions, made once and copied for each test."""
 
 from __future__ import annotations
 
-import io
-import math
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, replace
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from blake3 import blake3
 
-from nbmlops.promotion.base import Evidence, ModelRequest, ModelVersion
-from nbmlops.promotion.desk import Desk
-from nbmlops.promotion.log import Log
 from nbmlops.promotion.mlflow_registry import MlflowRegistry
-from nbmlops.settings import Settings
-from nbmlops.store.store import Store
 from nbmlops.tracking.delivery import QUIET
 from nbmlops.tracking.mlflow_store import make_database
+from tests.promotion.office import Office, fill
+from tests.servers import mlflow_server, postgres_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator
 
-MODEL = "flight-delay"
 _OTHERS_WARNINGS = (
     "ignore:.*fork.*:DeprecationWarning",  # we fork to kill; the child only runs what the test is about
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # connections of MLflow's that it leaves to the garbage
     "ignore::DeprecationWarning:(mlflow|sqlalchemy|alembic|google).*",
     "ignore:.*noload:DeprecationWarning",  # SQLAlchemy 2.1 about MLflow, laid at our door by its stack level
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # connections of MLflow's that it leaves to the garbage
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let through what MLflow warns of among itself."""
+    """Let through what MLflow warns of among its own."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             for line in _OTHERS_WARNINGS:
@@ -48,147 +40,81 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "NBMLOPS_STORE_KEY"):
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "NBMLOPS_STORE_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 
-def evidence_of(number: int, metrics: Mapping[str, float], gates: Sequence[Mapping[str, Any]] = (), status: str = "done") -> Evidence:
-    """Make the evidence of a run."""
-    return Evidence(
-        run_id=f"run{number}",
-        stage="train",
-        status=status,
-        time_s=float(number),
-        notebook="nb.ipynb",
-        metrics=metrics,
-        gates=tuple({"stage": "train", "judge": "require", "value": None, "threshold": None, "passed": True, **gate} for gate in gates),
-        data={"data.csv": "d" * 64},
-        environment_digest="e" * 64,
-        commit="c0ffee",
-    )
-
-
-def evaluation(seed: int, noise: float, rows: int = 400) -> bytes:
-    """Return scores on the rows that `seed` gives, the worse the more noise."""
-    chance = np.random.default_rng(seed)
-    truth = chance.integers(0, 2, rows).astype(float)
-    score = np.clip(0.5 + 0.3 * (truth - 0.5) + noise * np.random.default_rng(7).normal(size=rows), 0, 1)
-    stream = io.BytesIO()
-    np.savez(stream, y_true=truth, y_score=score)
-    return stream.getvalue()
-
-
-def register(
-    registry: MlflowRegistry, folder: Path, number: int, evidence: Evidence, *, model: str = MODEL, extra: Mapping[str, bytes] | None = None
-) -> ModelVersion:
-    """Register a version as a run does that ends, and return it."""
-    files = {"MLmodel": b"flavors: {}\n", "model.skops": b"model %d" % number, "nbmlops/card.md": b"# card %d\n" % number, **(extra or {})}
-    for path, content in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
-    digests = {path: blake3(content).hexdigest() for path, content in files.items()}
-    request = ModelRequest(name=model, digest=f"{number:064x}", files=digests, flavor="sklearn")
-    return registry.register(request, replace(evidence, files=digests), folder)
-
-
-AGAINST_CHAMPION = {"name": "roc_auc >= champion.roc_auc - 0.01"}
-
-
-def fill(registry: MlflowRegistry, folder: Path) -> None:
-    """Register the versions that most tests look at."""
-    evaluations = [evaluation(1, 0.3), evaluation(1, 0.2)]
-    register(
-        registry,
-        folder / "1",
-        1,
-        evidence_of(1, {"roc_auc": 0.70}, [{"name": "roc_auc >= 0.62", "value": 0.70, "threshold": 0.62}]),
-        extra={"nbmlops/evaluation.npz": evaluations[0]},
-    )
-    register(
-        registry,
-        folder / "2",
-        2,
-        evidence_of(2, {"roc_auc": 0.75, "seconds": 3.0}, [AGAINST_CHAMPION]),
-        extra={"nbmlops/evaluation.npz": evaluations[1]},
-    )
-    register(registry, folder / "3", 3, evidence_of(3, {"roc_auc": 0.50}, [AGAINST_CHAMPION]))
-    register(registry, folder / "4", 4, evidence_of(4, {"roc_auc": math.nan}, [AGAINST_CHAMPION]))
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give MLflow's database as it is after its making, which takes seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    make_database(folder / "mlflow.db", folder / "mlartifacts")
+    return folder / "mlflow.db"
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a project root whose database has the versions."""
+def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a server on SQLite."""
+    folder = tmp_path_factory.mktemp("sqlite")
+    with mlflow_server(folder, f"sqlite:///{folder}/mlflow.db") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a server on PostgreSQL."""
+    with postgres_server(tmp_path_factory.mktemp("database")) as database:
+        backend = database.replace("postgresql://", "postgresql+psycopg://") + "/postgres"
+        with mlflow_server(tmp_path_factory.mktemp("server"), backend) as url:
+            yield url
+
+
+@pytest.fixture(params=["database", pytest.param("sqlite", marks=pytest.mark.thorough), "postgresql"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowRegistry]:
+    """Give a registry in a database of the project's own, behind a server on SQLite, and behind one on PostgreSQL."""
+    if request.param == "database":
+        (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    else:
+        fixture = "server" if request.param == "postgresql" else "sqlite_server"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue(fixture))
+    made = MlflowRegistry(tmp_path)
+    yield made
+    made.close()
+
+
+def in_process(code: str, *words: object, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start Python with a program of its own."""
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], env={**os.environ, **(env or {})}, text=True, stdout=subprocess.PIPE)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """Give a project root whose database has a model of a few versions."""
     root = tmp_path_factory.mktemp("registry")
-    before = {name: os.environ.pop(name, None) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
-    try:
-        make_database(root / "mlflow.db", root / "mlartifacts")
+    shutil.copy(empty_database, root / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.delenv(name, raising=False)
         registry = MlflowRegistry(root)
         fill(registry, root / "packed")
         registry.close()
-    finally:
-        os.environ.update({name: value for name, value in before.items() if value is not None})
     return root
 
 
-@dataclass
-class Office:
-    """A project, its registry, and a desk for each person with a store."""
-
-    root: Path
-    registry: MlflowRegistry
-
-    def settings(self, store: str = ".nbmlops", **options: Any) -> Settings:
-        """Return the settings of a person who has a store of that name."""
-        return Settings(project_root=self.root, store=str(self.root / store), **options)
-
-    def desk(self, store: str = ".nbmlops", **options: Any) -> Desk:
-        """Return a desk of that person."""
-        settings = self.settings(store, **options)
-        return Desk(settings, self.registry, Store(settings.store, settings=settings))
-
-    def log(self, store: str = ".nbmlops") -> Log:
-        """Return the log in a store."""
-        settings = self.settings(store)
-        return Log(Store(settings.store, settings=settings), MODEL)
-
-    def entries(self, store: str = ".nbmlops") -> list[Path]:
-        """Return the files of the log, by position."""
-        return sorted((self.root / store / "promotions").glob("*/*.json"))
-
-    def all(self) -> dict[str, Any]:
-        """Return all that a promotion may change: aliases, tags, logs, to the byte."""
-        files = {str(path): path.read_bytes() for path in self.root.glob("*/promotions/**/*.json")}
-        return {"aliases": dict(self.registry.aliases(MODEL)), "tags": dict(self.registry.tags(MODEL)), **files}
-
-
 @pytest.fixture
-def office(tmp_path: Path, made: Path) -> Office:
-    """Give a project with a copy of the database."""
+def project(tmp_path: Path) -> Path:
+    """Give an empty project, whose git knows who works here."""
     root = tmp_path / "project"
     root.mkdir()
     (root / "pyproject.toml").touch()
-    shutil.copy(made / "mlflow.db", root / "mlflow.db")
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     for name, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
         subprocess.run(["git", "-C", str(root), "config", name, value], check=True)
-    return Office(root, MlflowRegistry(root))
+    return root
 
 
 @pytest.fixture
-def strike() -> Callable[[Callable[[], Any], str], int]:
-    """Give a function that does something in a forked child with a failpoint armed, and returns how the child ended."""
-    from nbmlops import failpoints
-
-    def struck(act: Callable[[], Any], point: str) -> int:
-        child = os.fork()
-        if not child:
-            os.environ["NBMLOPS_FAILPOINT"] = point
-            failpoints._armed.cache_clear()
-            try:
-                act()
-            except BaseException:
-                os._exit(1)
-            os._exit(0)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    return struck
+def office(project: Path, made: Path) -> Office:
+    """Give a project with a copy of the database."""
+    shutil.copy(made / "mlflow.db", project / "mlflow.db")
+    return Office(project, MlflowRegistry(project))

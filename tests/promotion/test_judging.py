@@ -72,6 +72,13 @@ def test_a_stage_is_judged_by_its_own_metric() -> None:
     assert judged(version(2, metrics, AGAINST)).refusals != ()
 
 
+def test_a_gate_is_judged_by_what_it_saw() -> None:
+    """Where another stage, or the registration, has logged another value under the name."""
+    gate = {"name": AGAINST, "judge": "require", "passed": True, "value": 0.72}
+    assert judged(version(2, {"auc": 0.1}, gate)).refusals == ()
+    assert judged(version(2, {"auc": 0.9}, {**gate, "value": math.nan})).refusals != ()
+
+
 def test_without_a_champion() -> None:
     """Comparisons pass with a note, or refuse by setting; what hangs on the version alone counts all the same."""
     found = judged(version(2, {"auc": 0.2}, AGAINST), None)
