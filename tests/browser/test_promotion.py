@@ -6,12 +6,15 @@ import json
 import os
 import re
 import signal
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.acceptance.project import cell
+from tests.servers import mlflow_server
 from tests.views.xss import PAYLOADS
 
 if TYPE_CHECKING:
@@ -206,6 +209,89 @@ def check_saved(server: LabServer, notebook: NotebookPage, path: Path) -> None:
     expect(notebook.page.get_by_text("Error displaying widget")).to_be_hidden()
     outputs = json.loads(path.read_text(encoding="utf-8"))["cells"][1]["outputs"]
     assert "".join(outputs[1]["data"]["text/plain"]).startswith("flight-delay: champion = version 1")
+
+
+TRAIN = (
+    cell("quality = 0.7", "parameters"),
+    "import nbmlops",
+    (
+        "%%mlstage train --require 'quality >= champion.quality'\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "model = LogisticRegression(C=quality).fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])\n"
+        "nbmlops.log_metric('quality', quality)\n"
+        "nbmlops.register_model(model, 'flight-delay')"
+    ),
+)
+
+
+def test_promote_by_mouse_and_roll_back_by_keyboard(
+    server: LabServer, notebook: NotebookPage, project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """On a real MLflow server, whose API agrees after each act; the log has both with their reasons, and what is refused takes an override."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with mlflow_server(folder, f"sqlite:///{folder}/mlflow.db") as url:
+        project.write(TRAIN, "train.ipynb")
+        environment = {"NBMLOPS_TRACKERS": "mlflow", "NBMLOPS_TRACK_WAIT_S": "120", "MLFLOW_TRACKING_URI": url}
+        for quality in ("0.7", "0.8"):
+            done = project.run("-p", "quality", quality, notebook="train.ipynb", env=environment)
+            assert done.code == 0, done.err
+        before = f"import os\nos.environ['MLFLOW_TRACKING_URI'] = {url!r}"
+        notebook.open(server.url(project.write(["%load_ext nbmlops", before, "%mlpromote flight-delay"])))
+        notebook.run("%load_ext")
+        notebook.run("import os")
+        notebook.run("%mlpromote")
+        panel = notebook.page.locator(".nbmlops-promotion")
+        expect(panel.locator(".stands")).to_have_text("champion is no version, challenger is no version; 2 versions", timeout=60_000)
+        for version, before_it in (("1", "is set to"), ("2", "moves from version 1 to")):
+            promote_by_mouse(panel, version, before_it)
+            assert champion(url) == int(version)
+        expect(panel.locator(".links a")).to_have_attribute("href", re.compile(f"^{url}/"))
+
+        panel.get_by_role("combobox", name="Version").select_option("1")
+        field(panel, "Reason").fill("it is refused")
+        expect(panel.locator(".verdict")).to_contain_text("✗ version 1 is refused")
+        expect(button(panel, "Promote …")).to_be_disabled()
+
+        keys = notebook.page.keyboard
+        field(panel, "Reason").focus()
+        keys.press("Control+A")
+        keys.type("alarms since noon")
+        back = button(panel, "Roll back …")
+        for _ in range(8):
+            keys.press("Tab")
+            if back.evaluate("node => node === document.activeElement"):
+                break
+        keys.press("Enter")
+        expect(panel.get_by_role("group", name="Roll champion back?")).to_be_focused()
+        expect(button(panel, "Roll back to version 1")).to_be_enabled(timeout=60_000)
+        keys.press("Tab")
+        keys.press("Enter")
+        expect(panel.locator(".answer")).to_contain_text("moved from version 2 to version 1 · entry 3 of the log", timeout=120_000)
+        assert champion(url) == 1
+        rows = panel.get_by_role("table", name="what was done").locator("tbody tr")
+        expect(rows).to_contain_text(["alarms since noon", "version 2 is better", "version 1 is better"])
+        found = project.call("history", "flight-delay", "--verify", "--json", env=environment)
+        assert found.code == 0, found.err
+        told = [(event["act"], event["version"], event["from_version"], event["reason"]) for event in found.data["events"]]
+        assert sorted(told) == sorted(
+            [("promote", 1, None, "version 1 is better"), ("promote", 2, 1, "version 2 is better"), ("rollback", 1, 2, "alarms since noon")]
+        )
+
+
+def promote_by_mouse(panel: Locator, version: str, move: str) -> None:
+    """Choose a version, say why, and confirm."""
+    panel.get_by_role("combobox", name="Version").select_option(version)
+    field(panel, "Reason").fill(f"version {version} is better")
+    button(panel, "Promote …").click()
+    expect(panel.locator(".question li").first).to_have_text(f"Alias champion {move} version {version} of flight-delay.")
+    button(panel, f"Promote version {version}").click(timeout=60_000)
+    expect(panel.locator(".answer")).to_have_text(re.compile(rf"^✓ .* to version {version} · entry \d of the log"), timeout=120_000)
+
+
+def champion(url: str) -> int:
+    """Return which version MLflow says it is."""
+    with urllib.request.urlopen(f"{url}/api/2.0/mlflow/registered-models/alias?name=flight-delay&alias=champion", timeout=60) as answer:
+        return int(json.load(answer)["model_version"]["version"])
 
 
 HOSTILE = f"""

@@ -125,7 +125,6 @@ class Office:
         return {"aliases": dict(self.registry.aliases(model)), "tags": dict(self.registry.tags(model)), **files}
 
 
-
 def strike(act: Callable[[], Any], point: str) -> int:
     """Do something in a forked child with a failpoint armed, and return how the child ended."""
     child = os.fork()
