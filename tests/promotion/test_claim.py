@@ -20,22 +20,25 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """Tags in memory; each request waits for its turn."""
+    """Tags in memory, of one model; each request waits for its turn."""
 
     def __init__(self) -> None:
         self.held: dict[str, str] = {}
         self.turns: dict[int, threading.Semaphore] = {}
         self.waiting = threading.Semaphore(0)
 
-    def tags(self, model: str) -> Mapping[str, str]:
+    def tags(self, model: str) -> Mapping[str, str]:  # noqa: ARG002
+        """Return the tags."""
         self._turn()
         return dict(self.held)
 
-    def set_tags(self, model: str, tags: Mapping[str, str], *, number: int | None = None) -> None:
+    def set_tags(self, model: str, tags: Mapping[str, str], *, number: int | None = None) -> None:  # noqa: ARG002
+        """Set tags."""
         self._turn()
         self.held.update(tags)
 
-    def delete_tags(self, model: str, names: Sequence[str]) -> None:
+    def delete_tags(self, model: str, names: Sequence[str]) -> None:  # noqa: ARG002
+        """Take tags away."""
         if names:
             self._turn()
         for name in names:
@@ -58,6 +61,7 @@ class Person(threading.Thread):
         self.met: list[str] = []
 
     def run(self) -> None:
+        """Be inside, and look whether anybody else is."""
         self.registry.turns[threading.get_ident()] = threading.Semaphore(0)
         try:
             with holding(self.registry, "m", "champion", self.who, tries=self.tries, pause=lambda _: None):
@@ -166,13 +170,13 @@ def test_a_registry_that_goes_away_is_told_and_the_claim_runs_out() -> None:
     """What went wrong is what is told, although the claim cannot be taken back."""
 
     class Gone(Registry):
-        def tags(self, model: str) -> Mapping[str, str]:
+        def tags(self, model: str) -> Mapping[str, str]:  # noqa: ARG002
             raise TrackerUnavailable("gone")
 
-        def delete_tags(self, model: str, names: Sequence[str]) -> None:
+        def delete_tags(self, model: str, names: Sequence[str]) -> None:  # noqa: ARG002
             raise TrackerUnavailable("gone too")
 
-    with pytest.raises(TrackerUnavailable, match="gone$"), holding(Gone(), "m", "champion", "Ada"):
+    with pytest.raises(TrackerUnavailable, match=r"gone$"), holding(Gone(), "m", "champion", "Ada"):
         pass
 
 

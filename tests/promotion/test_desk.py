@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from blake3 import blake3
 
 from nbmlops.errors import GateRefused, LostRace, NbmlopsError, Tampered, UsageError
 from nbmlops.promotion.desk import before
@@ -110,7 +111,7 @@ def test_what_was_looked_at_must_still_be_there(office: Office) -> None:
         LostRace, match=r"champion .* means version 1 now, not nothing that was looked at: Ada <.*> has moved it at .*mine came first"
     ):
         bob.promote(MODEL, 2, "champion", "x", override="mine is better", expected=seen)
-    with pytest.raises(LostRace, match="version 2 .* is another model than the one that was looked at"):
+    with pytest.raises(LostRace, match=r"version 2 .* is another model than the one that was looked at"):
         bob.promote(MODEL, 2, "champion", "x", expected=Expected(holder=1, digest="0" * 64))
     assert office.all() == now
 
@@ -245,11 +246,9 @@ def test_files_and_evidence_tampered_with_together(own: Office) -> None:
     version = own.registry.version(MODEL, 5)
     tags = own.registry.connect().get_model_version(MODEL, "5").tags
     assert version.evidence is not None
-    from blake3 import blake3
-
     changed = tags["nbmlops.evidence"].replace(version.evidence.files["model.skops"], blake3(b"model 6").hexdigest())
     own.registry.set_tags(MODEL, {"nbmlops.evidence": changed}, number=5)
-    with pytest.raises(Tampered, match="the file model.skops of version 5 .* is not one that its run made"):
+    with pytest.raises(Tampered, match=r"the file model\.skops of version 5 .* is not one that its run made"):
         own.desk().promote(MODEL, 5, "champion", "x")
     own.registry.set_tags(MODEL, {"nbmlops.evidence": "{"}, number=5)
     with pytest.raises(GateRefused, match="no gate is known to hold"):
