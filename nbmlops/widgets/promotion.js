@@ -186,7 +186,7 @@ class PromotionPanel extends LivePanel {
   evidenceOf(item) {
     const parts = [];
     const refused = item.against.length > 0;
-    const verdict = refused ? `✗ version ${item.version} is refused` : `✓ version ${item.version} may be promoted`;
+    const verdict = refused ? `✗ version ${item.version} is refused` : `✓ nothing speaks against version ${item.version}`;
     parts.push(make("div", { class: `verdict ${refused ? "refused" : "passed"}` }, make("strong", {}, verdict), ` · gates: ${item.gatesSaid}`, list(item.against)));
     const pair = make("div", { class: "pair" });
     if (item.metrics.rows.length) pair.append(make("div", {}, heading("Metrics"), tableOf(item.metrics, "metrics")));
