@@ -20,6 +20,7 @@ __all__ = ["error_text", "gate_texts", "raising_line", "stage_line"]
 
 _ID = 8
 _MESSAGE = 200
+_REMEDY = 800  # of a message of ours, whose end says what to do
 _WARNING = 500
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile(r"^(?=Cell |File )", re.MULTILINE)
@@ -63,7 +64,7 @@ def error_text(error: StageError) -> str:
     message, kind = cut(error.message, _MESSAGE), cut(error.type, 60)
     text = f"{kind}: {message}" if message else kind
     if error.code is not None and message.startswith(f"{error.code}: "):
-        text = message  # a message of ours needs no name of a class
+        text = cut(error.message, _REMEDY)  # a message of ours needs no name of a class
     return f"{text} (cell {error.cell})" if error.cell is not None else text
 
 
@@ -86,7 +87,8 @@ def gate_texts(result: StageResult, *, refusing: bool = False) -> Iterator[str]:
         if refusing and gate.get("passed"):
             continue
         judged = exact_value(gate["value"]) if gate.get("value") is not None else cut(gate.get("reason", ""), 80 if gate.get("passed") else 200)
-        name = f"{cut(gate.get('name', ''), 80)}" + (f" ({judged})" if judged else "")
+        marked = f", with a warning: {cut(gate['warning'], _MESSAGE)}" if gate.get("passed") and gate.get("warning") else ""
+        name = f"{cut(gate.get('name', ''), 80)}" + (f" ({judged})" if judged else "") + marked
         yield name if refusing else f"{'✓' if gate.get('passed') else '✗'} {name}"
 
 
