@@ -41,6 +41,7 @@ _PART = 90_000  # MLflow's own limit of a tag is 100,000
 _TAG = 5000
 _TOLD = 100
 _PAGE = 1000
+_NOTE = "registered_model_meta"  # whoever loads a version from a folder on disk leaves it there: MLflow notes the name that was asked for
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -114,7 +115,7 @@ class MlflowRegistry:
 
     @contextmanager
     def files(self, model: str, number: int) -> Iterator[Path]:
-        """Give a folder with the files that the registry would serve, but for the evidence, which is read from tags."""
+        """Give a folder with the files that the registry would serve, but for the evidence, which is read from tags, and a note of MLflow's."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         client = self.connect()
@@ -124,7 +125,8 @@ class MlflowRegistry:
                     raise self._no_version(model, number)
                 place = client.get_model_version_download_uri(model, str(number))
                 get_artifact_repository(place, tracking_uri=self.uri, registry_uri=self.uri).download_artifacts("", folder)
-            Path(folder, EVIDENCE_FILE).unlink(missing_ok=True)
+            for name in (EVIDENCE_FILE, _NOTE):
+                Path(folder, name).unlink(missing_ok=True)
             yield Path(folder)
 
     def aliases(self, model: str) -> Mapping[str, int]:

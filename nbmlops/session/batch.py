@@ -19,6 +19,7 @@ from nbmlops.runner.results import RunResult, StageResult, run_status
 from nbmlops.runner.serve import judged, serve
 from nbmlops.runner.stagekey import Surroundings
 from nbmlops.session.parameters import all_parameters, check_parameters
+from nbmlops.session.registering import REGISTRY, may_register
 from nbmlops.session.run import Run
 from nbmlops.settings import Settings, load_settings
 from nbmlops.store.store import Store
@@ -200,7 +201,7 @@ class Session:
         plan = planner.plan()
         earlier = None if self._refuses(planner, plan) else self._equal_run(planner, plan)
         if earlier is not None and (target is None or earlier.output is not None):
-            late = self._send_left(earlier.run_id, self.settings.trackers if track else ())
+            late = self._send_left(earlier.run_id, planner.pipeline, self.settings.trackers if track else ())
             return self._nothing_to_do(planner, plan, replace(earlier, tracking={**earlier.tracking, **late}), target)
         from nbmlops.session.execution import Execution  # noqa: PLC0415 - scheduler, executor and events: only where something runs
 
@@ -354,18 +355,18 @@ class Session:
             write_notebook(target, notebook_of(self, planner, result, begun))
         return Run(replace(result, seconds=time.time() - begun), self)
 
-    def _send_left(self, run_id: str, trackers: Sequence[str]) -> dict[str, dict[str, str]]:
+    def _send_left(self, run_id: str, pipeline: Pipeline, trackers: Sequence[str]) -> dict[str, dict[str, str]]:
         """Send what earlier runs have left, as any run does by the way; return where the run `run_id` is found, which may be known only now."""
         folder = self.store.local_path("outbox")
-        if not folder.is_dir():
+        left = any(folder.glob("*.jsonl"))
+        if not left and not may_register(pipeline):
             return {}
-        from nbmlops.session.registering import REGISTRY  # noqa: PLC0415 - only where runs are tracked
-        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415
+        from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415 - only where something is left, or was
         from nbmlops.tracking.sender import Sender  # noqa: PLC0415
 
         outbox = Outbox(folder)
         trackers = tuple(dict.fromkeys([*trackers, REGISTRY]))
-        if any(folder.glob("*.jsonl")) and outbox.awaited(trackers):
+        if left and outbox.awaited(trackers):
             with Sender(outbox, trackers, self.settings.project_root) as sender:
                 sender.wait(self.settings.track_wait_s)
         return outbox.reference(run_id)

@@ -19,16 +19,18 @@ from tests.acceptance.kernel import Kernel
 from tests.acceptance.project import Cell, Outcome, Project, cell
 from tests.servers import free_port
 
+TRAIN = """%%mlstage train
+from sklearn.linear_model import LogisticRegression
+model = LogisticRegression().fit(X, y)
+auc = 0.75
+nbmlops.log_metric('auc', auc)
+scores = model.predict_proba(X)[:, 1]
+nbmlops.register_model(model, 'flight-delay', example=X.head(), metrics={'nothing': float('nan')}, evaluation=(y, scores))"""
 CELLS: list[Cell | str] = [
     cell("n = 80\nlimit = 0.5\nbroken = False", "parameters"),
     "import nbmlops\nimport numpy as np\nimport pandas as pd",
     "%%mlstage load\nX = pd.DataFrame(np.random.default_rng(0).random((n, 2)), columns=['a', 'b'])\ny = (X['a'] > 0.5).astype(int)",
-    (
-        "%%mlstage train\nfrom sklearn.linear_model import LogisticRegression\nmodel = LogisticRegression().fit(X, y)\nauc = 0.75\n"
-        "nbmlops.log_metric('auc', auc)\n"
-        "score = model.predict_proba(X)[:, 1]\n"
-        "nbmlops.register_model(model, 'flight-delay', example=X.head(), metrics={'nothing': float('nan')}, evaluation=(y, score))"
-    ),
+    TRAIN,
     "%%mlstage judge --require 'auc >= 0.5'\nassert not broken\nnbmlops.log_metric('auc', float(model.score(X, y)))",
     "%%mlstage publish --require 'auc >= 0.9' --after judge\nnbmlops.log_metric('auc', limit)",
 ]
@@ -76,10 +78,8 @@ def test_sync_registers_what_waited(project: Project, down: Outcome) -> None:
     assert project.call("track", "sync", env=tracked()).code == 0
     found = evidence(project)
     assert (found["run_id"], found["status"], found["stage"]) == (down.data["run_id"], "done", "train")
-    assert [(gate["name"], gate["stage"], gate["passed"]) for gate in found["gates"]] == [
-        ("auc >= 0.5", "judge", True),
-        ("auc >= 0.9", "publish", True),
-    ]
+    gates = [(gate["name"], gate["stage"], gate["passed"]) for gate in found["gates"]]
+    assert gates == [("auc >= 0.5", "judge", True), ("auc >= 0.9", "publish", True)]
     assert (found["metrics"]["auc"], repr(found["metrics"]["nothing"])) == (0.75, "nan")
     assert found["parameters"] == {"n": 80, "limit": 0.95, "broken": False}
     assert {"numpy", "pandas", "scikit-learn"} <= set(found["environment"])
@@ -91,8 +91,8 @@ def test_sync_registers_what_waited(project: Project, down: Outcome) -> None:
     assert [f"models:/{item.model_id}" for item in run.outputs.model_outputs] == [version.source]
     assert version.description.startswith("# flight\\-delay\n")
     again = project.call("run", "nb.ipynb", "-p", "limit", "0.95", env=tracked())
-    assert "registered flight-delay version 1: 2 gates hold" in again.out
-    assert "nothing to do" in again.out
+    assert "registered flight-delay version 1: 2 gates hold" in again.err
+    assert "nothing to do" in again.err
 
 
 def test_what_is_registered_is_served(project: Project, down: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_a_run_that_fails_afterwards_says_so(project: Project, down: Outcome) ->
     """The stage is reused, so it is the same version: its evidence is that of the later run now, and of no other."""
     failed = project.call("run", "nb.ipynb", "-p", "broken", "true", env={"NBMLOPS_TRACKERS": ""})
     assert (down.code, failed.code) == (0, 1)
-    assert "registered flight-delay version 1: no gate was asked, but the run is failed" in failed.out
+    assert "registered flight-delay version 1: no gate was asked, but the run is failed" in failed.err
     found = evidence(project)
     assert (found["status"], found["gates"], found["tracking"]) == ("failed", [], {})
     assert len(MlflowRegistry(project.folder).versions("flight-delay")) == 1
@@ -129,13 +129,13 @@ def test_a_refused_run_registers_with_its_refusal(project: Project, down: Outcom
         "%%mlstage train --require 'auc >= 0.9' --metrics auc\nmodel = LogisticRegression().fit([[0], [1]], [0, 1])\nkeeping.keep(model)\nauc = 0.5",
     ]
     project.write(cells, "refused.ipynb")
-    for words, trackers in ((["--no-track"], "mlflow"), ([], "mlflow"), ([], "")):
+    for words, trackers in ((["--no-track"], "mlflow"), ([], "mlflow")):
         refused = project.call("run", "refused.ipynb", *words, env={**tracked(), "NBMLOPS_TRACKERS": trackers})
         assert (down.code, refused.code) == (0, 3)
-        assert "registered hidden version 1: 1 of 1 gates refuses" in refused.out
+        assert "registered hidden version 1: 1 of 1 gates refuses" in refused.err
         found = evidence(project, "hidden")
         assert (found["status"], found["gates"][0]["passed"], bool(found["tracking"])) == ("refused", False, bool(trackers and not words))
-        assert found["run_id"] in refused.out
+        assert found["run_id"] in refused.err
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_a_live_kernel_keeps_the_model_and_a_run_registers_it(tmp_path: Path, em
         assert "model flight-delay is kept with the stage; %mlrun registers it" in done[-1].text
         assert "not reproducible" not in done[-1].text
         assert kernel.value("'mlflow' in __import__('sys').modules") == "False"
-        run = kernel.run("%mlrun --wait -p limit 0.95")
+        run = kernel.run("%mlrun -p limit 0.95")
         assert run.ok, run.text
         assert "registered flight-delay version 1: 2 gates hold" in json.dumps([item.get("data", item.get("text")) for item in run.outputs])
     finally:
