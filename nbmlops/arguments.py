@@ -14,6 +14,7 @@ from nbmlops.errors import UsageError
 
 if TYPE_CHECKING:
     from nbmlops.session.batch import Session
+    from nbmlops.session.promotions import Promotions
     from nbmlops.session.sweep import SweepOptions
 
 __all__ = [
@@ -21,19 +22,25 @@ __all__ = [
     "add_check",
     "add_compare",
     "add_graph",
+    "add_history",
     "add_json",
+    "add_models",
     "add_notebook",
+    "add_promote",
+    "add_rollback",
     "add_run",
     "add_status",
     "add_sweep",
     "add_verify",
     "add_why",
     "given_parameters",
+    "open_promotions",
     "open_session",
     "print_json",
     "store_url",
     "strict_json",
     "sweep_options",
+    "version_number",
 ]
 
 
@@ -230,3 +237,67 @@ def add_why(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stage", metavar="STAGE", help="the stage to ask about")
     add_parameters(parser)
     add_json(parser)
+
+
+def add_promote(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `promote`."""
+    parser.add_argument("model", metavar="MODEL", help="the registered model's name")
+    parser.add_argument("version", metavar="VERSION", help="the number of the version")
+    parser.add_argument("--to", required=True, metavar="ALIAS", help="the alias that shall mean it, such as champion")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it is recorded")
+    parser.add_argument("--override", default="", metavar="TEXT", help="why it is promoted although a gate refuses; it is recorded")
+    _add_act(parser)
+
+
+def add_rollback(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `rollback`."""
+    parser.add_argument("model", metavar="MODEL", help="the registered model's name")
+    parser.add_argument("--alias", default="", metavar="ALIAS", help="which alias goes back (default: the first of the setting promotion_aliases)")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it is recorded")
+    _add_act(parser)
+
+
+def _add_act(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--approver", default="", metavar="NAME", help="the second person, where the setting promotion_approver asks for one")
+    _add_store(parser)
+    add_json(parser)
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", metavar="URL", help="which store (default: that of the project of this folder)")
+
+
+def add_history(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `history`."""
+    parser.add_argument("model", metavar="MODEL", help="the registered model's name")
+    parser.add_argument("--verify", action="store_true", help="exit 1 if the log, or an alias, is not what was written")
+    _add_store(parser)
+    add_json(parser)
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `models`."""
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="a registered model's name (default: list the names)")
+    _add_store(parser)
+    add_json(parser)
+
+
+def version_number(text: str) -> int:
+    """Return the number of a version.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    if text.isascii() and text.isdecimal() and 0 < len(text) <= len(str(2**31)) and int(text):
+        return int(text)
+    raise UsageError(f"VERSION is {text!r}", code="NB004", fix="give a number from 1; nbmlops models MODEL lists them")
+
+
+def open_promotions(options: argparse.Namespace) -> Promotions:
+    """Open the registered models of the project of this folder."""
+    from nbmlops.session.promotions import Promotions  # noqa: PLC0415 - help and version answer without a session
+    from nbmlops.settings import load_settings  # noqa: PLC0415
+
+    return Promotions(load_settings(Path.cwd(), store=store_url(options.store)))

@@ -7,6 +7,8 @@
     ├── NotebookError (ValueError)       exit 2, the notebook cannot be read or has errors
     ├── StageFailed (RuntimeError)       exit 1, a stage raised, died or timed out
     ├── GateRefused (RuntimeError)       exit 3
+    ├── LostRace (RuntimeError)          exit 1, somebody else has moved what was looked at
+    ├── Tampered (RuntimeError)          exit 1, a model, its evidence or its log is not what was written
     ├── UpstreamMissing (LookupError)    exit 4, an input artifact is not in the store
     ├── StoreError (OSError)             exit 1, the store cannot be read or written
     │   └── UntrustedArtifact            an artifact that would run code when read
@@ -21,12 +23,14 @@ from typing import Any, ClassVar
 
 __all__ = [
     "GateRefused",
+    "LostRace",
     "MissingDependency",
     "NbmlopsError",
     "NotStorable",
     "NotebookError",
     "StageFailed",
     "StoreError",
+    "Tampered",
     "TrackerUnavailable",
     "UntrustedArtifact",
     "UpstreamMissing",
@@ -113,6 +117,14 @@ class GateRefused(NbmlopsError, RuntimeError):
     """A gate whose verdict is no."""
 
     exit_code = 3
+
+
+class LostRace(NbmlopsError, RuntimeError):
+    """Somebody else has moved, or is moving, what was looked at."""
+
+
+class Tampered(NbmlopsError, RuntimeError):
+    """A model's files, its evidence or the log of its promotions is not what was written."""
 
 
 class UpstreamMissing(NbmlopsError, LookupError):

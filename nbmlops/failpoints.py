@@ -51,6 +51,8 @@ _STEPS = {
     "progress": _DURABLE,  # how far a tracker has them
     "sweep": ("append", "fsync"),  # the journal of a sweep
     "remote": ("write", "remove"),  # a store elsewhere
+    "promotions": _DURABLE,  # an entry of the log of a model's promotions
+    "promotion": ("claim", "look", "pend", "move", "read", "log", "tell", "head", "settle", "release"),  # the registry, as an alias moves
 }
 FAILPOINTS = tuple(f"{what}.{step}" for what, steps in _STEPS.items() for step in steps)
 

@@ -6,6 +6,7 @@ Options win over ``NBMLOPS_*`` variables, which win over ``[tool.nbmlops]`` in t
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "find_project_root", "load_settings"]
 
+_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_VERSION = re.compile(r"[vV]\d+")
+_TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 _MARKERS = ("pyproject.toml", ".git", ".nbmlops")
 
 
@@ -48,6 +52,18 @@ class Settings:
         How much of one cell's text output a notebook shows; the rest is kept in the store.
     seed : int
         The seed from which every stage's random state is derived, from 0.
+    registry : str
+        Where models are registered.
+    model : str
+        The registered model whose champion gates compare with; "" means the one that the notebook registers.
+    promotion_aliases : tuple of str
+        The aliases that are promoted to; the first is that of the model in use.
+    promotion_require : tuple of str
+        Expressions, as of ``--require``, that a version must fulfil to be promoted, whatever its notebook asks.
+    promotion_approver : tuple of str
+        Who may be the second person of a promotion: names, or ``yes`` for anybody but who promotes; empty where none is asked for.
+    champion_absent : {"pass", "refuse"}
+        What becomes of a gate that compares with a champion that there is not yet.
     """
 
     project_root: Path
@@ -62,8 +78,22 @@ class Settings:
     kernel_limit_bytes: int = 1 << 30
     output_limit_bytes: int = 2 << 20
     seed: int = 0
+    registry: str = "mlflow"
+    model: str = ""
+    promotion_aliases: tuple[str, ...] = ("champion", "challenger")
+    promotion_require: tuple[str, ...] = ()
+    promotion_approver: tuple[str, ...] = ()
+    champion_absent: str = "pass"
 
     def __post_init__(self) -> None:
+        if self.champion_absent not in {"pass", "refuse"}:
+            raise UsageError(f"setting 'champion_absent' is {self.champion_absent!r}", code="NB005", fix="give pass or refuse")
+        for alias in self.promotion_aliases:
+            if not _ALIAS.fullmatch(alias) or alias == "latest" or _VERSION.fullmatch(alias):
+                fix = "give letters, digits, _ and -; latest, v1, v2 and so on are MLflow's own"
+                raise UsageError(f"setting 'promotion_aliases' names {alias!r}", code="NB005", fix=fix)
+        if not self.promotion_aliases:
+            raise UsageError("setting 'promotion_aliases' is empty", code="NB005", fix="name at least the alias of the model in use")
         for name in ("workers", "track_wait_s", "retention_days", "retention_runs", "kernel_limit_bytes", "output_limit_bytes", "seed"):
             if getattr(self, name) < 0:
                 raise UsageError(f"setting {name!r} is {getattr(self, name)}", code="NB005", fix="give a number from 0")
@@ -134,9 +164,12 @@ def _project_table(path: Path) -> dict[str, Any]:
 
 def _convert(name: str, value: object, place: str) -> Any:  # noqa: ANN401 - one of the types in Settings
     kind = str(Settings.__annotations__[name])
+    if name == "promotion_approver" and isinstance(value, (bool, str)) and str(value).strip().lower() in _TRUTHS:
+        return ("yes",) if _TRUTHS[str(value).strip().lower()] else ()
     if kind.startswith("tuple"):
         if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
+            separator = ";" if name == "promotion_require" else ","  # an expression may hold commas
+            return tuple(part.strip() for part in value.split(separator) if part.strip())
         if isinstance(value, list) and all(isinstance(part, str) for part in value):
             return tuple(value)
     elif kind == "int":

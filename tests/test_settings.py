@@ -121,3 +121,43 @@ def test_zero_workers_is_one_per_usable_cpu(root: Path) -> None:
     """0 stands for the CPUs that this process may use, not those of the machine."""
     assert load_settings(root).worker_count == len(os.sched_getaffinity(0))
     assert Settings(project_root=root, store="s", workers=3).worker_count == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('promotion_aliases = ["v1"]', "'promotion_aliases' names 'v1'"),
+        ('promotion_aliases = ["a.b"]', "'promotion_aliases' names 'a.b'"),
+        ('promotion_aliases = ["latest"]', "'promotion_aliases' names 'latest'"),
+        ("promotion_aliases = []", "'promotion_aliases' is empty"),
+        ('champion_absent = "maybe"', "'champion_absent' is 'maybe'"),
+        ("promotion_approver = 3", "'promotion_approver' is 3"),
+    ],
+)
+def test_settings_of_promotion_that_cannot_be_meant(root: Path, text: str, told: str) -> None:
+    """Aliases that MLflow keeps for itself or does not take, and words that mean nothing."""
+    table(root, text)
+    with pytest.raises(UsageError, match=told):
+        load_settings(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "approvers"),
+    [
+        ("promotion_approver = true", ("yes",)),
+        ("promotion_approver = false", ()),
+        ('promotion_approver = "no"', ()),
+        ('promotion_approver = ["Ada", "Bob"]', ("Ada", "Bob")),
+        ('promotion_approver = "Ada, Bob"', ("Ada", "Bob")),
+    ],
+)
+def test_a_second_person_is_a_truth_or_names(root: Path, text: str, approvers: tuple[str, ...]) -> None:
+    """``yes`` stands for anybody but who promotes."""
+    table(root, text)
+    assert load_settings(root).promotion_approver == approvers
+
+
+def test_expressions_in_a_variable_may_hold_commas(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Semicolons stand between them."""
+    monkeypatch.setenv("NBMLOPS_PROMOTION_REQUIRE", "max(a, b) > 1; c < 2")
+    assert load_settings(root).promotion_require == ("max(a, b) > 1", "c < 2")

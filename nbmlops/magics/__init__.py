@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nbmlops.magics.compare import CompareMagics
 from nbmlops.magics.expect import ExpectMagics
 from nbmlops.magics.hooks import Hooks
+from nbmlops.magics.promotion import PromotionMagics
 from nbmlops.magics.sweep import SweepMagics
 from nbmlops.magics.verbs import StageMagics
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["register", "unregister"]
 
 _ATTRIBUTE = "_nbmlops_hooks"
-_MAGICS = (StageMagics, SweepMagics, CompareMagics, ExpectMagics)
+_MAGICS = (StageMagics, SweepMagics, CompareMagics, ExpectMagics, PromotionMagics)
 
 
 def register(shell: InteractiveShell) -> None:

@@ -149,6 +149,9 @@ class Registry(Protocol):
     raise `nbmlops.errors.TrackerUnavailable` if the registry does not answer.
     """
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all registered models, sorted."""
+
     def versions(self, model: str) -> tuple[ModelVersion, ...]:
         """Return every version, the newest first; empty if there is no such model."""
 

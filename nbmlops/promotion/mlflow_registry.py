@@ -80,6 +80,18 @@ class MlflowRegistry:
                 self._connected = open_client(self.uri, self.project_root, "a registry in MLflow")
         return self._connected
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all registered models, sorted."""
+        client = self.connect()
+        found: list[str] = []
+        with _one_line():
+            token: str | None = None
+            while token != "":
+                page = client.search_registered_models(max_results=_PAGE, page_token=token)
+                found += [item.name for item in page]
+                token = page.token or ""
+        return tuple(sorted(found))
+
     def versions(self, model: str) -> tuple[ModelVersion, ...]:
         """Return every version, the newest first; empty if there is no such model."""
         client = self.connect()

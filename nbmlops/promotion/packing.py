@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from nbmlops.store.serializers import Context
     from nbmlops.store.store import Store
 
-__all__ = ["EVALUATION_FILE", "Registration", "register_model"]
+__all__ = ["ABOUT", "EVALUATION_FILE", "Registration", "register_model"]
 
 EVALUATION_FILE = "nbmlops/evaluation.npz"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SERIALIZATIONS = ("skops", "cloudpickle", "pickle")
 _TIMEOUT_S = 600.0
-_ABOUT = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "input_example.json", "serving_input_example.json")
+ABOUT = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "input_example.json", "serving_input_example.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ def _pack(packed: Packed, digest: str, name: str, store: Store, evaluation: byte
 
 
 def _digest_of_data(flavor: Flavor, files: Mapping[str, str]) -> str:
-    data = {path: digest for path, digest in files.items() if path not in _ABOUT and path != EVALUATION_FILE}
+    data = {path: digest for path, digest in files.items() if path not in ABOUT and path != EVALUATION_FILE}
     return str(blake3(json.dumps([flavor.name, sorted(data.items())]).encode()).hexdigest())
 
 

@@ -10,7 +10,7 @@ from nbmlops.promotion.base import Evidence, ModelVersion
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Candidate", "Difference", "ModelState", "PromotionEvent"]
+__all__ = ["Candidate", "Difference", "Expected", "History", "ModelState", "PromotionEvent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,10 @@ class Candidate:
     refusals: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
     card: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the candidate as JSON data."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Candidate:
@@ -145,6 +149,61 @@ class PromotionEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """The log of a model, and whether it is what was written.
+
+    Parameters
+    ----------
+    model : str
+    events : tuple of PromotionEvent
+        The newest first.
+    broken : str
+        The first place where the log is not what was written, one line; "" where all is whole.
+    notes : tuple of str
+        What else should be known of it, one line each: entries that only the registry tells of, what was settled, those of `strayed`.
+    strayed : tuple of str
+        Which aliases mean something else than the log says, one line each: they were moved past nbmlops.
+    """
+
+    model: str
+    events: tuple[PromotionEvent, ...] = ()
+    broken: str = ""
+    notes: tuple[str, ...] = ()
+    strayed: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the history as the CLI contract gives it."""
+        events = [item.to_json() for item in self.events]
+        return {"model": self.model, "events": events, "broken": self.broken, "notes": list(self.notes), "strayed": list(self.strayed)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> History:
+        """Rebuild a history from `to_json`."""
+        events = tuple(PromotionEvent.from_json(item) for item in data["events"])
+        return cls(model=data["model"], events=events, broken=data["broken"], notes=tuple(data["notes"]), strayed=tuple(data["strayed"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What somebody saw who decided: an alias moves only if it is still so.
+
+    Parameters
+    ----------
+    holder : int or None
+        The version that the alias meant; None for none.
+    digest : str
+        Of the version that the alias shall mean.
+    """
+
+    holder: int | None
+    digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelState:
     """How a model stands.
 
@@ -163,6 +222,8 @@ class ModelState:
         Where the log is not what was written, one line; "" where all is whole.
     opening : mapping of str to str
         ``url`` of the registry's page, or the ``command`` that opens it.
+    notes : tuple of str
+        What else should be known, one line each; see `History`.
     """
 
     model: str
@@ -172,6 +233,16 @@ class ModelState:
     events: tuple[PromotionEvent, ...] = ()
     broken: str = ""
     opening: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def candidate(self, number: int) -> Candidate | None:
+        """Return a version; None if there is none of that number."""
+        return next((item for item in self.candidates if item.version.version == number), None)
+
+    def expected(self, alias: str, number: int | None) -> Expected:
+        """Return what whoever looks at this state sees of an alias, and of the version that it shall mean."""
+        wanted = None if number is None else self.candidate(number)
+        return Expected(holder=self.aliases.get(alias), digest="" if wanted is None else wanted.version.digest)
 
     @property
     def champion(self) -> Candidate | None:
@@ -194,4 +265,5 @@ class ModelState:
             events=tuple(PromotionEvent.from_json(item) for item in data["events"]),
             broken=data["broken"],
             opening=dict(data["opening"]),
+            notes=tuple(data.get("notes", ())),
         )

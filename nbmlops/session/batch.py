@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nbmlops.executors.progress import Watcher
     from nbmlops.pipeline.model import Diagnostic, Pipeline
     from nbmlops.runner.gate import Outside
+    from nbmlops.session.champion import Champion
     from nbmlops.session.comparison import Comparison
     from nbmlops.session.pool import WarmWorkers
     from nbmlops.session.sweep import Sweep, SweepOptions
@@ -53,6 +54,8 @@ class Session:
     settings : Settings
     pool : WarmWorkers or None
         Keeps the workers of a run for the next one; without it they end with each run.
+    in_use : Champion or None
+        The model in use that gates compare with, where somebody asks for it for several runs.
 
     Examples
     --------
@@ -63,6 +66,8 @@ class Session:
     document: Document
     settings: Settings
     pool: WarmWorkers | None = None
+    in_use: Champion | None = None
+    _asked: tuple[Planner, Champion] | None = field(default=None)
     _source: Source | None = None
     _store: Store | None = None
     _surroundings: Surroundings | None = field(default=None)
@@ -223,9 +228,20 @@ class Session:
         from nbmlops.session.outside import SessionOutside  # noqa: PLC0415 - only where a gate asks
         from nbmlops.session.reproducing import is_reproducible, reproduces  # noqa: PLC0415
 
-        if progress is None:
-            return SessionOutside(self.settings, planner.pipeline, lambda result: is_reproducible(self.store, result))
-        return SessionOutside(self.settings, planner.pipeline, lambda result: reproduces(self, planner, result, progress))
+        def repeat(result: StageResult) -> bool:
+            return is_reproducible(self.store, result) if progress is None else reproduces(self, planner, result, progress)
+
+        return SessionOutside(repeat, self._in_use(planner))
+
+    def _in_use(self, planner: Planner) -> Champion:
+        """Return who tells of the model in use: a command has one planner, and one answer."""
+        from nbmlops.session.champion import Champion  # noqa: PLC0415 - only where a gate asks
+
+        if self.in_use is not None:
+            return self.in_use
+        if self._asked is None or self._asked[0] is not planner:
+            self._asked = (planner, Champion(self.settings, planner.pipeline))
+        return self._asked[1]
 
     def usual_seconds(self, stage: str) -> float | None:
         """Return the seconds that a stage took when it last ran; None if no record tells."""

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
     from nbmlops.runner.gate import Outside
+    from nbmlops.session.promotions import Promotions
     from nbmlops.store.records import Artifact
 
 __all__ = ["KernelSession"]
@@ -81,6 +82,7 @@ class KernelSession:
         self.process = ProcessState(process if process is not None else snapshot())
         self._settings: Settings | None = None
         self._store: Store | None = None
+        self._promotions: Promotions | None = None
         self._loaded: LoadedModules | None = None
         self._source: tuple[object, Source] | None = None
         self._pipeline: Pipeline | None = None
@@ -118,6 +120,15 @@ class KernelSession:
         return self._store
 
     @property
+    def promotions(self) -> Promotions:
+        """The registered models of the project; the process that answers for them is kept."""
+        if self._promotions is None:
+            from nbmlops.session.promotions import Promotions  # noqa: PLC0415 - only where somebody asks
+
+            self._promotions = Promotions(self.settings)
+        return self._promotions
+
+    @property
     def loaded(self) -> LoadedModules:
         """What modules this process runs."""
         if self._loaded is None:
@@ -135,7 +146,7 @@ class KernelSession:
         if not path.is_file():
             raise UsageError(f"there is no notebook {path}", code="NB101", fix="give the path of the .ipynb")
         self.cells.path = path.resolve()
-        self._settings = self._store = self._loaded = None
+        self._settings = self._store = self._loaded = self._promotions = None
 
     def source(self) -> Source:
         """Return the notebook as it stands, read."""
@@ -163,10 +174,12 @@ class KernelSession:
         """Return what the gates of a pipeline may ask beyond its own results; here no stage is repeated, but what batch has found counts."""
         if not is_outward(pipeline):
             return NOTHING_OUTSIDE
-        from nbmlops.session.outside import SessionOutside  # noqa: PLC0415 - only where a gate asks
+        from nbmlops.session.champion import Champion  # noqa: PLC0415 - only where a gate asks
+        from nbmlops.session.outside import SessionOutside  # noqa: PLC0415
         from nbmlops.session.reproducing import is_reproducible  # noqa: PLC0415
 
-        return SessionOutside(self.settings, pipeline, lambda result: is_reproducible(self.store, result))
+        in_use = Champion(self.settings, pipeline, self.promotions)
+        return SessionOutside(lambda result: is_reproducible(self.store, result), in_use)
 
     def cell_begins(self, source: str = "", process: dict[str, str] | None = None) -> None:
         """Take note of the state of things before a cell; of the process's, where that is known from before the session began."""

@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from nbmlops.session.champion import Champion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbmlops.pipeline.model import Pipeline
     from nbmlops.runner.results import StageResult
-    from nbmlops.settings import Settings
+    from nbmlops.session.champion import Champion
 
 __all__ = ["SessionOutside"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SessionOutside:
     """What the gates of one run may ask; each answer holds for the whole run.
 
     Parameters
     ----------
-    settings : Settings
-    pipeline : Pipeline
     repeat : callable
         Tells whether a stage gives the same again under other conditions, or raises why it does not.
+    in_use : Champion
+        The model in use; its answer holds for all the runs that share it.
     """
 
-    settings: Settings
-    pipeline: Pipeline
     repeat: Callable[[StageResult], bool]
-    _champion: Champion | None = field(default=None)
+    in_use: Champion
 
     def champion(self, metric: str) -> Any:  # noqa: ANN401 - what was logged
         """Return a metric of the model in use: see `nbmlops.runner.gate.Outside`."""
-        if self._champion is None:
-            self._champion = Champion(self.settings, self.pipeline)
-        return self._champion.metric(metric)
+        return self.in_use.metric(metric)
 
     def reproducible(self, result: StageResult) -> bool:
         """Tell whether a stage gives the same again under other conditions."""

@@ -13,6 +13,7 @@ from nbmlops.executors.events import Event, RunFinished, RunStarted
 from nbmlops.executors.scheduler import Scheduler
 from nbmlops.executors.seats import SharedExecutor
 from nbmlops.executors.tasks import attempts_folder
+from nbmlops.session.champion import Champion
 from nbmlops.session.execution import logs_to_mlflow, mlflow_joined, preloads, redacted, redactor_of, snapshot_of, versions_of
 from nbmlops.session.origin import git_tags
 from nbmlops.session.parameters import all_parameters, check_parameters
@@ -83,6 +84,7 @@ class Sweeping:
             self._close()
 
     def _close(self) -> None:
+        self._session.in_use = None
         self._stack.close()
         if self._own_pool is not None:
             self._own_pool.close()
@@ -95,6 +97,7 @@ class Sweeping:
         planner = session.planner(self._options.parameters)
         self._emit(planner, self._started(planner, self._run_id, "sweep"))
         self._planner = planner
+        session.in_use = Champion(session.settings, planner.pipeline)  # all trials compare with the same version, which is asked for once
         self._digest = snapshot_of(session)
         executor = pool.borrow("local", attempts_folder(session.store), self._workers, preloads(planner.pipeline, session.surroundings))
         try:

@@ -126,8 +126,9 @@ def _busy(store: Store, stack: ExitStack) -> bool:
 
 
 def _reach(store: Store, settings: Settings, now_s: float, *, busy: bool) -> _Reach:
-    runs = _kept_runs(store, settings, now_s)
-    found = {digest for _, content in runs for digest in _digests(content)}
+    promoted, named = _promoted(store)
+    runs = _kept_runs(store, settings, now_s, promoted)
+    found = named | {digest for _, content in runs for digest in _digests(content)}
     keys = found | {str(stage.get("key")) for run, _ in runs for stage in run.stages}
     kept: set[str] = set()
     for info in store.blobs.list("records"):
@@ -143,8 +144,20 @@ def _reach(store: Store, settings: Settings, now_s: float, *, busy: bool) -> _Re
     )
 
 
-def _kept_runs(store: Store, settings: Settings, now_s: float) -> list[tuple[RunRecord, bytes]]:
-    """Return the runs within retention, with their bytes."""
+def _promoted(store: Store) -> tuple[set[str], set[str]]:
+    """Return the runs whose models were ever promoted, and every digest that the log of promotions names; the log itself is never deleted."""
+    runs: set[str] = set()
+    named: set[str] = set()
+    for info in store.blobs.list("promotions"):
+        content = _content(store, info.path)
+        named |= _digests(content)
+        with suppress(BadSeal, KeyError, TypeError):
+            runs.add(str(unseal(content)["entry"]["run_id"]))
+    return runs, named
+
+
+def _kept_runs(store: Store, settings: Settings, now_s: float, promoted: set[str]) -> list[tuple[RunRecord, bytes]]:
+    """Return the runs within retention, and those whose models were promoted, with their bytes."""
     found = [run_path(run_id) for run_id in store.run_ids()] + [trial_path(run_id) for run_id in store.trial_ids()]
     loaded = [item for path in found if (item := _load_run(store, path)) is not None]
     loaded.sort(key=lambda item: item[0].started_s, reverse=True)
@@ -154,7 +167,12 @@ def _kept_runs(store: Store, settings: Settings, now_s: float) -> list[tuple[Run
         seen[run.notebook] += not run.sweep  # a sweep's trials must not push out the runs that somebody wanted
         info = store.blobs.stat((trial_path if run.sweep else run_path)(run.run_id))
         young = info is not None and _is_young(info, now_s)
-        if young or (not run.sweep and seen[run.notebook] <= settings.retention_runs) or now_s - run.started_s < settings.retention_days * _DAY_S:
+        if (
+            young
+            or run.run_id in promoted
+            or (not run.sweep and seen[run.notebook] <= settings.retention_runs)
+            or now_s - run.started_s < settings.retention_days * _DAY_S
+        ):
             kept.append((run, content))
     return kept
 

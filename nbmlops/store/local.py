@@ -43,6 +43,7 @@ _OURS = {
     "notebooks",
     "objects",
     "outbox",
+    "promotions",
     "quarantine",
     "records",
     "runs",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nbmlops.settings import Settings
 
-__all__ = ["Store", "index_path", "record_path", "run_path", "snapshot_path", "trial_path", "verdict_path"]
+__all__ = ["Store", "index_path", "promotion_path", "record_path", "run_path", "snapshot_path", "trial_path", "verdict_path"]
 
 _EFFECTS_KEPT = 8
 _HISTORY_KEPT = 20
@@ -362,6 +362,11 @@ def verdict_path(key: str) -> str:
 def trial_path(run_id: str) -> str:
     """Return where a run lies that is a trial of a sweep."""
     return f"trials/{run_id}.json"
+
+
+def promotion_path(place: str) -> str:
+    """Return where an entry of a log of promotions lies; `place` is the digest of the model's name and the entry's number."""
+    return f"promotions/{place}.json"
 
 
 def snapshot_path(digest: str, suffix: str = ".ipynb") -> str:

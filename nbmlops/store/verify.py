@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.store.objects import FileInfo, Planted, digest_of
 from nbmlops.store.records import StageRecord, is_digest
-from nbmlops.store.store import Store, index_path, record_path, run_path, trial_path, verdict_path
+from nbmlops.store.store import Store, index_path, promotion_path, record_path, run_path, trial_path, verdict_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,9 @@ _SEALED = {
     "runs": ("run_id", run_path),
     "trials": ("run_id", trial_path),
     "index": ("name", index_path),
+    "promotions": ("place", promotion_path),
 }
+_KEPT = ("promotions",)  # what cannot be computed again stays where it is, though it be damaged: `history --verify` says more of it
 _NAMED = ("objects", "notebooks")
 
 
@@ -83,7 +85,7 @@ def verify_store(store: Store, *, repair: bool) -> Verification:
     for path, what in _judged(store):
         checked += 1
         if what is not None:
-            problems.append(Problem(path=path, what=what, repaired=repair and store.quarantine(path)))
+            problems.append(Problem(path=path, what=what, repaired=repair and not path.startswith(_KEPT) and store.quarantine(path)))
     gone = {problem.path for problem in problems}
     for path, record in _records(store, gone):
         lost = sorted(digest for digest in record.digests() if store.objects.path(digest) in gone or not store.objects.exists(digest))
@@ -126,7 +128,7 @@ def _misplaced(store: Store, folder: str, info: FileInfo) -> str | None:
     """Tell whether a sealed file lies under another's name, where its seal cannot show it."""
     data = store.unsealed(info.path)
     if data is None:
-        return None
+        return None  # of another key, or gone meanwhile
     field, place = _SEALED[folder]
     right = place(str(data.get(field)))
     return None if right == info.path else f"it is the one of {right}"

@@ -1,8 +1,9 @@
-"""A registry in a database of the project's own, and behind real servers."""
+"""A registry in a database of the project's own, and behind real servers; one with a model of a few versions, made once and copied for each test."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,15 @@ import pytest
 from nbmlops.promotion.mlflow_registry import MlflowRegistry
 from nbmlops.tracking.delivery import QUIET
 from nbmlops.tracking.mlflow_store import make_database
+from tests.promotion.office import Office, fill
 from tests.servers import mlflow_server, postgres_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OTHERS_WARNINGS = (
+    "ignore:.*fork.*:DeprecationWarning",  # we fork to kill; the child only runs what the test is about
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # connections of MLflow's that it leaves to the garbage
     "ignore::DeprecationWarning:(mlflow|sqlalchemy|alembic|google).*",
     "ignore:.*noload:DeprecationWarning",  # SQLAlchemy 2.1 about MLflow, laid at our door by its stack level
 )
@@ -36,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID"):
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "NBMLOPS_STORE_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -48,7 +52,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "mlflow.db"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the address of a server on SQLite."""
     folder = tmp_path_factory.mktemp("sqlite")
@@ -56,7 +60,7 @@ def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the address of a server on PostgreSQL."""
     with postgres_server(tmp_path_factory.mktemp("database")) as database:
@@ -81,3 +85,36 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path, empty_database: Pat
 def in_process(code: str, *words: object, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """Start Python with a program of its own."""
     return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], env={**os.environ, **(env or {})}, text=True, stdout=subprocess.PIPE)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """Give a project root whose database has a model of a few versions."""
+    root = tmp_path_factory.mktemp("registry")
+    shutil.copy(empty_database, root / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.delenv(name, raising=False)
+        registry = MlflowRegistry(root)
+        fill(registry, root / "packed")
+        registry.close()
+    return root
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Give an empty project, whose git knows who works here."""
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "pyproject.toml").touch()
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    for name, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
+        subprocess.run(["git", "-C", str(root), "config", name, value], check=True)
+    return root
+
+
+@pytest.fixture
+def office(project: Path, made: Path) -> Office:
+    """Give a project with a copy of the database."""
+    shutil.copy(made / "mlflow.db", project / "mlflow.db")
+    return Office(project, MlflowRegistry(project))
