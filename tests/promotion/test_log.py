@@ -110,6 +110,15 @@ def edit_all_hashes(store: Store) -> None:
         before = made
 
 
+def edit_with_its_hash(store: Store) -> None:
+    """Rewrite one entry so that it is whole in itself."""
+    path = files(store)[1]
+    data = unseal(path.read_bytes())
+    found = PromotionEvent.from_json(data["entry"])
+    changed = replace(found, reason="worse", hash="")
+    path.write_bytes(seal({**data, "entry": replace(changed, hash=hash_of(changed)).to_json()}))
+
+
 def remove_middle(store: Store) -> None:
     files(store)[1].unlink()
 
@@ -156,6 +165,7 @@ def unreadable(store: Store) -> None:
     [
         (edit, "entry 2 was edited"),
         (edit_and_seal, "entry 2 was edited"),
+        (edit_with_its_hash, "entry 3 does not follow entry 2"),
         (edit_all_hashes, "entry 2 is not the one that the registry tells of"),
         (remove_middle, "entry 2 is gone"),
         (remove_end, "entry 4, which this store wrote, is gone from its log"),
