@@ -79,6 +79,10 @@ class VerbMagics(Magics):
         session.pool = self.hooks.session.workers
         return session
 
+    def is_watched(self) -> bool:
+        """Tell whether a live front end has sent the cell: JupyterLab and its kin name the cell, nbclient and papermill do not."""
+        return self.hooks.cell_id is not None or "cellId" in self.hooks.metadata
+
     def print(self, text: str) -> None:
         """Print into the cell."""
         print(text)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from IPython.core.magic import line_magic, magics_class
 
@@ -19,15 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["PromotionMagics"]
 
-_PANEL = "nbmlops.widgets.promotion"
-
 
 @magics_class
 class PromotionMagics(VerbMagics):
     """`%mlpromote`, `%mlrollback`, `%mlhistory` and `%mlmodels`."""
 
     @line_magic
-    def mlpromote(self, line: str) -> Any:  # noqa: ANN401 - what the panel gives
+    def mlpromote(self, line: str) -> None:
         """Let an alias mean a version of a model, if its gates hold; without a version, show the model beside its candidates.
 
         ::
@@ -44,7 +40,8 @@ class PromotionMagics(VerbMagics):
 
         options = self.parse("mlpromote", line, _add_promote, notebook=True)
         if options.version is None:
-            return self._panel(options)
+            self._panel(options)
+            return
         for name in ("to", "reason"):
             if getattr(options, name) is None:
                 raise UsageError(f"%mlpromote: --{name} is missing", code="NB004", fix="write %mlpromote MODEL VERSION --to ALIAS --reason TEXT")
@@ -54,7 +51,6 @@ class PromotionMagics(VerbMagics):
             options.model, number, options.to, options.reason, override=options.override, approver=options.approver
         )
         self.print(event_text(event))
-        return None
 
     @line_magic
     def mlrollback(self, line: str) -> None:
@@ -118,15 +114,19 @@ class PromotionMagics(VerbMagics):
 
         return Promotions(replace(self.hooks.session.settings, store=url))
 
-    def _panel(self, options: argparse.Namespace) -> Any:  # noqa: ANN401
-        """Show the panel where it is installed: ``show_promotion(promotions, model)`` of its module; else the same as text."""
+    def _panel(self, options: argparse.Namespace) -> None:
+        """Show a live panel where somebody looks at it, a still card elsewhere."""
         promotions = self._promotions(options)
-        if find_spec(_PANEL) is not None:
-            return importlib.import_module(_PANEL).show_promotion(promotions, options.model)
-        from nbmlops.views.promotion import state_text  # noqa: PLC0415
+        if self.is_watched():
+            from nbmlops.widgets.promotion import panel_of  # noqa: PLC0415 - widgets come with the first panel
 
-        self.print(state_text(promotions.look(options.model)))
-        return None
+            panel_of(promotions, options.model).display()
+            return
+        from nbmlops.views.promotion_html import model_html  # noqa: PLC0415
+        from nbmlops.views.standing import model_text, portable  # noqa: PLC0415
+
+        state = portable(promotions.look(options.model))
+        self.show(model_text(state), model_html(state))
 
     def _refuse_in_run(self, name: str) -> None:
         if getattr(self.shell, "is_stage_process", False):

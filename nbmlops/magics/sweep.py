@@ -44,7 +44,7 @@ class SweepMagics(VerbMagics):
             )
         options = self.parse("mlsweep", line, _add_arguments, notebook=True)
         process = self._begin(options, line)
-        if options.wait or not self._is_watched():
+        if options.wait or not self.is_watched():
             return self._wait(process, line)
         self._show(process)
         return None if line.rstrip().endswith(";") else process
@@ -57,10 +57,6 @@ class SweepMagics(VerbMagics):
         if options.notebook is not None:
             words.remove(options.notebook)
         return SweepProcess(self.path(options), words, store_url(options.store), given_parameters(options))
-
-    def _is_watched(self) -> bool:
-        """Tell whether a live front end has sent the cell: JupyterLab and its kin name the cell, nbclient and papermill do not."""
-        return self.hooks.cell_id is not None or "cellId" in self.hooks.metadata
 
     def _show(self, process: SweepProcess) -> None:
         from nbmlops.widgets.sweep import SweepPanel  # noqa: PLC0415 - widgets come with the first panel

@@ -94,7 +94,7 @@ def _picture(pipeline: Pipeline, states: Mapping[str, str], seconds: Mapping[str
 
 def html_table(table: Table) -> str:
     """Return a table, everything in it escaped."""
-    head = "".join(f"<th{_side(table, number)}>{escape(cell)}</th>" for number, cell in enumerate(table.header))
+    head = "".join(f'<th scope="col"{_side(table, number)}>{escape(cell)}</th>' for number, cell in enumerate(table.header))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(_row(table, row) for row in table.rows)}</tbody></table>"
 
 

@@ -1,25 +1,6 @@
-// The browser's part of a sweep's panel. Everything that comes from the kernel is set as text or as an attribute, never as markup.
+// The browser's part of a sweep's panel, after what panel.js has for every panel.
 
-const BUSY_MS = 2500; // after which an unanswered question means that a cell runs in the kernel
 const ROWS = 200; // shown until all are asked for
-
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "onclick") node.addEventListener("click", value);
-    else if (value !== false && value !== null) node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children);
-  return node;
-}
-
-function button(label, onclick, attributes = {}) {
-  return make("button", { type: "button", onclick, ...attributes }, label);
-}
-
-function say(node, text) {
-  if (node.textContent !== text) node.textContent = text; // a live region repeats what is set anew
-}
 
 function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
@@ -37,61 +18,46 @@ function compare(a, b, sign) {
   return sign * (typeof a === "number" ? a - b : a.localeCompare(b));
 }
 
-async function copy(code, told) {
-  try {
-    await navigator.clipboard.writeText(code.textContent);
-    say(told, "copied");
-  } catch {
-    // a page that was not fetched safely has no clipboard
-    const range = document.createRange();
-    range.selectNodeContents(code);
-    const selection = window.getSelection();
-    selection.removeAllRanges();
-    selection.addRange(range);
-    say(told, document.execCommand("copy") ? "copied" : "selected: copy it with the keyboard");
-  }
-}
-
-function codeBox(text, label) {
-  const code = make("code", { tabindex: "0", "aria-label": label }, text);
-  const told = make("span", { class: "told", role: "status" });
-  return make("span", { class: "code" }, code, button("Copy", () => copy(code, told), { "aria-label": `Copy ${label}` }), told);
-}
-
-class Panel {
+class SweepPanel extends LivePanel {
   constructor(model, root) {
-    this.model = model;
-    this.root = root;
-    this.awake = false;
+    super(model, root);
+    this.clock = setInterval(() => this.tick(), 1000);
+  }
+
+  shows() {
+    return {
+      head: () => this.showHead(),
+      pictures: () => this.showPictures(),
+      table: () => this.showTable(),
+      answers: () => this.showAnswers(),
+      stopping: () => this.showStop(),
+    };
+  }
+
+  close() {
+    super.close();
+    clearInterval(this.clock);
+  }
+
+  get busyText() {
+    return "The kernel does not answer: a cell runs in it, or it is gone. The sweep does not wait for it.";
+  }
+
+  get goneText() {
+    return "The kernel that ran this sweep is gone: run the cell again to go on with it.";
+  }
+
+  noteOf(message) {
+    return message.kind === "stop-failed" ? `It could not be stopped: ${message.text}` : "";
+  }
+
+  build() {
     this.rows = new Map(); // what is drawn of a trial, by its number
     this.told = new Map(); // what is known of it
     this.order = { column: 0, sign: -1 }; // the newest trial first
     this.all = false;
     this.asked = new Map();
     this.received = Date.now();
-    this.build();
-    this.listeners = {
-      "change:head": () => this.showHead(),
-      "change:pictures": () => this.showPictures(),
-      "change:table": () => this.showTable(),
-      "change:answers": () => this.showAnswers(),
-      "change:stopping": () => this.showStop(),
-      "msg:custom": (message) => this.heard(message),
-      comm_live_update: () => this.hello(),
-    };
-    for (const [name, listener] of Object.entries(this.listeners)) model.on(name, listener);
-    this.clock = setInterval(() => this.tick(), 1000);
-    for (const show of ["Head", "Pictures", "Table", "Answers", "Stop"]) this[`show${show}`]();
-    this.hello();
-  }
-
-  close() {
-    for (const [name, listener] of Object.entries(this.listeners)) this.model.off(name, listener);
-    clearInterval(this.clock);
-    clearTimeout(this.waiting);
-  }
-
-  build() {
     this.title = make("strong", { class: "title" });
     this.looks = make("span", { class: "looks" });
     this.status = make("div", { role: "status", "aria-live": "polite", class: "status" });
@@ -131,43 +97,6 @@ class Panel {
       make("div", { class: "trials", tabindex: "0", role: "region", "aria-label": "table of trials" }, this.table), this.more, this.places,
       make("details", {}, make("summary", {}, "Space and sampler"), this.about),
     );
-  }
-
-  // the handshake
-
-  hello() {
-    this.wake(false);
-    this.id = `${Date.now()}-${Math.random()}`;
-    this.send({ kind: "hello", id: this.id });
-  }
-
-  send(message) {
-    clearTimeout(this.waiting);
-    this.waiting = setTimeout(() => say(this.note, "The kernel does not answer: a cell runs in it, or it is gone. The sweep does not wait for it."), BUSY_MS);
-    try {
-      this.model.send(message);
-    } catch {
-      clearTimeout(this.waiting);
-      this.gone = true;
-      say(this.note, "The kernel that ran this sweep is gone: run the cell again to go on with it.");
-    }
-  }
-
-  heard(message) {
-    clearTimeout(this.waiting);
-    say(this.note, message.kind === "stop-failed" ? `It could not be stopped: ${message.text}` : "");
-    if (message.kind === "ready" && message.id === this.id) this.wake(true);
-  }
-
-  wake(awake) {
-    this.awake = awake;
-    this.root.classList.toggle("asleep", !awake);
-    for (const node of this.root.querySelectorAll(".needs-kernel")) node.disabled = !awake || node.dataset.off === "yes";
-  }
-
-  turn(node, off) {
-    node.dataset.off = off ? "yes" : "no";
-    node.disabled = off || !this.awake;
   }
 
   // the head
@@ -216,10 +145,7 @@ class Panel {
     const told = JSON.stringify(links);
     if (told === this.toldLinks) return; // a focused link would lose its focus
     this.toldLinks = told;
-    this.links.replaceChildren(...links.map((link) => {
-      if (/^https?:\/\//.test(link.href || "")) return make("a", { href: link.href, target: "_blank", rel: "noopener noreferrer" }, link.label);
-      return make("span", { class: "command" }, `${link.label}: `, codeBox(link.command || "", `the command for ${link.label}`));
-    }));
+    this.links.replaceChildren(...links.map(linkOf));
   }
 
   tick() {
@@ -254,8 +180,7 @@ class Panel {
     if (this.model.get("stopping")) {
       this.stopping = true;
       this.askedToStop = false;
-      clearTimeout(this.waiting);
-      say(this.note, "");
+      this.answered();
     } else if (this.stopping) {
       this.stopping = false;
     }
@@ -370,8 +295,7 @@ class Panel {
     const told = JSON.stringify(answers);
     if (told !== this.toldAnswers) {
       if (this.toldAnswers !== undefined) {
-        clearTimeout(this.waiting);
-        say(this.note, "");
+        this.answered();
       }
       this.toldAnswers = told;
       this.asked.clear();
@@ -405,12 +329,4 @@ class Panel {
   }
 }
 
-export default {
-  render({ model, el }) {
-    const root = document.createElement("section");
-    root.className = "nbmlops-sweep";
-    el.append(root);
-    const panel = new Panel(model, root);
-    return () => panel.close();
-  },
-};
+export default rendering("sweep", SweepPanel);

@@ -1,31 +1,26 @@
 """The live panel of a sweep: how far it is, its best, pictures, a table that sorts, and buttons.
 
-The browser's part is `sweep.js`, which sets text and never markup. A click is handled by the kernel only while no cell runs there; so each view
-says hello when it is made, and its buttons stay off until the kernel has answered.
+The browser's part is `sweep.js`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
-from IPython.display import display
 
-from nbmlops.errors import NbmlopsError
 from nbmlops.views.escape import cut
 from nbmlops.views.sweep import best_numbers
 from nbmlops.widgets.contents import head_of, pictures_of, table_of
 from nbmlops.widgets.pacing import Pacer
+from nbmlops.widgets.panel import LINE, Panel, error_line, script, style
 from nbmlops.widgets.twin import twin_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from IPython.display import DisplayHandle
+    from collections.abc import Callable, Mapping
 
     from nbmlops.sweeps.state import SweepState
 
@@ -34,11 +29,10 @@ __all__ = ["SweepPanel"]
 _INTERVAL_S = 0.5
 _TRIALS_PER_S = 200  # pictures and table of many trials are made and sent less often: of 1,000 every 5 s
 _TWIN_S = 30.0
-_LINE = 400
 
 
-class SweepPanel:
-    """A panel below a cell.
+class SweepPanel(Panel):
+    """The panel of a sweep, below a cell.
 
     Parameters
     ----------
@@ -59,15 +53,12 @@ class SweepPanel:
 
     def __init__(self, state: SweepState, *, on_stop: Callable[[], object], on_run: Callable[[int], str], on_set: Callable[[int], str]) -> None:
         self._on_stop, self._on_run, self._on_set = on_stop, on_run, on_set
-        self._widget = _Widget()
-        self._widget.on_msg(self._asked)
+        best = best_numbers(state)
+        super().__init__(_Widget(head=head_of(state, best), pictures=pictures_of(state, best), table=table_of(state, best)))
         self._pacer: Pacer[SweepState] = Pacer(self._deliver, _INTERVAL_S)
         self._state = state
-        self._twins: list[DisplayHandle] = []
-        self._lock = threading.RLock()  # what ipywidgets holds back while it sends would be lost
         self._heavy_due_s = 0.0
         self._twin_due_s = 0.0
-        self._pacer.deliver_now(state)
 
     def show(self, state: SweepState) -> None:
         """Show how the sweep stands: at once if it has ended, else within half a second and in a thread of the panel."""
@@ -79,14 +70,11 @@ class SweepPanel:
 
     def display(self) -> None:
         """Put the panel below the cell that runs, and below it the card that stays in the notebook when the kernel is gone."""
-        view = self._widget._repr_mimebundle_()
-        bundle = {**view[0], "text/html": "", "text/plain": ""} if view else {}
-        display(bundle, raw=True)
         self._twin_due_s = time.monotonic() + _TWIN_S
-        self._twins.append(display(twin_bundle(self._state), raw=True, display_id=True))
+        super().display()
 
-    def _ipython_display_(self) -> None:
-        self.display()
+    def _twin(self) -> dict[str, str]:
+        return twin_bundle(self._state)
 
     def _deliver(self, state: SweepState) -> None:
         now = time.monotonic()
@@ -102,15 +90,11 @@ class SweepPanel:
                 self._widget.table = table_of(state, best)
         if ended or now >= self._twin_due_s:
             self._twin_due_s = now + _TWIN_S
-            for twin in self._twins:
-                twin.update(twin_bundle(state), raw=True)
+            self._update_twins()
 
-    def _asked(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
-        """Do what a button asks for."""
+    def _do(self, content: Mapping[str, Any]) -> None:
         kind, number = content.get("kind"), content.get("number")
-        if kind == "hello":
-            self._widget.send({"kind": "ready", "id": content.get("id")})
-        elif kind == "stop":
+        if kind == "stop":
             self._stop()
         elif kind in {"run", "set"} and isinstance(number, int) and any(trial.number == number for trial in self._state.trials):
             self._answer(number, kind, "wait", "running as a notebook ..." if kind == "run" else "setting ...")
@@ -127,18 +111,18 @@ class SweepPanel:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is shown where it was asked for
             with self._lock:
                 self._widget.stopping = False
-            self._widget.send({"kind": "stop-failed", "text": _line(error)})
+            self._widget.send({"kind": "stop-failed", "text": error_line(error)})
 
     def _act(self, number: int, kind: str, action: Callable[[int], str]) -> None:
         try:
             told = action(number)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is shown where it was asked for
-            self._answer(number, kind, "failed", _line(error))
+            self._answer(number, kind, "failed", error_line(error))
             return
         if kind == "set":
             self._answer(number, kind, "done", "these variables are set in the kernel:", code=told)
         else:
-            self._answer(number, kind, "done", cut(told, _LINE))
+            self._answer(number, kind, "done", cut(told, LINE))
 
     def _answer(self, number: int, kind: str, state: str, text: str, *, code: str = "") -> None:
         with self._lock:
@@ -149,16 +133,10 @@ class SweepPanel:
 class _Widget(anywidget.AnyWidget):
     """What the browser knows."""
 
-    _esm = Path(__file__).with_name("sweep.js")
-    _css = Path(__file__).with_name("sweep.css")
+    _esm = script("sweep")
+    _css = style("sweep")
     head = traitlets.Dict().tag(sync=True)
     pictures: traitlets.List[Any] = traitlets.List().tag(sync=True)
     table = traitlets.Dict().tag(sync=True)
     answers = traitlets.Dict().tag(sync=True)
     stopping = traitlets.Bool(default_value=False).tag(sync=True)
-
-
-def _line(error: Exception) -> str:
-    if isinstance(error, NbmlopsError):
-        return cut(error, _LINE)
-    return cut(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, _LINE)

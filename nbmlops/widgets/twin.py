@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING
 
 from nbmlops.views.escape import escape
 from nbmlops.views.html import card
+from nbmlops.views.promotion_html import model_body
+from nbmlops.views.standing import headline as model_headline
+from nbmlops.views.standing import model_text, portable
 from nbmlops.views.sweep import headline, sweep_body, sweep_text
 
 if TYPE_CHECKING:
+    from nbmlops.promotion.state import ModelState
     from nbmlops.sweeps.state import SweepState
 
-__all__ = ["twin_bundle"]
+__all__ = ["model_twin", "twin_bundle"]
 
 _OUTPUT = ".jp-OutputArea-child"
 _WIDGET = ".jp-OutputArea-output.lm-Panel"  # alive, loading or lost
 _STYLE = (
-    f"{_OUTPUT}:has(.nbmlops-sweep)+{_OUTPUT}:has(.nbmlops-twin){{display:none}}"
-    f"{_OUTPUT}:has(>{_WIDGET}):not(:has(.nbmlops-sweep)):has(+{_OUTPUT} .nbmlops-twin){{display:none}}"
+    f"{_OUTPUT}:has(.nbmlops-panel)+{_OUTPUT}:has(.nbmlops-twin){{display:none}}"
+    f"{_OUTPUT}:has(>{_WIDGET}):not(:has(.nbmlops-panel)):has(+{_OUTPUT} .nbmlops-twin){{display:none}}"
     ".nbmlops-twin summary{cursor:pointer}"
     'body[data-jp-theme-light="false"] .nbmlops-twin img{color-scheme:dark}body[data-jp-theme-light="true"] .nbmlops-twin img{color-scheme:light}'
 )
@@ -34,9 +38,18 @@ _STYLE = (
 def twin_bundle(state: SweepState) -> dict[str, str]:
     """Return a sweep as HTML and text; folded up while it runs."""
     state = _for_others(state)
-    unfolded = "" if state.status == "running" else " open"
-    page = f'<details class="nbmlops-twin"{unfolded}><summary>{escape(headline(state))}</summary>{card(sweep_body(state))}</details>'
-    return {"text/html": f"<style>{_STYLE}</style>{page}", "text/plain": sweep_text(state)}
+    return _bundle(headline(state), sweep_body(state), sweep_text(state), unfolded=state.status != "running")
+
+
+def model_twin(state: ModelState) -> dict[str, str]:
+    """Return how a registered model stands, as HTML and text."""
+    state = portable(state)
+    return _bundle(model_headline(state), model_body(state), model_text(state), unfolded=True)
+
+
+def _bundle(line: str, body: str, text: str, *, unfolded: bool) -> dict[str, str]:
+    page = f'<details class="nbmlops-twin"{" open" if unfolded else ""}><summary>{escape(line)}</summary>{card(body)}</details>'
+    return {"text/html": f"<style>{_STYLE}</style>{page}", "text/plain": text}
 
 
 def _for_others(state: SweepState) -> SweepState:

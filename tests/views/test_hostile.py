@@ -150,7 +150,8 @@ class Page(HTMLParser):
         """Check one element."""
         assert tag in PAGE_TAGS
         fields = dict(attrs)
-        assert set(fields) <= {"style", "class", "src", "alt"}
+        assert set(fields) <= {"style", "class", "src", "alt", "scope"}
+        assert fields.get("scope", "col") == "col"
         if tag == "img":
             kind, data = (fields["src"] or "").split(",")
             assert kind == "data:image/svg+xml;base64"
