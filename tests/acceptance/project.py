@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.forked import MARK_CHARACTERS, Fork, Template
+
 __all__ = ["PIPELINE", "Cell", "Outcome", "Project", "cell", "notebook_json", "text_of"]
 
 Cell = Mapping[str, Any]
 TIMEOUT_S = 180
+COMMANDS = Template("command", seed="0")  # the seed that stages run with
 
 
 def cell(source: str, *tags: str, kind: str = "code", options: Mapping[str, Any] | None = None) -> Cell:
@@ -116,19 +119,25 @@ class Project:
         )
 
     def call(self, *words: object, env: Mapping[str, str] | None = None, module: str = "nbmlops") -> Outcome:
-        """Run a command to its end; what it started is ended too if it takes too long."""
-        process = self.start(*words, env=env, module=module)
-        return self.finish(process)
+        """Run a command to its end; what it started is ended too if it takes too long.
 
-    def finish(self, process: subprocess.Popen[str], timeout_s: float = TIMEOUT_S) -> Outcome:
+        The process is a fork of one that has the imports loaded, unless the environment says what an interpreter reads when it begins.
+        """
+        environment = self.environment(env)
+        if module == "nbmlops" and COMMANDS.fits(environment):
+            return self.finish(COMMANDS.start(module, [str(word) for word in words], self.folder, environment, piped=True))
+        return self.finish(self.start(*words, env=env, module=module))
+
+    def finish(self, process: subprocess.Popen[str] | Fork, timeout_s: float = TIMEOUT_S) -> Outcome:
         """Wait for a command and return how it ended."""
         try:
-            out, err = process.communicate(timeout=timeout_s)
+            out, err = process.communicate(timeout_s) if isinstance(process, Fork) else process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             self.kill_left_over()
             process.kill()
-            out, err = process.communicate()
+            out, err = process.communicate(timeout_s) if isinstance(process, Fork) else process.communicate()
             raise AssertionError(f"still running after {timeout_s} s\n{out}\n{err}") from None
+        assert process.returncode is not None
         return Outcome(process.returncode, out, err)
 
     def run(self, *words: object, notebook: str = "nb.ipynb", env: Mapping[str, str] | None = None) -> Outcome:
@@ -150,7 +159,7 @@ class Project:
             if not entry.name.isdecimal():
                 continue
             try:
-                if needle not in (entry / "environ").read_bytes():
+                if needle not in (entry / "environ").read_bytes() and (entry / "comm").read_text().strip() != self.mark[:MARK_CHARACTERS]:
                     continue
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
