@@ -123,7 +123,8 @@ class Template:
     def _open(self) -> socket.socket:
         if self._channel is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            inherited = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST" and not name.startswith("NBMLOPS_")}
+            apart = {"PYTEST_CURRENT_TEST", "PYTHONPATH"}
+            inherited = {name: value for name, value in os.environ.items() if name not in apart and not name.startswith("NBMLOPS_")}
             self._own = starting_variables(inherited)
             program = Path(__file__).with_name("template.py")
             with theirs:

@@ -82,7 +82,7 @@ class Kernel:
         if self._process is not None:
             self._process.kill()
             self._process.wait(REPLY_S)
-            shutil.rmtree(self._connection.parent)
+            shutil.rmtree(self._connection.parent, ignore_errors=True)
 
     def run(self, source: str, metadata: Mapping[str, Any] | None = None, cell_id: str = "") -> Executed:
         """Execute one cell and return what it gave; metadata goes with the request as JupyterLab sends it."""

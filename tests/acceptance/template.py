@@ -116,8 +116,7 @@ def be_program(told: dict[str, Any]) -> None:
     os.chdir(told["folder"])
     os.environ.clear()
     os.environ.update(told["environment"])
-    if told["path"]:
-        sys.path.insert(0, told["folder"])
+    sys.path[:0] = [*([told["folder"]] if told["path"] else []), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = ["", *told["words"]]
     runpy.run_module(told["module"], run_name="__main__", alter_sys=True)
 
@@ -129,7 +128,7 @@ def name_process(mark: str) -> None:
 
 def starting_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return those variables that an interpreter or a library reads once, when it begins: a fork cannot be given others."""
-    return {name: value for name, value in environment.items() if re.match("PYTHON|LC_|LANG|TZ$|LD_|MALLOC_|GLIBC_|HOME$|VIRTUAL_ENV$", name)}
+    return {name: value for name, value in environment.items() if re.match("PYTHON(?!PATH$)|LC_|LANG|TZ$|LD_|MALLOC_|GLIBC_|HOME$", name)}
 
 
 def _spare_popen(told: dict[str, Any]) -> type[subprocess.Popen[Any]]:
