@@ -81,7 +81,7 @@ class Template:
     Parameters
     ----------
     role : str
-        ``"command"`` or ``"kernel"``: what it has imported.
+        ``"command"``, ``"program"`` or ``"kernel"``: what it has imported.
     seed : str, optional
         The hash seed of all forks; without one it is another in every worker.
     """
@@ -129,7 +129,7 @@ class Template:
             program = Path(__file__).with_name("template.py")
             with theirs:
                 # a stage's server is started with -P; a kernel is not, and IPython asks
-                flags = ["-P"] if self._role == "command" else []
+                flags = [] if self._role == "kernel" else ["-P"]
                 self._process = subprocess.Popen(
                     [sys.executable, *flags, str(program), self._role, str(theirs.fileno())],
                     env={**inherited, "PYTHONHASHSEED": self._seed, "PYDEVD_DISABLE_FILE_VALIDATION": "1"},

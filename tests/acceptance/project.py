@@ -16,11 +16,12 @@ from typing import Any
 
 from tests.acceptance.forked import MARK_CHARACTERS, Fork, Template
 
-__all__ = ["PIPELINE", "Cell", "Outcome", "Project", "cell", "notebook_json", "text_of"]
+__all__ = ["PIPELINE", "PROGRAMS", "Cell", "Outcome", "Project", "cell", "notebook_json", "text_of"]
 
 Cell = Mapping[str, Any]
 TIMEOUT_S = 180
 COMMANDS = Template("command", seed="0")  # the seed that stages run with
+PROGRAMS = Template("program")
 
 
 def cell(source: str, *tags: str, kind: str = "code", options: Mapping[str, Any] | None = None) -> Cell:
@@ -118,14 +119,15 @@ class Project:
             start_new_session=True,
         )
 
-    def call(self, *words: object, env: Mapping[str, str] | None = None, module: str = "nbmlops") -> Outcome:
+    def call(self, *words: object, env: Mapping[str, str] | None = None, module: str = "nbmlops", template: Template | None = None) -> Outcome:
         """Run a command to its end; what it started is ended too if it takes too long.
 
-        The process is a fork of one that has the imports loaded, unless the environment says what an interpreter reads when it begins.
+        The process is a fork of one that has the imports loaded, `template`, unless the environment says what an interpreter reads when it begins.
         """
         environment = self.environment(env)
-        if module == "nbmlops" and COMMANDS.fits(environment):
-            return self.finish(COMMANDS.start(module, [str(word) for word in words], self.folder, environment, piped=True))
+        forked = template or (COMMANDS if module == "nbmlops" else PROGRAMS)
+        if forked.fits(environment):
+            return self.finish(forked.start(module, [str(word) for word in words], self.folder, environment, piped=True))
         return self.finish(self.start(*words, env=env, module=module))
 
     def finish(self, process: subprocess.Popen[str] | Fork, timeout_s: float = TIMEOUT_S) -> Outcome:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.acceptance.project import Cell, Outcome, Project, cell
+from tests.acceptance.project import PROGRAMS, Cell, Outcome, Project, cell
 
 if TYPE_CHECKING:
     import subprocess
@@ -111,7 +111,7 @@ class Sweeping:
     def refused(self, *words: object, parts: tuple[str, ...] = (), code: int = 2) -> str:
         """Check the whole contract of an error: exit code, one line with these parts, a JSON error with a fix, and that nothing ran."""
         before = self.marked(), self.records()
-        done = self.call(*words)
+        done = self.project.call(*_words(words, None), template=PROGRAMS)
         is_error(done, parts, code)
         assert (self.marked(), self.records()) == before
         return done.err

@@ -33,12 +33,15 @@ _PR_SET_NAME = 15
 _PR_SET_PDEATHSIG = 1
 _SERVER = "nbmlops.executors.zygote"
 # what the module itself loads when it is run, and what it loads while it works
+_COMMAND = (
+    f"{_SERVER} bdb importlib.metadata tomllib IPython.core.logger nbmlops.executors.local nbmlops.session.execution nbmlops.runner.executed"
+    " nbmlops.tracking.delivery nbmlops.tracking.joining nbmlops.tracking.mlflow_store nbmlops.tracking.outbox nbmlops.tracking.sender"
+    " nbmlops.cli.run nbmlops.cli.check nbmlops.cli.compare nbmlops.cli.graph nbmlops.cli.status nbmlops.cli.store nbmlops.cli.verify"
+)
 _IMPORTS = {
-    "command": (
-        f"{_SERVER} bdb importlib.metadata tomllib IPython.core.logger nbmlops.executors.local nbmlops.session.execution nbmlops.runner.executed"
-        " nbmlops.tracking.delivery nbmlops.tracking.joining nbmlops.tracking.mlflow_store nbmlops.tracking.outbox nbmlops.tracking.sender"
-        " nbmlops.cli.run nbmlops.cli.check nbmlops.cli.compare nbmlops.cli.graph nbmlops.cli.status nbmlops.cli.store nbmlops.cli.verify"
-    ),
+    "command": _COMMAND,
+    # of a command that starts no stages, or few: it may have loaded numpy, which a server of stages must not have before it is told how many threads
+    "program": f"{_COMMAND} nbmlops.cli.sweep optuna papermill.cli nbmlops.session.papermill_engine",
     "kernel": (
         "ipykernel.kernelapp ipykernel.ipkernel ipykernel.zmqshell ipykernel.debugger IPython.core.completerlib IPython.core.debugger"
         " IPython.core.oinspect IPython.extensions.storemagic IPython.core.magics.extension psutil tornado.platform.asyncio"
@@ -57,7 +60,7 @@ def serve(role: str, channel: socket.socket) -> dict[str, Any] | None:
         importlib.import_module(name)
     sys.modules.pop(_SERVER, None)  # it is run as a program
     assert threading.active_count() == 1
-    assert "numpy" not in sys.modules
+    assert role == "program" or "numpy" not in sys.modules
     tempfile.tempdir = None
     gc.collect()
     gc.freeze()
