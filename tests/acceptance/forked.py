@@ -106,7 +106,7 @@ class Template:
         return starting_variables(environment) == self._own
 
     def start(self, module: str, words: Sequence[str], folder: Path, environment: Mapping[str, str], *, piped: bool = False) -> Fork:
-        """Start ``python -m MODULE WORDS``; `piped` keeps what it writes for `Fork.communicate`."""
+        """Start ``python -m MODULE WORDS``, or a file of a program in its place; `piped` keeps what it writes for `Fork.communicate`."""
         channel = self._open()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pipes = [os.pipe(), os.pipe()] if piped else []

@@ -20,7 +20,7 @@ from tests.acceptance.project import Cell, Project, notebook_json, text_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Executed", "Kernel"]
+__all__ = ["KERNELS", "Executed", "Kernel"]
 
 REPLY_S = 120
 KERNELS = Template("kernel")

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,7 @@ def _tell_ends(running: dict[int, socket.socket]) -> None:
 
 
 def be_program(told: dict[str, Any]) -> None:
-    """Do what ``python -m`` does in a new process with these words, folder, environment and streams; it leads a session."""
+    """Do what ``python -m``, or ``python FILE``, does in a new process with these words, folder, environment and streams; it leads a session."""
     name_process(told["mark"])
     if told["spare"]:
         subprocess.Popen = _spare_popen(told)  # type: ignore[misc]
@@ -119,9 +120,13 @@ def be_program(told: dict[str, Any]) -> None:
     os.chdir(told["folder"])
     os.environ.clear()
     os.environ.update(told["environment"])
+    time.tzset()
     sys.path[:0] = [*([told["folder"]] if told["path"] else []), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = ["", *told["words"]]
-    runpy.run_module(told["module"], run_name="__main__", alter_sys=True)
+    if told["module"].endswith(".py"):
+        runpy.run_path(told["module"], run_name="__main__")
+    else:
+        runpy.run_module(told["module"], run_name="__main__", alter_sys=True)
 
 
 def name_process(mark: str) -> None:
@@ -131,7 +136,7 @@ def name_process(mark: str) -> None:
 
 def starting_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return those variables that an interpreter or a library reads once, when it begins: a fork cannot be given others."""
-    return {name: value for name, value in environment.items() if re.match("PYTHON(?!PATH$)|LC_|LANG|TZ$|LD_|MALLOC_|GLIBC_|HOME$", name)}
+    return {name: value for name, value in environment.items() if re.match("PYTHON(?!PATH$)|LC_|LANG|LD_|MALLOC_|GLIBC_|HOME$", name)}
 
 
 def _spare_popen(told: dict[str, Any]) -> type[subprocess.Popen[Any]]:
