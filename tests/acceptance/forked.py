@@ -35,6 +35,12 @@ class Fork:
         self.pid = int(answer.recv(64))
         self.returncode: int | None = None
 
+    def poll(self) -> int | None:
+        """Return how the process ended, or None while it goes on."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0.001)
+        return None
+
     def wait(self, timeout_s: float) -> int:
         """Return how the process ended, as `Popen.wait`."""
         if self.returncode is None:

@@ -119,16 +119,17 @@ class Project:
             start_new_session=True,
         )
 
-    def call(self, *words: object, env: Mapping[str, str] | None = None, module: str = "nbmlops", template: Template | None = None) -> Outcome:
-        """Run a command to its end; what it started is ended too if it takes too long.
-
-        The process is a fork of one that has the imports loaded, `template`, unless the environment says what an interpreter reads when it begins.
-        """
+    def fork(self, *words: object, env: Mapping[str, str] | None = None, module: str = "nbmlops", template: Template | None = None) -> Fork | None:
+        """Fork a command off a process that has its imports loaded; None if its environment says what only a new interpreter reads."""
         environment = self.environment(env)
         forked = template or (COMMANDS if module == "nbmlops" else PROGRAMS)
-        if forked.fits(environment):
-            return self.finish(forked.start(module, [str(word) for word in words], self.folder, environment, piped=True))
-        return self.finish(self.start(*words, env=env, module=module))
+        if not forked.fits(environment):
+            return None
+        return forked.start(module, [str(word) for word in words], self.folder, environment, piped=True)
+
+    def call(self, *words: object, env: Mapping[str, str] | None = None, module: str = "nbmlops", template: Template | None = None) -> Outcome:
+        """Run a command to its end, forked if it can be; what it started is ended too if it takes too long."""
+        return self.finish(self.fork(*words, env=env, module=module, template=template) or self.start(*words, env=env, module=module))
 
     def finish(self, process: subprocess.Popen[str] | Fork, timeout_s: float = TIMEOUT_S) -> Outcome:
         """Wait for a command and return how it ended."""

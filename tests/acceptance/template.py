@@ -171,8 +171,12 @@ def _spare_popen(told: dict[str, Any]) -> type[subprocess.Popen[Any]]:
             reads, _, _, writes, _, errors = pipes
             message = {"module": _SERVER, "folder": str(folder or Path.cwd()), "environment": environment}
             streams = [reads, writes, 2 if errors == -1 else errors]
-            socket.send_fds(ours, [json.dumps(message).encode()], [*streams, *passed])
             self.pid = spare.pop()
+            try:
+                socket.send_fds(ours, [json.dumps(message).encode()], [*streams, *passed])
+            except OSError:  # a test has killed it
+                super()._execute_child(args, *others)  # type: ignore[misc]
+                return
             self._child_created = True
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 

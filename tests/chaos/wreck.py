@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tests.acceptance.forked import Fork
+
 __all__ = ["CHAOS", "SHORT", "Wreck", "value_of"]
 
 CHAOS = "NBMLOPS_TEST_CHAOS" in os.environ
@@ -91,7 +93,11 @@ class Wreck:
         """Start a run with the parameter of now."""
         return self.project.start(*self._words(words), env=self._environment(env))
 
-    def finish(self, process: subprocess.Popen[str]) -> Outcome:
+    def fork(self) -> Fork | subprocess.Popen[str]:
+        """Start a run that begins with its imports loaded, so that it is met at its work; in `make chaos` it may be met at any time."""
+        return (None if CHAOS else self.project.fork(*self._words(()), env=self._environment(None))) or self.start()
+
+    def finish(self, process: Fork | subprocess.Popen[str]) -> Outcome:
         """Wait for a run, and check what holds after any end."""
         done = self.project.finish(process)
         self.check(done)
