@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.acceptance.forked import MARK_CHARACTERS, Fork, Template
 
-__all__ = ["PIPELINE", "PROGRAMS", "Cell", "Outcome", "Project", "cell", "notebook_json", "text_of"]
+__all__ = ["COMMANDS", "PIPELINE", "PROGRAMS", "Cell", "Outcome", "Project", "cell", "notebook_json", "text_of"]
 
 Cell = Mapping[str, Any]
 TIMEOUT_S = 180
