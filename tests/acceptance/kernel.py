@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 import secrets
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +74,7 @@ class Kernel:
             self._manager.start_kernel(cwd=str(project.folder), env=environment)
             self._client = self._manager.blocking_client()
         self._client.start_channels()
-        self._client.wait_for_ready(timeout=REPLY_S)
+        self._wait_until_ready()
 
     def close(self) -> None:
         """End the kernel."""
@@ -115,6 +117,20 @@ class Kernel:
         """Return the help that Shift-Tab shows."""
         reply = self._client.inspect(code, len(code), detail_level=0, reply=True, timeout=REPLY_S)
         return str(reply["content"]["data"].get("text/plain", ""))
+
+    def _wait_until_ready(self) -> None:
+        """Ask until an answer comes on both channels; `wait_for_ready` of the client would then listen for a fifth of a second more."""
+        end = time.monotonic() + REPLY_S
+        while True:
+            asked = self._client.kernel_info()
+            with suppress(queue.Empty):
+                while self._client.get_shell_msg(timeout=1)["parent_header"].get("msg_id") != asked:
+                    continue
+                while True:
+                    message = self._client.get_iopub_msg(timeout=0.1)  # what was said before it was subscribed to does not come
+                    if message["parent_header"].get("msg_id") == asked and message["content"].get("execution_state") == "idle":
+                        return
+            assert time.monotonic() < end, f"the kernel has not answered for {REPLY_S} s"
 
     def _gather(self, request: str) -> Executed:
         outputs: list[dict[str, Any]] = []
