@@ -65,8 +65,9 @@ class Kernel:
         if KERNELS.fits(environment):
             self._connection = Path(tempfile.mkdtemp()) / "kernel.json"
             write_connection_file(str(self._connection), key=secrets.token_hex(16).encode())
-            parent = {"JPY_PARENT_PID": str(KERNELS.pid)}
-            self._process = KERNELS.start("ipykernel_launcher", ["-f", str(self._connection)], project.folder, {**environment, **parent})
+            # it ends with its parent; the variable that says so was read when the template was loaded
+            words = ["-f", str(self._connection), f"--IPKernelApp.parent_handle={KERNELS.pid}"]
+            self._process = KERNELS.start("ipykernel_launcher", words, project.folder, {**environment, "JPY_PARENT_PID": str(KERNELS.pid)})
             self._client = BlockingKernelClient(connection_file=str(self._connection))
             self._client.load_connection_file()
         else:
