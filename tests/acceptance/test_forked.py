@@ -71,6 +71,12 @@ def test_fork_is_found_and_killed(project: Project) -> None:
     assert project.left_after(5) == {}
 
 
+def test_what_a_fork_has_done_is_done_for_new_processes(finished: Project) -> None:
+    """All forks of commands have one hash seed: with others, every key is the same."""
+    for seed in ("7", "8"):
+        assert finished.run(env={"PYTHONHASHSEED": seed}).ran == []
+
+
 def test_environment_that_only_a_new_interpreter_reads(project: Project) -> None:
     """Then there is no fork."""
     assert project.fork("--version", env={"PYTHONHASHSEED": "5"}) is None
