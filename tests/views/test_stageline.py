@@ -72,7 +72,7 @@ def test_gates_say_what_they_judged_and_what_passes_with_a_mark() -> None:
         "value": 9,
         "threshold": 10,
         "passed": True,
-        "warning": "min(dist): 3 of 10 values",
+        "warning": "min(a): 3 of 10",
     }
     first = {
         "name": "auc >= champion.auc",
@@ -85,7 +85,7 @@ def test_gates_say_what_they_judged_and_what_passes_with_a_mark() -> None:
     refusing = {**suite, "passed": False, "warning": "", "reason": "exists(origin): no such column"}
     result = StageResult(name="train", status="refused", gates=(suite, first, refusing, {**first, "passed": False, "reason": ""}))
     assert list(gate_texts(result)) == [
-        "! expectations:flights (9 of 10; min(dist): 3 of 10 values)",
+        "! expectations:flights (9 of 10; min(a): 3 of 10)",
         "✓ auc >= champion.auc (0.7; no champion yet)",
         "✗ expectations:flights (9 of 10; exists(origin): no such column)",
         "✗ auc >= champion.auc (0.7)",
