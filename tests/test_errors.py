@@ -15,6 +15,8 @@ KINDS = [
     ("NotebookError", ValueError, 2),
     ("StageFailed", RuntimeError, 1),
     ("GateRefused", RuntimeError, 3),
+    ("LostRace", RuntimeError, 1),
+    ("Tampered", RuntimeError, 1),
     ("UpstreamMissing", LookupError, 4),
     ("StoreError", OSError, 1),
     ("UntrustedArtifact", errors.StoreError, 1),

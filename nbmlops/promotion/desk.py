@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.errors import GateRefused, LostRace, StoreError, Tampered, UsageError
+from nbmlops.errors import GateRefused, LostRace, NbmlopsError, StoreError, Tampered, UsageError
 from nbmlops.nearest import close_matches
 from nbmlops.promotion.act import Act
 from nbmlops.promotion.claim import Claim, claims_in, holding
@@ -87,7 +87,8 @@ class Desk:
         told = told_in(tags)
         notes: list[str] = []
         if told.pending or told.torn:
-            with suppress(LostRace), self._alone(model, self.settings.promotion_aliases[0], patient=False) as (_, settled):
+            # somebody may be at it, or this person may only read
+            with suppress(NbmlopsError), self._alone(model, self.settings.promotion_aliases[0], patient=False) as (_, settled):
                 notes += settled
             tags = self.registry.tags(model)
             told = told_in(tags)
@@ -96,9 +97,11 @@ class Desk:
         if not chain.events and not self._exists(model):
             raise self._unknown(model)
         notes += [f"{item.who} is moving {item.alias} just now" for item in live]
+        if not live:
+            notes += [f"{item.act} of version {item.version} to {item.alias} by {item.who} is not settled yet" for item in told.pending.values()]
         if chain.missing:
             notes.append(f"{len(chain.missing)} entries are told by the registry alone: they were written in another store")
-        strayed = self._strayed(chain, self.registry.aliases(model), on_its_way=bool(live))
+        strayed = self._strayed(chain, self.registry.aliases(model), on_its_way=bool(live or told.pending))
         return History(model=model, events=chain.events[::-1], broken=chain.broken, notes=(*notes, *strayed), strayed=strayed)
 
     def promote(

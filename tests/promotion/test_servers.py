@@ -42,7 +42,7 @@ from nbmlops.settings import Settings
 root, model, version, store = sys.argv[1:]
 with Promotions(Settings(project_root=Path(root), store=store)) as promotions:
     try:
-        event = promotions.promote(model, int(version), "champion", f"by {version}", expected=Expected(None, f"{int(version):064x}"))
+        event = promotions.promote(model, int(version), "champion", f"by {version}", expected=Expected(holder=None, digest=f"{int(version):064x}"))
         print("won", event.version)
     except NbmlopsError as error:
         print("lost", type(error).__name__, error)

@@ -61,6 +61,13 @@ FILES = [
     ("the store", "open('.nbmlops/x').read()", [], []),
     ("a module", "import helpers", [], []),
     ("the library", "import wave, email.policy", [], []),
+    (
+        "installed distributions",
+        "import sys, importlib.metadata\nsys.path.insert(0, '.')\nlist(importlib.metadata.distributions())\nimportlib.metadata.version('pytest')",
+        [],
+        [],
+    ),
+    ("work of our own", "from nbmlops.runner.observe import unobserved\nwith unobserved():\n    open('in.txt')", [], []),
     ("a database", "import sqlite3\nsqlite3.connect('db.sqlite').close()", ["db.sqlite"], ["db.sqlite"]),
     ("another folder", "import os\nos.mkdir('sub')\nos.chdir('sub')\nopen('../in.txt')", ["in.txt"], ["sub/"]),
 ]
