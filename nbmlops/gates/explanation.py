@@ -117,6 +117,7 @@ def _taken(values: Any, rows: Values) -> Any:  # noqa: ANN401
 def _by_permutation(model: Any, X: Any, y: Any, n_repeats: int, seed: int) -> tuple[Values, Values, str]:  # noqa: ANN401, N803
     import numpy as np
     from sklearn.inspection import permutation_importance
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - beside what it limits
 
     two_classes = len(getattr(model, "classes_", ())) == _TWO and len(np.unique(np.asarray(y))) == _TWO
     ranks = two_classes and any(hasattr(model, name) for name in ("predict_proba", "decision_function"))
@@ -125,7 +126,9 @@ def _by_permutation(model: Any, X: Any, y: Any, n_repeats: int, seed: int) -> tu
         raise UsageError(f"explain: a {type(model).__name__} has no score to lose", code="NB641", fix=fix)
     scoring = "roc_auc" if ranks else None
     try:
-        found = permutation_importance(model, X, y, scoring=scoring, n_repeats=n_repeats, random_state=seed % 2**32)
+        # a hundred short predictions: threads that wait for each other on a busy machine take twenty times as long
+        with threadpool_limits(limits=1, user_api="openmp"):
+            found = permutation_importance(model, X, y, scoring=scoring, n_repeats=n_repeats, random_state=seed % 2**32)
     except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
         text = " ".join(str(error).split())
         raise UsageError(

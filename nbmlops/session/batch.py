@@ -67,7 +67,7 @@ class Session:
     settings: Settings
     pool: WarmWorkers | None = None
     in_use: Champion | None = None
-    _outside: tuple[Planner, Outside] | None = field(default=None)
+    _asked: tuple[Planner, Champion] | None = field(default=None)
     _source: Source | None = None
     _store: Store | None = None
     _surroundings: Surroundings | None = field(default=None)
@@ -225,15 +225,23 @@ class Session:
         """
         if not is_outward(planner.pipeline):
             return NOTHING_OUTSIDE
-        if self._outside is None or self._outside[0] is not planner:  # a command has one planner, and one answer about the champion
-            from nbmlops.session.outside import SessionOutside  # noqa: PLC0415 - only where a gate asks
-            from nbmlops.session.reproducing import is_reproducible, reproduces  # noqa: PLC0415
+        from nbmlops.session.outside import SessionOutside  # noqa: PLC0415 - only where a gate asks
+        from nbmlops.session.reproducing import is_reproducible, reproduces  # noqa: PLC0415
 
-            def repeat(result: StageResult) -> bool:
-                return is_reproducible(self.store, result) if progress is None else reproduces(self, planner, result, progress)
+        def repeat(result: StageResult) -> bool:
+            return is_reproducible(self.store, result) if progress is None else reproduces(self, planner, result, progress)
 
-            self._outside = (planner, SessionOutside(self.settings, planner.pipeline, repeat, self.in_use))
-        return self._outside[1]
+        return SessionOutside(repeat, self._in_use(planner))
+
+    def _in_use(self, planner: Planner) -> Champion:
+        """Return who tells of the model in use: a command has one planner, and one answer."""
+        from nbmlops.session.champion import Champion  # noqa: PLC0415 - only where a gate asks
+
+        if self.in_use is not None:
+            return self.in_use
+        if self._asked is None or self._asked[0] is not planner:
+            self._asked = (planner, Champion(self.settings, planner.pipeline))
+        return self._asked[1]
 
     def usual_seconds(self, stage: str) -> float | None:
         """Return the seconds that a stage took when it last ran; None if no record tells."""

@@ -179,7 +179,7 @@ class KernelSession:
         from nbmlops.session.reproducing import is_reproducible  # noqa: PLC0415
 
         in_use = Champion(self.settings, pipeline, self.promotions)
-        return SessionOutside(self.settings, pipeline, lambda result: is_reproducible(self.store, result), in_use)
+        return SessionOutside(lambda result: is_reproducible(self.store, result), in_use)
 
     def cell_begins(self, source: str = "", process: dict[str, str] | None = None) -> None:
         """Take note of the state of things before a cell; of the process's, where that is known from before the session began."""

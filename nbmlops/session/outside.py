@@ -5,41 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.session.champion import Champion
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbmlops.pipeline.model import Pipeline
     from nbmlops.runner.results import StageResult
-    from nbmlops.settings import Settings
+    from nbmlops.session.champion import Champion
 
 __all__ = ["SessionOutside"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SessionOutside:
     """What the gates of one run may ask; each answer holds for the whole run.
 
     Parameters
     ----------
-    settings : Settings
-    pipeline : Pipeline
     repeat : callable
         Tells whether a stage gives the same again under other conditions, or raises why it does not.
-    in_use : Champion or None
-        The model in use, where somebody asks for it for several runs.
+    in_use : Champion
+        The model in use; its answer holds for all the runs that share it.
     """
 
-    settings: Settings
-    pipeline: Pipeline
     repeat: Callable[[StageResult], bool]
-    in_use: Champion | None = None
+    in_use: Champion
 
     def champion(self, metric: str) -> Any:  # noqa: ANN401 - what was logged
         """Return a metric of the model in use: see `nbmlops.runner.gate.Outside`."""
-        if self.in_use is None:
-            self.in_use = Champion(self.settings, self.pipeline)
         return self.in_use.metric(metric)
 
     def reproducible(self, result: StageResult) -> bool:

@@ -14,10 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PIPELINE", "Cell", "Outcome", "Project", "cell", "notebook_json", "text_of"]
+from tests.acceptance.forked import MARK_CHARACTERS, Fork, Template
+
+__all__ = ["COMMANDS", "PIPELINE", "PROGRAMS", "Cell", "Outcome", "Project", "cell", "notebook_json", "text_of"]
 
 Cell = Mapping[str, Any]
 TIMEOUT_S = 180
+COMMANDS = Template("command", seed="0")  # the seed that stages run with
+PROGRAMS = Template("program")
 
 
 def cell(source: str, *tags: str, kind: str = "code", options: Mapping[str, Any] | None = None) -> Cell:
@@ -115,20 +119,28 @@ class Project:
             start_new_session=True,
         )
 
-    def call(self, *words: object, env: Mapping[str, str] | None = None, module: str = "nbmlops") -> Outcome:
-        """Run a command to its end; what it started is ended too if it takes too long."""
-        process = self.start(*words, env=env, module=module)
-        return self.finish(process)
+    def fork(self, *words: object, env: Mapping[str, str] | None = None, module: str = "nbmlops", template: Template | None = None) -> Fork | None:
+        """Fork a command off a process that has its imports loaded; None if its environment says what only a new interpreter reads."""
+        environment = self.environment(env)
+        forked = template or (COMMANDS if module == "nbmlops" else PROGRAMS)
+        if not forked.fits(environment):
+            return None
+        return forked.start(module, [str(word) for word in words], self.folder, environment, piped=True)
 
-    def finish(self, process: subprocess.Popen[str], timeout_s: float = TIMEOUT_S) -> Outcome:
+    def call(self, *words: object, env: Mapping[str, str] | None = None, module: str = "nbmlops", template: Template | None = None) -> Outcome:
+        """Run a command to its end, forked if it can be; what it started is ended too if it takes too long."""
+        return self.finish(self.fork(*words, env=env, module=module, template=template) or self.start(*words, env=env, module=module))
+
+    def finish(self, process: subprocess.Popen[str] | Fork, timeout_s: float = TIMEOUT_S) -> Outcome:
         """Wait for a command and return how it ended."""
         try:
-            out, err = process.communicate(timeout=timeout_s)
+            out, err = process.communicate(timeout_s) if isinstance(process, Fork) else process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             self.kill_left_over()
             process.kill()
-            out, err = process.communicate()
+            out, err = process.communicate(timeout_s) if isinstance(process, Fork) else process.communicate()
             raise AssertionError(f"still running after {timeout_s} s\n{out}\n{err}") from None
+        assert process.returncode is not None
         return Outcome(process.returncode, out, err)
 
     def run(self, *words: object, notebook: str = "nb.ipynb", env: Mapping[str, str] | None = None) -> Outcome:
@@ -150,7 +162,7 @@ class Project:
             if not entry.name.isdecimal():
                 continue
             try:
-                if needle not in (entry / "environ").read_bytes():
+                if needle not in (entry / "environ").read_bytes() and (entry / "comm").read_text().strip() != self.mark[:MARK_CHARACTERS]:
                     continue
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()

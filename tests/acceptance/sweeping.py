@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.acceptance.project import Cell, Outcome, Project, cell
+from tests.acceptance.project import PROGRAMS, Cell, Outcome, Project, cell
 
 if TYPE_CHECKING:
     import subprocess
@@ -95,11 +95,15 @@ class Sweeping:
 
     def start(self, *words: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start `nbmlops sweep nb.ipynb ... --json`, without trackers if there is no `env`."""
-        return self.project.start("sweep", "nb.ipynb", *words, *([] if env else ["--no-track"]), "--json", env=env)
+        return self.project.start(*_words(words, env), env=env)
+
+    def call(self, *words: object, env: Mapping[str, str] | None = None) -> Outcome:
+        """Do the same to its end."""
+        return self.project.call(*_words(words, env), env=env)
 
     def sweep(self, *words: object, env: Mapping[str, str] | None = None, code: int | None = 0) -> dict[str, Any]:
         """Run a sweep to its end and return its JSON."""
-        done = self.project.finish(self.start(*words, env=env))
+        done = self.call(*words, env=env)
         assert "Traceback" not in done.err, done.err
         assert code in (None, done.code), f"exit {done.code}\n{done.err}"
         return strict(done.out)
@@ -107,10 +111,14 @@ class Sweeping:
     def refused(self, *words: object, parts: tuple[str, ...] = (), code: int = 2) -> str:
         """Check the whole contract of an error: exit code, one line with these parts, a JSON error with a fix, and that nothing ran."""
         before = self.marked(), self.records()
-        done = self.project.finish(self.start(*words))
+        done = self.project.call(*_words(words, None), template=PROGRAMS)
         is_error(done, parts, code)
         assert (self.marked(), self.records()) == before
         return done.err
+
+
+def _words(words: tuple[object, ...], env: Mapping[str, str] | None) -> tuple[object, ...]:
+    return ("sweep", "nb.ipynb", *words, *([] if env else ["--no-track"]), "--json")
 
 
 def is_error(done: Outcome, parts: tuple[str, ...], code: int) -> None:

@@ -35,7 +35,8 @@ def test_eight_processes_on_one_notebook(project: Project) -> None:
     bodies = ["import time\ntime.sleep(1)\na = 1", "b = a + 1", "c = b * 10"]
     cells = [f"%%mlstage {name}\n{counted(project, body)}" for name, body in zip(names, bodies, strict=True)]
     project.write([*cells, "%%mlstage d --metrics m\nm = {'value': c}"])
-    running = [project.start("run", "nb.ipynb", f"out{number}.ipynb", "--json", "--workers", "1") for number in range(EIGHT)]
+    words = [("run", "nb.ipynb", f"out{number}.ipynb", "--json", "--workers", "1") for number in range(EIGHT)]
+    running = [project.fork(*item) or project.start(*item) for item in words]
     done = [project.finish(process) for process in running]
     assert [item.code for item in done] == [0] * EIGHT, [item.err for item in done]
     assert [item.stage("d")["metrics"] for item in done] == [{"value": 20}] * EIGHT
@@ -54,7 +55,8 @@ def test_gc_beside_runs(project: Project) -> None:
         # all that earlier runs have left looks old: only being reachable, or in use, keeps it
         for path in (project.folder / ".nbmlops").rglob("*"):
             os.utime(path, (day_ago, day_ago), follow_symlinks=False)
-        running = project.start("run", "nb.ipynb", "--json", "-p", "n", number, "--workers", "1")
+        words = ("run", "nb.ipynb", "--json", "-p", "n", number, "--workers", "1")
+        running = project.fork(*words) or project.start(*words)
         while running.poll() is None:
             assert project.call("store", "gc", env={"NBMLOPS_RETENTION_RUNS": "0", "NBMLOPS_RETENTION_DAYS": "0"}).code == 0
         done = project.finish(running)

@@ -990,21 +990,22 @@ def test_library_patched_by_an_earlier_text_of_a_cell(open_live: Opener) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "back", "what"),
+    ("library", "change", "back", "what"),
     [
-        pytest.param("sys.path.insert(0, 'lib')\nprint()", "sys.path.remove('lib')\nprint()", "sys.path", id="path"),
+        pytest.param("sys", "sys.path.insert(0, 'lib')\nprint()", "sys.path.remove('lib')\nprint()", "sys.path", id="path"),
         pytest.param(
+            "sklearn",
             "sklearn.set_config(transform_output='pandas')\nprint()",
             "sklearn.set_config(transform_output='default')\nprint()",
             "scikit-learn option transform_output",
             id="sklearn",
         ),
-        pytest.param("sys.setrecursionlimit(500)\nprint()", "sys.setrecursionlimit(old)\nprint()", "recursion limit", id="recursion"),
+        pytest.param("sys", "sys.setrecursionlimit(500)\nprint()", "sys.setrecursionlimit(old)\nprint()", "recursion limit", id="recursion"),
     ],
 )
-def test_process_changed_by_hand_or_by_setup_that_is_gone(open_live: Opener, change: str, back: str, what: str) -> None:
+def test_process_changed_by_hand_or_by_setup_that_is_gone(open_live: Opener, library: str, change: str, back: str, what: str) -> None:
     """Both stay in force in this kernel only."""
-    live = open_live(("import sys\nimport sklearn", "%%mlstage a\nx = [1]"))
+    live = open_live((f"import sys\nimport {library}", "%%mlstage a\nx = [1]"))
     live.type("print(old := sys.getrecursionlimit())")
     live.type(change)
     assert_warns(live.run(2, "%%mlstage a\nx = [1] * 1").text, "NB408", f"the {what} was changed in [5]")
@@ -1012,9 +1013,9 @@ def test_process_changed_by_hand_or_by_setup_that_is_gone(open_live: Opener, cha
     assert "not reproducible" not in live.run(2).text
     assert live.check() == ""
     line = change.partition("\n")[0]
-    live.run(1, f"import sys\nimport sklearn\n{line}")
+    live.run(1, f"import sys\nimport {library}\n{line}")
     assert "not reproducible" not in live.run(2, "%%mlstage a\nx = [1] * 3").text
-    live.run(1, "import sys\nimport sklearn")
+    live.run(1, f"import sys\nimport {library}")
     assert_warns(live.run(2, "%%mlstage a\nx = [1] * 4").text, "NB408", f"the {what} is what a setup cell made it that is gone")
     assert in_batch(live, "a") == "ran"
     live.type(back)

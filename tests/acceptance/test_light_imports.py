@@ -79,3 +79,13 @@ def test_asked_output_of_a_reused_run_is_light(finished: Project) -> None:
     code = "import sys; from nbmlops.cli.main import main; main(['run', 'nb.ipynb', 'out.ipynb', '--json']); print(); print(*sorted(sys.modules))"
     assert not {name.split(".")[0] for name in loaded(code, finished)} & {"papermill", "mlflow", "pandas", "sklearn"}
     assert (finished.folder / "out.ipynb").is_file()
+
+
+def test_object_without_arrays_is_stored_without_numpy(project: Project) -> None:
+    """What is pickled, as a function's defaults are to compare them, holds arrays only if numpy is loaded."""
+    code = (
+        "import argparse, sys; from nbmlops.store.serializers import Context, encode;"
+        "found = encode(argparse.Namespace(a=[1]), Context(namespace={}, by_reference=frozenset(), local_roots=(), trusted=True));"
+        "assert found.format == 'pickle5'; print(*sorted(sys.modules))"
+    )
+    assert "numpy" not in loaded(code, project)

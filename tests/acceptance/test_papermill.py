@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,33 +12,10 @@ from tests.acceptance.project import PIPELINE, Outcome, Project, text_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-# without an installed distribution papermill cannot find the engine's entry point, so that it is registered by hand
-DRIVER = """
-import sys
-from papermill.cli import papermill
-from papermill.engines import papermill_engines
-try:
-    papermill_engines.get_engine("nbmlops")
-except Exception:
-    from nbmlops.session.papermill_engine import NbmlopsEngine
-    papermill_engines.register("nbmlops", NbmlopsEngine)
-sys.argv[0] = "papermill"
-papermill()
-"""
-
 
 def papermill(project: Project, *words: str) -> Outcome:
     """Run papermill's command with our engine."""
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER, *words, "--engine", "nbmlops"],
-        cwd=project.folder,
-        env=project.environment(),
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    return project.call(*words, "--engine", "nbmlops", module="papermill")
 
 
 def statuses(path: Path) -> list[str]:

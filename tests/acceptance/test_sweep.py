@@ -368,7 +368,8 @@ def test_condition_of_a_stage_without_its_metric(sweeping: Sweeping) -> None:
     assert {item["parameters"]["n"]: (item["state"], item["values"]) for item in data["trials"]} == {1: ("FAIL", []), 2: ("COMPLETE", [1.0])}
 
 
-SWALLOW = ["Exception", "BaseException"]
+# who catches all catches these
+SWALLOW = [pytest.param("Exception", marks=pytest.mark.thorough), "BaseException"]
 
 
 @pytest.fixture(scope="module", params=SWALLOW)

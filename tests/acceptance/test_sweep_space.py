@@ -89,7 +89,7 @@ def test_bad_range_of_the_parameters_cell(project: Project) -> None:
     sweeping.write(
         "%%mlstage train --metrics m\nmark('train')\nm = {'score': x}", parameters=cell("x = 0.1  # sweep: float(0.3, 0.01)", "parameters")
     )
-    done = sweeping.project.finish(sweeping.start("--trials", 3, "--maximize", "score"))
+    done = sweeping.call("--trials", 3, "--maximize", "score")
     is_error(done, ("'x'", "float(0.3, 0.01)", "cell 0"), 2)
     assert sweeping.marked() == []
 
@@ -173,7 +173,7 @@ def test_storage_that_cannot_be_opened(untouched: Sweeping, url: str) -> None:
     """A storage that cannot be opened is one line that names it, or the pip command of the package that it needs; nothing ran."""
     before = untouched.marked()
     code, package = STORAGES[url]
-    done = untouched.project.finish(untouched.start(*GOOD, *X, "--storage", url))
+    done = untouched.call(*GOOD, *X, "--storage", url)
     if package and importlib.util.find_spec(package) is None:
         is_error(done, (url.partition(":")[0], "pip install", package), 2)
     else:
@@ -184,7 +184,7 @@ def test_storage_that_cannot_be_opened(untouched: Sweeping, url: str) -> None:
 
 def test_password_of_a_storage_is_not_shown(untouched: Sweeping) -> None:
     """A storage's URL may hold a password: no message repeats it."""
-    done = untouched.project.finish(untouched.start(*GOOD, *X, "--storage", "postgresql://me:s3cr3t-w0rd@127.0.0.1:9/none"))
+    done = untouched.call(*GOOD, *X, "--storage", "postgresql://me:s3cr3t-w0rd@127.0.0.1:9/none")
     assert done.code in {1, 2}
     assert "s3cr3t-w0rd" not in done.err + done.out
 
@@ -291,7 +291,7 @@ def test_callable_that_names_no_parameter(sweeping: Sweeping) -> None:
 def test_any_name_is_kept_inside_the_store(untouched: Sweeping, name: str) -> None:
     """A name of any characters is refused in one line, or is the sweep's name in full; nothing is written outside the store."""
     before = set(untouched.project.folder.parent.rglob("*")) - set((untouched.project.folder / ".nbmlops").rglob("*"))
-    done = untouched.project.finish(untouched.start("--trials", 1, "--maximize", "score", *X, f"--name={name}"))
+    done = untouched.call("--trials", 1, "--maximize", "score", *X, f"--name={name}")
     if done.code:
         is_error(done, ("name",), 2)
     else:

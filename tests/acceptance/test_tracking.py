@@ -36,7 +36,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Outcome]
     again = project.run("-p", "C", "2.0", env=env)
     assert again.ran == []
     project.write(
-        ["%%mlstage a\nx = 1 / 0", '%%mlstage gated --metrics m --require "auc >= 0.9" --require "rows.m > 1"\nm = {"auc": 0.5}'], "failing.ipynb"
+        ["%%mlstage a\nx = 1 / 0", '%%mlstage gated --metrics m --require "auc >= 0.9" --require "lift > 1"\nm = {"auc": 0.5}'], "failing.ipynb"
     )
     assert project.run(notebook="failing.ipynb", env=env).code == 1
     return project, done
@@ -70,7 +70,7 @@ def test_evidence_of_gates_is_in_tags(tracked: tuple[Project, Outcome]) -> None:
     (failed,) = [item for item in all_runs(project.folder) if item.info.status == "FAILED"]
     tags = {name: value for name, value in failed.data.tags.items() if name.startswith("nbmlops.gate.")}
     assert tags["nbmlops.gate.gated.0"] == "refused: auc >= 0.9 (value 0.5, threshold 0.9)"
-    assert tags["nbmlops.gate.gated.1"].startswith("refused: rows.m > 1 (value None, threshold 1): ")
+    assert tags["nbmlops.gate.gated.1"].startswith("refused: lift > 1 (value None, threshold 1): ")
 
 
 def test_stage_timings_are_metrics(tracked: tuple[Project, Outcome]) -> None:

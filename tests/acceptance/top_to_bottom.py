@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.acceptance.kernel import KERNELS
 from tests.acceptance.project import Cell, notebook_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 __all__ = ["printed", "printed_in"]
-
-_SCRIPT = """
-import contextlib, io, json, sys
-from IPython.core.interactiveshell import InteractiveShell
-shell = InteractiveShell.instance()
-shell.colors = "nocolor"
-printed = []
-for source in json.loads(sys.stdin.read()):
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text):
-        ran = shell.run_cell(source)
-    printed.append(text.getvalue())
-    if not ran.success:
-        raise SystemExit(f"{source}: {ran.error_in_exec or ran.error_before_exec}")
-sys.__stdout__.write(json.dumps(printed))
-"""
 
 
 def printed(cells: Sequence[Cell | str], folder: Path) -> list[str]:
     """Return what each cell prints; a cell with the tag `skip` is left out, as in a run."""
     folder.mkdir(exist_ok=True)
     sources = ["" if "skip" in item["metadata"].get("tags", ()) else item["source"] for item in notebook_json(cells)["cells"]]
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT], input=json.dumps(sources), cwd=folder, capture_output=True, text=True, timeout=180, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[str] = json.loads(done.stdout)
+    program = str(Path(__file__).with_name("one_process.py"))
+    process = KERNELS.start(program, [json.dumps(sources)], folder, dict(os.environ), piped=True)
+    out, err = process.communicate(180)
+    assert process.returncode == 0, err
+    found: list[str] = json.loads(out)
     return found
 
 

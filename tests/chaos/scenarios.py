@@ -27,7 +27,7 @@ _TRACKED = {"NBMLOPS_TRACKERS": "diary"}
 
 def plain(wreck: Wreck, variables: Mapping[str, str]) -> Outcome:
     """Run all stages."""
-    return wreck.finish(wreck.start(env=variables))
+    return wreck.run(env=variables)
 
 
 def tracked(wreck: Wreck, variables: Mapping[str, str]) -> Outcome:
@@ -49,7 +49,7 @@ def restoring(wreck: Wreck, variables: Mapping[str, str]) -> Outcome:
     wreck.complete()
     (wreck.folder / "d.txt").unlink()
     wreck.finished.discard("e")
-    return wreck.finish(wreck.start("--force-stage", "e", env=variables))
+    return wreck.run("--force-stage", "e", env=variables)
 
 
 def damaged(wreck: Wreck, variables: Mapping[str, str]) -> Outcome:
@@ -60,7 +60,7 @@ def damaged(wreck: Wreck, variables: Mapping[str, str]) -> Outcome:
     (wreck.folder / ".nbmlops" / wreck.store.objects.path(record.outputs["d"].digest)).write_bytes(b"damaged")
     wreck.finished -= {"d", "e"}
     wreck.words = ("--force-stage", "e")  # which reads it: nothing else would, here and in the run that goes on from here
-    done = wreck.project.finish(wreck.start(env=variables))
+    done = wreck.call(env=variables)
     assert wreck.project.left_after(5) == {}
     return done
 

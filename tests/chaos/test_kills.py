@@ -15,13 +15,14 @@ import pytest
 from tests.chaos.wreck import CHAOS
 
 if TYPE_CHECKING:
+    from tests.acceptance.forked import Fork
     from tests.chaos.wreck import Wreck
 
 KILLS = 50  # of one project: its store grows with each, and is verified after each
 PROJECTS = 20 if CHAOS else 2
 
 
-def victim(wreck: Wreck, process: subprocess.Popen[str], chance: random.Random) -> int:
+def victim(wreck: Wreck, process: Fork | subprocess.Popen[str], chance: random.Random) -> int:
     """Choose who is killed: most often the command, else any process of the run."""
     others = list(wreck.project.processes()) if chance.random() < 0.4 else []
     return chance.choice(others) if others else process.pid
@@ -37,7 +38,7 @@ def test_killed_at_random_moments(wreck: Wreck, seed: int) -> None:
         done = False
         while not done:
             begun = time.monotonic()
-            process = wreck.start()
+            process = wreck.fork()
             wait_s = chance.uniform(0.1, 1.0) * usual_s
             with suppress(subprocess.TimeoutExpired):
                 process.wait(wait_s)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tests.acceptance.forked import Fork
+
 __all__ = ["CHAOS", "SHORT", "Wreck", "value_of"]
 
 CHAOS = "NBMLOPS_TEST_CHAOS" in os.environ
@@ -89,15 +91,34 @@ class Wreck:
 
     def start(self, *words: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a run with the parameter of now."""
-        store = ("--store", self.url) if self.url else ()
-        variables = {**self.variables, "NBMLOPS_TRUSTED_STORES": self.url, **(env or {})}
-        return self.project.start("run", "nb.ipynb", "out.ipynb", "--json", "-p", "p", self.p, *store, *self.words, *words, env=variables)
+        return self.project.start(*self._words(words), env=self._environment(env))
 
-    def finish(self, process: subprocess.Popen[str]) -> Outcome:
+    def fork(self) -> Fork | subprocess.Popen[str]:
+        """Start a run that begins with its imports loaded, so that it is met at its work; in `make chaos` it may be met at any time."""
+        return (None if CHAOS else self.project.fork(*self._words(()), env=self._environment(None))) or self.start()
+
+    def finish(self, process: Fork | subprocess.Popen[str]) -> Outcome:
         """Wait for a run, and check what holds after any end."""
         done = self.project.finish(process)
         self.check(done)
         return done
+
+    def run(self, *words: object, env: Mapping[str, str] | None = None) -> Outcome:
+        """Run with the parameter of now, and check what holds after any end."""
+        done = self.call(*words, env=env)
+        self.check(done)
+        return done
+
+    def call(self, *words: object, env: Mapping[str, str] | None = None) -> Outcome:
+        """Run with the parameter of now."""
+        return self.project.call(*self._words(words), env=self._environment(env))
+
+    def _words(self, words: tuple[object, ...]) -> tuple[object, ...]:
+        store = ("--store", self.url) if self.url else ()
+        return ("run", "nb.ipynb", "out.ipynb", "--json", "-p", "p", self.p, *store, *self.words, *words)
+
+    def _environment(self, env: Mapping[str, str] | None) -> dict[str, str]:
+        return {**self.variables, "NBMLOPS_TRUSTED_STORES": self.url, **(env or {})}
 
     def check(self, done: Outcome) -> None:
         """Check that nothing is alive, nothing damaged, nothing finished lost, and nothing told that is not so."""
@@ -120,7 +141,7 @@ class Wreck:
 
     def complete(self, **variables: str) -> Outcome:
         """Run to the end without a fault, and check every value."""
-        done = self.finish(self.start(env=variables))
+        done = self.run(env=variables)
         assert done.code == 0, done.err
         return done
 

@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbmlops.errors import NotebookError
+from nbmlops.executors.local import LocalExecutor
 from tests.dataflow.casebook import Case, cases
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nbmlops.executors.scheduler import Scheduler
     from nbmlops.pipeline.effects import Effects
     from tests.acceptance.project import Cell
@@ -82,6 +85,24 @@ VALUES = [case for case in CASES if not any(expected(case, word) for word in ("f
 FAILING = [case for case in CASES if expected(case, "fails")]
 REFUSED = [case for case in CASES if expected(case, "refused")]
 SAID = [case for case in CASES if expected(case, "said")]
+
+
+@pytest.fixture(scope="session")
+def loaded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalExecutor]:
+    """Start a server that has imported the libraries of the cases, as that of a run has."""
+    made = LocalExecutor(tmp_path_factory.mktemp("attempts"), workers=2, preload=["pandas", "sklearn.linear_model"])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bench(bench: Bench, request: pytest.FixtureRequest) -> Bench:
+    """Give an empty project; what a library's import itself does is seen where the stage imports it, in the table `process`."""
+    case: Case = request.node.callspec.params["case"]
+    code = "".join(part.code for part in case.parts)
+    if ("pandas" in code or "sklearn" in code) and not case.title.startswith("process: "):
+        bench.executor = request.getfixturevalue("loaded_server")
+    return bench
 
 
 @pytest.mark.parametrize("case", VALUES, ids=[case.title for case in VALUES])

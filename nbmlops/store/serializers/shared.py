@@ -63,6 +63,8 @@ def private_arrays(value: Any) -> list[Any]:  # noqa: ANN401 - a pandas block or
 
 
 def _groups(arrays: list[Any]) -> list[list[tuple[int, int, Any]]]:
+    if len(arrays) < 2:  # noqa: PLR2004 - then nothing overlaps, and whoever uses no numpy need not wait for it
+        return []
     from numpy.lib.array_utils import byte_bounds
 
     unique = {id(array): array for array in arrays if array.size}
