@@ -5,17 +5,18 @@ INSTALLED := .venv/.installed
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep-demo test chaos lint format bench clean
+.PHONY: help demo sweep-demo promotion-demo test chaos lint format bench clean
 
 help:
-	@echo "make demo        run notebooks/flight_delay.ipynb end to end"
-	@echo "make sweep-demo  run the 30 trials of notebooks/flight_delay_sweep.ipynb"
-	@echo "make test        run the test suite"
-	@echo "make chaos       kill a run 1,000 times, and let every passage of every write, fsync, commit and lock be killed, fail and find the disk full"
-	@echo "make lint        check style, types, layers and spelling"
-	@echo "make format      rewrite the code in the project's format"
-	@echo "make bench       measure speed against peers, which go into build/benchmarks"
-	@echo "make clean       remove .venv, build and the tools' caches; the store and the runs stay"
+	@echo "make demo           run notebooks/flight_delay.ipynb end to end"
+	@echo "make sweep-demo     run the 30 trials of notebooks/flight_delay_sweep.ipynb"
+	@echo "make promotion-demo play notebooks/flight_delay_promotion.ipynb through: what is refused, promoted and rolled back"
+	@echo "make test           run the test suite"
+	@echo "make chaos          kill a run 1,000 times, and let every passage of every write, fsync, commit and lock be killed, fail and find the disk full"
+	@echo "make lint           check style, types, layers and spelling"
+	@echo "make format         rewrite the code in the project's format"
+	@echo "make bench          measure speed against peers, which go into build/benchmarks"
+	@echo "make clean          remove .venv, build and the tools' caches; the store and the runs stay"
 
 # The stamp is written last, so an installation that broke off is done again.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -35,15 +36,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,test,dev]"
 	@touch $(INSTALLED)
 
-# The demo stays on this machine, whatever trackers your environment is set up for.
+# The demo stays on this machine, whatever trackers your environment is set up for. Its last lines name the registered version and the gates.
 demo: $(INSTALLED)
 	@mkdir -p build
-	@unset MLFLOW_TRACKING_URI; NBMLOPS_TRACKERS=mlflow,wandb WANDB_MODE=offline \
-		$(BIN)/nbmlops run notebooks/flight_delay.ipynb build/flight_delay.ipynb
+	@echo "To see the run and the model in MLflow: $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
+	@echo "then open the address that it prints, by default http://127.0.0.1:5000"
 	@echo
-	@echo "The executed notebook:  build/flight_delay.ipynb"
-	@echo "The run in MLflow:      $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
-	@echo "                        then open the address that it prints, by default http://127.0.0.1:5000"
+	@unset MLFLOW_TRACKING_URI MLFLOW_REGISTRY_URI; NBMLOPS_TRACKERS=mlflow,wandb WANDB_MODE=offline \
+		$(BIN)/nbmlops run notebooks/flight_delay.ipynb build/flight_delay.ipynb
 
 # Repeated, it finds the 30 trials there and does none.
 sweep-demo: $(INSTALLED)
@@ -52,12 +52,16 @@ sweep-demo: $(INSTALLED)
 	@echo
 	@echo "The trials in MLflow:   $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
 
+# Another store and another registry, made anew each time; it stops where a step does not exit as it should.
+promotion-demo: $(INSTALLED)
+	@$(BIN)/python notebooks/promotion_story.py build/promotion
+
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # What `make test` does with 100 kills and the first passage of each failpoint; about an hour on two cores.
 chaos: $(INSTALLED)
-	NBMLOPS_TEST_CHAOS=1 $(BIN)/python -m pytest -v -n 2 --dist worksteal -o faulthandler_timeout=1800 tests/chaos tests/promotion tests/acceptance/test_demo_sweep.py $(wildcard tests/acceptance/test_sweep*.py)
+	NBMLOPS_TEST_CHAOS=1 $(BIN)/python -m pytest -v -n 2 --dist worksteal -o faulthandler_timeout=1800 tests/chaos tests/promotion tests/acceptance/test_demo_sweep.py tests/acceptance/test_demo_promotion.py $(wildcard tests/acceptance/test_sweep*.py)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

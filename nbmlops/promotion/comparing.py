@@ -153,7 +153,7 @@ def _verdict(by: float, low: float | None, high: float | None, better: str) -> s
 
 
 def _told_by(text: str, metric: str) -> str:
-    """Return the direction that a plain comparison of the metric tells."""
+    """Return the direction that a plain comparison of the metric tells; of two metrics, as in ``brier < brier_of_base_rate``, the first is judged."""
     try:
         nodes = list(ast.walk(ast.parse(text.strip(), mode="eval")))
     except (SyntaxError, ValueError):
@@ -161,7 +161,7 @@ def _told_by(text: str, metric: str) -> str:
     for node in nodes:
         if isinstance(node, ast.Compare) and len(node.ops) == 1:
             left = isinstance(node.left, ast.Name) and node.left.id == metric
-            right = isinstance(node.comparators[0], ast.Name) and node.comparators[0].id == metric
+            right = isinstance(node.comparators[0], ast.Name) and node.comparators[0].id == metric and not isinstance(node.left, ast.Name)
             if left != right and isinstance(node.ops[0], (ast.GtE, ast.Gt, ast.LtE, ast.Lt)):
                 return "higher" if isinstance(node.ops[0], (ast.GtE, ast.Gt)) == left else "lower"
     return ""

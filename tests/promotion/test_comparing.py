@@ -143,6 +143,8 @@ def test_nan_and_missing_metrics_have_no_verdict() -> None:
         ("widgets", ("3 < widgets",), "higher"),
         ("widgets", ("widgets == 3",), ""),
         ("widgets", ("widgets >= champion.widgets - 1",), "higher"),
+        ("widgets", ("widgets < usual",), "lower"),
+        ("usual", ("widgets < usual",), ""),
         ("widgets", ("no expression at all",), ""),
     ],
 )

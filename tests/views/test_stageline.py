@@ -7,7 +7,7 @@ import pytest
 from nbmlops.runner.results import StageResult
 from nbmlops.runner.task import StageError
 from nbmlops.store.records import Artifact
-from nbmlops.views.stageline import gate_texts, refusal_texts, stage_line
+from nbmlops.views.stageline import error_text, gate_texts, refusal_texts, stage_line
 
 
 def artifact(name: str, *members: str) -> Artifact:
@@ -94,3 +94,10 @@ def test_gates_say_what_they_judged_and_what_passes_with_a_mark() -> None:
         "expectations:flights (9 of 10; exists(origin): no such column) does not hold",
         "--require auc >= champion.auc (0.7) does not hold",
     ]
+
+
+def test_message_of_ours_keeps_its_remedy() -> None:
+    """What to do stands at the end, as the names that skops wants to be told; what others raise is cut short."""
+    long = "skops does not load " + "sklearn.ensemble.predictor.TreePredictor, " * 8 + "give register_model skops_trusted_types=['it']"
+    assert error_text(StageError(type="NotStorable", message=f"NB646: {long}", cell=3, code="NB646")).endswith("skops_trusted_types=['it'] (cell 3)")
+    assert len(error_text(StageError(type="ValueError", message=long, cell=3))) < 250
