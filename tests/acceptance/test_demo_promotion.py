@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,13 @@ def shown(path: Path, cell_id: str, kind: str) -> list[str]:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     outputs = next(item["outputs"] for item in cells if item.get("id") == cell_id)
     return ["".join(output["data"][kind]) for output in outputs if kind in output.get("data", {})]
+
+
+def test_story_stops_where_a_step_differs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A command that does not exit as it should ends the story, which says so."""
+    script = runpy.run_path(str(ROOT / "notebooks" / "promotion_story.py"))
+    script["STORY"][:] = [("This is misuse.", 3, ["history", "--no-such"]), ("Nobody comes here.", 0, ["history", "--verify"])]
+    assert script["tell"](tmp_path / "story") == 1
+    told = capfd.readouterr()
+    assert "that exited 2, and should exit 3" in told.err
+    assert "Nobody" not in told.out
