@@ -229,6 +229,8 @@ def test_evidence_that_its_run_does_not_bear_out(own: Office) -> None:
         ({"status": "refused"}, "ended as done, its record refused"),
         ({"stage": {"metrics": {"roc_auc": 0.4}}}, "says roc_auc 0.8, the record of run run5 0.4"),
         ({"stage": {"gates": [{**AGAINST_CHAMPION, "passed": False}]}}, "differ about the gate roc_auc >= champion"),
+        ({"stage": {"gates": [{**AGAINST_CHAMPION, "judge": "require", "passed": True, "value": 0.4}]}}, "differ about the gate roc_auc"),
+        ({"stage": {"gates": [{**AGAINST_CHAMPION, "judge": "other", "passed": True}]}}, "differ about the gate roc_auc"),
         ({"stage": {"gates": [{"name": "roc_auc >= 0.9", "passed": False}]}}, "lacks the gate roc_auc >= 0.9 of stage train"),
     ):
         recorded(own, **changes)

@@ -49,7 +49,9 @@ def test_what_says_of_nothing_whether_it_is_so_is_no_requirement(text: str) -> N
     assert "compares nothing" in found["reason"] or "names nothing" in found["reason"]
 
 
-@pytest.mark.parametrize(("value", "passed"), [(True, True), (1.0, True), (0.0, False), (math.nan, False), (0.5, False), ("no", False), (5000, False)])
+@pytest.mark.parametrize(
+    ("value", "passed"), [(True, True), (1.0, True), (0.0, False), (math.nan, False), (0.5, False), ("no", False), (5000, False)]
+)
 def test_a_metric_by_itself_is_a_yes_or_no(value: object, passed: bool) -> None:  # noqa: FBT001
     """A score whose threshold was forgotten passes nothing."""
     (found,) = judge(("ok",), StageResult(name="eval", status="ran", metrics={"ok": value}))
