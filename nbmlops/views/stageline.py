@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.views.amounts import exact_value, human_seconds
 from nbmlops.views.escape import cut
@@ -11,12 +11,12 @@ from nbmlops.views.states import words_of
 from nbmlops.views.tables import outputs_of, reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from nbmlops.runner.results import StageResult
     from nbmlops.runner.task import StageError
 
-__all__ = ["error_text", "gate_texts", "raising_line", "stage_line"]
+__all__ = ["error_text", "gate_texts", "raising_line", "refusal_texts", "stage_line"]
 
 _ID = 8
 _MESSAGE = 200
@@ -80,14 +80,35 @@ def raising_line(error: StageError) -> str:
     return f"cell {error.cell}: {arrow.strip()}" if arrow else ""
 
 
-def gate_texts(result: StageResult, *, refusing: bool = False) -> Iterator[str]:
-    """Return what each gate says, with the value that it judged; `refusing` leaves out those that pass."""
+def gate_texts(result: StageResult) -> Iterator[str]:
+    """Return what each gate says, with the value that it judged; one that passes with a mark has a sign of its own, and its warning."""
     for gate in result.gates:
-        if refusing and gate.get("passed"):
-            continue
-        judged = exact_value(gate["value"]) if gate.get("value") is not None else cut(gate.get("reason", ""), 80 if gate.get("passed") else 200)
-        name = f"{cut(gate.get('name', ''), 80)}" + (f" ({judged})" if judged else "")
-        yield name if refusing else f"{'✓' if gate.get('passed') else '✗'} {name}"
+        sign = "✗" if not gate.get("passed") else "!" if gate.get("warning") else "✓"
+        yield f"{sign} {_gate(gate)}"
+
+
+def refusal_texts(result: StageResult) -> Iterator[str]:
+    """Return which gates refuse, and why."""
+    for gate in result.gates:
+        if not gate.get("passed"):
+            yield f"{'--require ' if gate.get('judge', 'require') == 'require' else ''}{_gate(gate)} does not hold"
+
+
+def _gate(gate: Mapping[str, Any]) -> str:
+    told = "; ".join(filter(None, (_judged(gate), _said(gate))))
+    return cut(gate.get("name", ""), 80) + (f" ({told})" if told else "")
+
+
+def _judged(gate: Mapping[str, Any]) -> str:
+    if gate.get("value") is None:
+        return ""
+    value = exact_value(gate["value"])
+    # a suite counts its expectations; what a comparison compares with stands in its name
+    return f"{value} of {exact_value(gate.get('threshold'))}" if gate.get("judge") == "expectations" else value
+
+
+def _said(gate: Mapping[str, Any]) -> str:
+    return cut(gate.get("warning") or gate.get("reason") or "", _MESSAGE)
 
 
 def _happened(result: StageResult) -> str:
@@ -107,8 +128,8 @@ def _causes(result: StageResult) -> Iterator[str]:
     if result.error is not None:
         yield error_text(result.error)
         return
-    refusals = list(gate_texts(result, refusing=True))
+    refusals = list(refusal_texts(result))
     if result.status == "refused" and refusals:
-        yield from (f"{text} does not hold" for text in refusals)
+        yield from refusals
     else:
         yield reason_of(result.reason, _MESSAGE)

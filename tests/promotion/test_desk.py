@@ -161,7 +161,8 @@ def test_nobody_promotes_on_a_broken_log_unless_they_say_so(office: Office) -> N
         desk.rollback(MODEL, "champion", "x")
     assert office.all() == now
     assert desk.promote(MODEL, 2, "champion", "x", override="the log was edited by hand").act == "override"
-    assert "entry 1 was edited" in desk.history(MODEL).broken
+    history = desk.history(MODEL)
+    assert ("entry 1 was edited" in history.broken, [item.position for item in history.events]) == (True, [2, 1])
     assert office.registry.aliases(MODEL) == {"champion": 2}
 
 
