@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from blake3 import blake3
 
 from nbmlops.errors import GateRefused, LostRace, NbmlopsError, Tampered, UsageError
 from nbmlops.promotion.desk import before
 from nbmlops.promotion.state import Expected, PromotionEvent
+from nbmlops.session.promotions import Promotions
 from nbmlops.store.records import RunRecord, StageRecord
 from tests.promotion.office import AGAINST_CHAMPION, MODEL, Office, evidence_of, register
 
@@ -76,6 +78,10 @@ MISUSE: dict[str, tuple[Callable[[Any], Any], str]] = {
     "model of a look": (lambda desk: desk.look("flight-dealy"), "did you mean 'flight-delay'"),
     "model of a history": (lambda desk: desk.history("flight-dealy"), "did you mean 'flight-delay'"),
     "model of a rollback": (lambda desk: desk.rollback("flight-dealy", "", "x"), "did you mean 'flight-delay'"),
+    "no name": (lambda desk: desk.look(" "), "no model is registered as ' '"),
+    "a path": (lambda desk: desk.history("../x"), r"no model is registered as '\.\./x'"),
+    "an address": (lambda desk: desk.promote("models:/x", 1, "champion", "x"), "no model is registered as 'models:/x'"),
+    "bytes": (lambda desk: desk.rollback("\udcff", "", "x"), r"no model is registered as '\\udcff'"),
     "version": (lambda desk: desk.promote(MODEL, 9, "champion", "x"), "has no version 9; it has 1, 2, 3, 4"),
     "alias": (lambda desk: desk.promote(MODEL, 1, "chapion", "x"), "'chapion' is no alias .* did you mean 'champion'"),
     "reason": (lambda desk: desk.promote(MODEL, 1, "champion", " \n"), "no reason is given"),
@@ -92,6 +98,24 @@ def test_misuse_is_told_in_one_line_and_changes_nothing(office: Office, what: st
         act(office.desk())
     assert "\n" not in str(caught.value)
     assert office.all() == now
+
+
+def test_a_token_in_a_reason_is_kept_nowhere(office: Office) -> None:
+    """The log keeps what is written for ever, and the registry shows it to everybody."""
+    token = "ghp_" + "a1" * 12
+    event = office.desk().promote(MODEL, 3, "champion", f"fetched with {token}", override=f"{token} said so")
+    assert (event.reason, event.override) == ("fetched with [secret]", "[secret] said so")
+    assert token not in str(office.all())
+
+
+@pytest.mark.parametrize("version", [True, 0, -1, "2", None, 2.0])
+def test_what_is_no_version_or_no_text_is_told_before_anybody_is_asked(office: Office, version: Any) -> None:
+    """In Python anything may be given."""
+    with pytest.raises(UsageError, match="version is"):
+        Promotions(office.settings()).promote(MODEL, version, "champion", "x")
+    for given in ({"reason": None}, {"reason": "x", "override": True}, {"reason": "x", "approver": office.root}):
+        with pytest.raises(UsageError, match="which is no text"):
+            Promotions(office.settings()).promote(MODEL, np.int64(1), "champion", **given)  # type: ignore[arg-type]
 
 
 def test_a_version_that_is_meant_already(office: Office) -> None:
@@ -159,6 +183,8 @@ def test_nobody_promotes_on_a_broken_log_unless_they_say_so(office: Office) -> N
         desk.promote(MODEL, 2, "champion", "x")
     with pytest.raises(Tampered, match="entry 1 was edited"):
         desk.rollback(MODEL, "champion", "x")
+    with pytest.raises(Tampered, match="entry 1 was edited"):
+        desk.promote(MODEL, 2, "champion", "x", override=" ")
     assert office.all() == now
     assert desk.promote(MODEL, 2, "champion", "x", override="the log was edited by hand").act == "override"
     history = desk.history(MODEL)
@@ -263,6 +289,7 @@ def test_files_and_evidence_tampered_with_together(own: Office) -> None:
     [
         ((), "", ""),
         (("yes",), "", "asks for a second person; give --approver NAME"),
+        (("yes",), "ada  <ADA@example.org>", "cannot be the second person too"),
         (("yes",), " ADA ", "cannot be the second person too"),
         (("yes",), "ada@example.org", "cannot be the second person too"),
         (("yes",), "Bob", ""),
