@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import GateRefused, LostRace, NbmlopsError, StoreError, Tampered, UsageError
 from nbmlops.nearest import close_matches
 from nbmlops.promotion.act import Act
+from nbmlops.promotion.base import ModelVersion
 from nbmlops.promotion.claim import Claim, claims_in, holding
 from nbmlops.promotion.comparing import compare_evidence
 from nbmlops.promotion.files import kept_files, verify_evidence, verify_files
@@ -29,7 +30,7 @@ from nbmlops.tracking.opening import way_to_mlflow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbmlops.promotion.base import ModelVersion, Registry
+    from nbmlops.promotion.base import Registry
     from nbmlops.promotion.state import Difference
     from nbmlops.settings import Settings
     from nbmlops.store.store import Store
@@ -66,7 +67,7 @@ class Desk:
         history = self.history(model)
         versions = self._versions(model)
         aliases = dict(self.registry.aliases(model))
-        champion = next((item for item in versions if item.version == aliases.get(self.settings.promotion_aliases[0])), None)
+        champion = self.champion(model)
         return ModelState(
             model=model,
             aliases=aliases,
@@ -186,8 +187,10 @@ class Desk:
         return found
 
     def _meant(self, model: str, alias: str) -> ModelVersion | None:
+        """Return the version that an alias means; one that is gone has no evidence: comparing with it refuses, and an override goes on."""
         number = self.registry.aliases(model).get(alias)
-        return None if number is None else self._version(model, number)
+        there = {item.version: item for item in self._versions(model)} if number is not None else {}
+        return None if number is None else there.get(number, ModelVersion(model=model, version=number, digest="", created_s=0.0, evidence=None))
 
     def _candidate(self, version: ModelVersion, champion: ModelVersion | None, *, fetch: bool) -> Candidate:
         judgement = judge_version(version, champion, self.settings)

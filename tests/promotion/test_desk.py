@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from nbmlops.promotion.desk import before
 from nbmlops.promotion.state import Expected, PromotionEvent
 from nbmlops.session.promotions import Promotions
 from nbmlops.store.records import RunRecord, StageRecord
+from nbmlops.views.promotion import state_text
 from tests.promotion.office import AGAINST_CHAMPION, MODEL, Office, evidence_of, register
 
 if TYPE_CHECKING:
@@ -165,6 +168,49 @@ def test_an_alias_moved_past_nbmlops_is_told(office: Office) -> None:
     assert desk.rollback(MODEL, "", "not that").version == 1
     office.registry.move(MODEL, "champion", 3)
     assert desk.promote(MODEL, 2, "champion", "two").from_version == 3
+
+
+def test_an_alias_that_means_a_version_that_is_gone(office: Office) -> None:
+    """What would be compared with it refuses, an override goes on, and a rollback goes to what the log says."""
+    desk = office.desk()
+    desk.promote(MODEL, 1, "champion", "one")
+    with sqlite3.connect(office.root / "mlflow.db") as database:
+        database.execute("update registered_model_aliases set version = 77")
+    database.close()
+    assert [bool(item.refusals) for item in desk.look(MODEL).candidates] == [True, True, True, False]
+    with pytest.raises(GateRefused, match="the champion, version 77 of 'flight-delay', has no evidence with roc_auc"):
+        desk.promote(MODEL, 2, "champion", "x")
+    assert desk.promote(MODEL, 2, "challenger", "x", override="the champion is gone").act == "override"
+    assert desk.rollback(MODEL, "champion", "x").version == 1
+
+
+EVIDENCE = {"run_id": "r", "stage": "s", "status": "done", "time_s": 1.0}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        {"run_id": 1},
+        {"time_s": "x"},
+        {"gates": [1]},
+        {"gates": {"a": {}}},
+        {"metrics": [1]},
+        {"metrics": {"roc_auc": None}},
+        {"metrics": {"roc_auc": "0.9"}},
+        {"files": "no"},
+        {"data": {"a.csv": 1}},
+    ],
+)
+def test_evidence_of_other_types_speaks_for_nothing(office: Office, changes: Any) -> None:
+    """A tag that somebody has edited is no reason to break off."""
+    text = json.dumps({**EVIDENCE, **changes} if changes else [])
+    office.registry.set_tags(MODEL, {"nbmlops.evidence": text}, number=3)
+    state = office.desk().look(MODEL)
+    candidate = state.candidate(3)
+    assert candidate is not None
+    assert "no gate is known to hold" in candidate.refusals[0]
+    assert "no evidence" in state_text(state)
 
 
 def break_log(office: Office) -> None:
