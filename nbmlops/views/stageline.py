@@ -11,7 +11,8 @@ from nbmlops.views.states import words_of
 from nbmlops.views.tables import outputs_of, reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from nbmlops.runner.results import StageResult
     from nbmlops.runner.task import StageError
@@ -20,6 +21,7 @@ __all__ = ["error_text", "gate_texts", "raising_line", "stage_line"]
 
 _ID = 8
 _MESSAGE = 200
+_PASSED = 120
 _WARNING = 500
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile(r"^(?=Cell |File )", re.MULTILINE)
@@ -81,13 +83,27 @@ def raising_line(error: StageError) -> str:
 
 
 def gate_texts(result: StageResult, *, refusing: bool = False) -> Iterator[str]:
-    """Return what each gate says, with the value that it judged; `refusing` leaves out those that pass."""
+    """Return what each gate says, with what it judged and why; `refusing` leaves out those that pass."""
     for gate in result.gates:
-        if refusing and gate.get("passed"):
+        passed = bool(gate.get("passed"))
+        if refusing and passed:
             continue
-        judged = exact_value(gate["value"]) if gate.get("value") is not None else cut(gate.get("reason", ""), 80 if gate.get("passed") else 200)
-        name = f"{cut(gate.get('name', ''), 80)}" + (f" ({judged})" if judged else "")
-        yield name if refusing else f"{'✓' if gate.get('passed') else '✗'} {name}"
+        why = gate.get("reason") or (gate.get("warning", "") if passed else "")
+        told = "; ".join(filter(None, (_judged(gate), cut(why, _PASSED if passed else _MESSAGE))))
+        name = cut(gate.get("name", ""), 80) + (f" ({told})" if told else "")
+        mark = "✗" if not passed else "⚠" if gate.get("warning") else "✓"
+        yield name if refusing else f"{mark} {name}"
+
+
+def _judged(gate: Mapping[str, Any]) -> str:
+    """Return the value that a gate judged, and what it stood against where the gate's name does not say that."""
+    value, threshold = gate.get("value"), gate.get("threshold")
+    if value is None:
+        return ""
+    if gate.get("judge") == "expectations":
+        return f"{exact_value(value)} of {exact_value(threshold)} met"
+    against = "champion." in str(gate.get("name")) and isinstance(threshold, float)
+    return exact_value(value) + (f" against {exact_value(threshold)}" if against else "")
 
 
 def _happened(result: StageResult) -> str:
