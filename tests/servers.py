@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -69,8 +70,11 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def postgres_server(tmp_path: Path) -> Iterator[str]:
-    """Start a PostgreSQL server, and give its URL; the test is skipped where none is installed."""
+def postgres_server() -> Iterator[str]:
+    """Start a PostgreSQL server, and give its URL; the test is skipped where none is installed.
+
+    Its folder is none of pytest's, which each session that starts closes to other users again.
+    """
     pytest.importorskip("psycopg")
     where = os.pathsep.join([os.environ.get("PATH", ""), *(str(item) for item in Path("/usr/lib/postgresql").glob("*/bin"))])
     initdb, server_program = shutil.which("initdb", path=where), shutil.which("postgres", path=where)
@@ -78,16 +82,10 @@ def postgres_server(tmp_path: Path) -> Iterator[str]:
         pytest.skip("no PostgreSQL server is installed")
     port = free_port()
     user: dict[str, Any] = {}
-    folder = tmp_path / "postgres"
-    folder.mkdir(mode=0o700)
+    folder = Path(tempfile.mkdtemp(prefix="nbmlops-postgres-"))
     if os.getuid() == 0:  # the server refuses to run as root
         account = pwd.getpwnam("nobody")
         user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        for path in (folder, *tmp_path.parents):
-            if path == Path(path.anchor) or path == Path("/tmp"):
-                break
-            path.chmod(path.stat().st_mode | 0o011)
-        tmp_path.chmod(0o711)
         os.chown(folder, account.pw_uid, account.pw_gid)
     made = [initdb, "-D", folder / "data", "-U", "sweeper", "-A", "trust", "--no-sync", "-E", "UTF8"]
     subprocess.run(made, check=True, capture_output=True, cwd=folder, **user)
@@ -107,4 +105,5 @@ def postgres_server(tmp_path: Path) -> Iterator[str]:
         yield f"postgresql://sweeper@127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(60)
+        shutil.rmtree(folder)

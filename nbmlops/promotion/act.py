@@ -61,10 +61,9 @@ class Act:
         LostRace
             If the claim does not hold any more, or the alias does not stay: somebody moves it past nbmlops.
         """
-        entry = sealed_event(_short(event), chain.last)
+        entry = sealed_event(_short(event), chain.last, chain.free)
         store = self._log.store_id()
-        for missing in chain.missing:
-            self._log.append(missing)
+        self._take_over(chain)
         for untold in chain.untold:
             self._tell(untold, store, newest=False)
         pending = f"{PENDING}{self._claim.token}"
@@ -105,12 +104,10 @@ class Act:
                 notes.append(f"an act that was broken off is not what was written, and is left out: {said}")
             elif there is not None or means == event.version:
                 store = self._log.store_id()
-                for missing in chain.missing:
-                    if missing.hash != event.hash:
-                        self._log.append(missing)
+                self._take_over(chain)
                 last = chain.last
-                follows = there is not None or event.previous == ("" if last is None else last.hash)
-                self._write_down(event if follows else sealed_event(event, last), store, token)
+                follows = there is not None or (event.position == chain.free and event.previous == ("" if last is None else last.hash))
+                self._write_down(event if follows else sealed_event(event, last, chain.free), store, token)
                 notes.append(f"{said} was broken off after the alias had moved; its entry was written now")
             else:
                 failpoint("promotion.settle")
@@ -119,6 +116,11 @@ class Act:
                 known = "" if means == event.from_version else ", so that nobody can tell whether it moved meanwhile"
                 notes.append(f"{said} was broken off before the alias moved: {event.alias} means {meant}{known}; there is no entry of it")
         return notes
+
+    def _take_over(self, chain: Chain) -> None:
+        """Keep what other stores have written; where the log is broken, what is left of it stays as it is."""
+        for missing in chain.missing if not chain.broken else ():
+            self._log.append(missing)
 
     def _write_down(self, entry: PromotionEvent, store: str, token: str) -> None:
         failpoint("promotion.log")

@@ -77,7 +77,7 @@ def verify_evidence(version: ModelVersion, store: Store) -> None:
     for place, gate in recorded.items():
         if place not in told:
             raise _tampered(f"{said} lacks the gate {place[1]} of stage {place[0]}, which the record of run {run.run_id[:8]} has", fix, "NB658")
-        if (told[place].get("passed") is True) != (gate.get("passed") is True):
+        if not all(_same(told[place].get(name), gate.get(name)) for name in ("judge", "passed", "value", "threshold")):
             raise _tampered(f"{said} and the record of run {run.run_id[:8]} differ about the gate {place[1]} of stage {place[0]}", fix, "NB658")
 
 
@@ -127,7 +127,7 @@ def _unlike_records(version: ModelVersion, found: Mapping[str, str], store: Stor
 
 
 def _metrics_of(run: RunRecord, version: ModelVersion, store: Store) -> dict[str, list[Any]] | None:
-    """Return the values that the stages of a run logged for each name, under ``stage.name`` too, and said of the model; None if not all are known."""
+    """Return the values that the stages of a run logged for each name, under ``stage/name`` too, and said of the model; None if not all are known."""
     found: dict[str, list[Any]] = {}
     for stage, record in zip(run.stages, _records(run, store), strict=True):
         if record is None and stage.get("key"):
@@ -135,7 +135,7 @@ def _metrics_of(run: RunRecord, version: ModelVersion, store: Store) -> dict[str
         said = [dict(model.get("metrics", {})) for model in record.models if model.get("name") == version.model] if record is not None else []
         for name, value in [item for metrics in (dict(stage.get("metrics", {})), *said) for item in metrics.items()]:
             found.setdefault(name, []).append(value)
-            found.setdefault(f"{stage.get('name')}.{name}", []).append(value)
+            found.setdefault(f"{stage.get('name')}/{name}", []).append(value)
     return found
 
 

@@ -43,10 +43,13 @@ class Reading:
         Those that can be read, by position; of a whole log all, from 1.
     broken : str
         The first thing that is not what was written, one line; "" for nothing.
+    last : int
+        The highest position that is taken, also by what cannot be read.
     """
 
     events: tuple[PromotionEvent, ...] = ()
     broken: str = ""
+    last: int = 0
 
 
 def hash_of(event: PromotionEvent) -> str:
@@ -56,9 +59,19 @@ def hash_of(event: PromotionEvent) -> str:
     return blake3(json.dumps(data, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
 
 
-def sealed_event(event: PromotionEvent, before: PromotionEvent | None) -> PromotionEvent:
-    """Return an event as the entry that follows `before`: with its position, the hash before it, and its own."""
-    placed = replace(event, position=1 if before is None else before.position + 1, previous="" if before is None else before.hash, hash="")
+def sealed_event(event: PromotionEvent, before: PromotionEvent | None, position: int = 0) -> PromotionEvent:
+    """Return an event as the entry that follows `before`: with its position, the hash before it, and its own.
+
+    Parameters
+    ----------
+    event : PromotionEvent
+    before : PromotionEvent or None
+        The last entry that can be read.
+    position : int
+        Where it is not the next one, since something that cannot be read has its place.
+    """
+    position = position or (1 if before is None else before.position + 1)
+    placed = replace(event, position=position, previous="" if before is None else before.hash, hash="")
     return replace(placed, hash=hash_of(placed))
 
 
@@ -114,7 +127,7 @@ class Log:
             before = event
             if event is not None:
                 events.append(event)
-        return Reading(tuple(events), broken)
+        return Reading(tuple(events), broken, max(paths, default=0))
 
     def append(self, event: PromotionEvent) -> None:
         """Keep an entry that `sealed_event` has made, durably; an equal one may be there already.

@@ -77,13 +77,16 @@ class Chain:
     missing : tuple of PromotionEvent
         What other stores have written and this one lacks.
     untold : tuple of PromotionEvent
-        What the registry lacks.
+        What the registry lacks, if it has nothing at all, as one that was made anew.
+    free : int
+        The next position, behind all that is taken, also by what cannot be read.
     """
 
     events: tuple[PromotionEvent, ...] = ()
     broken: str = ""
     missing: tuple[PromotionEvent, ...] = ()
     untold: tuple[PromotionEvent, ...] = ()
+    free: int = 1
 
     @property
     def last(self) -> PromotionEvent | None:
@@ -178,7 +181,9 @@ def chain_of(local: Reading, told: Told, model: str, store: str) -> Chain:
         elif other is None:
             untold.append(event)
         events.append(event)
-    return Chain(tuple(events), broken or _wrong_head(told, events, on_its_way), tuple(missing), tuple(untold))
+    again = tuple(untold) if told.silent and not local.broken else ()
+    free = max([local.last, *told.events, *told.unreadable]) + 1
+    return Chain(tuple(events), broken or _wrong_head(told, events, on_its_way), tuple(missing), again, free)
 
 
 def _differs(position: int, own: PromotionEvent | None, other: PromotionEvent | None, told: Told, store: str, on_its_way: set[str]) -> str:

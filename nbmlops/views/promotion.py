@@ -132,7 +132,7 @@ def _metrics(item: Candidate) -> str:
 
 
 def _run(item: Candidate) -> str:
-    return cut(item.version.evidence.run_id, 8) if item.version.evidence is not None else ""
+    return cut(item.version.evidence.run_id[:8], 8) if item.version.evidence is not None else ""
 
 
 def _version(number: int | None) -> str:

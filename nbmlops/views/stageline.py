@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.views.amounts import exact_value, human_seconds
 from nbmlops.views.escape import cut
@@ -12,16 +12,14 @@ from nbmlops.views.tables import outputs_of, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any
 
     from nbmlops.runner.results import StageResult
     from nbmlops.runner.task import StageError
 
-__all__ = ["error_text", "gate_texts", "raising_line", "stage_line"]
+__all__ = ["error_text", "gate_texts", "raising_line", "refusal_texts", "stage_line"]
 
 _ID = 8
 _MESSAGE = 200
-_PASSED = 120
 _WARNING = 500
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile(r"^(?=Cell |File )", re.MULTILINE)
@@ -82,28 +80,37 @@ def raising_line(error: StageError) -> str:
     return f"cell {error.cell}: {arrow.strip()}" if arrow else ""
 
 
-def gate_texts(result: StageResult, *, refusing: bool = False) -> Iterator[str]:
-    """Return what each gate says, with what it judged and why; `refusing` leaves out those that pass."""
+def gate_texts(result: StageResult) -> Iterator[str]:
+    """Return what each gate says, with the value that it judged; one that passes with a mark has a sign of its own, and its warning."""
     for gate in result.gates:
-        passed = bool(gate.get("passed"))
-        if refusing and passed:
-            continue
-        why = gate.get("reason") or (gate.get("warning", "") if passed else "")
-        told = "; ".join(filter(None, (_judged(gate), cut(why, _PASSED if passed else _MESSAGE))))
-        name = cut(gate.get("name", ""), 80) + (f" ({told})" if told else "")
-        mark = "✗" if not passed else "⚠" if gate.get("warning") else "✓"
-        yield name if refusing else f"{mark} {name}"
+        sign = "✗" if not gate.get("passed") else "!" if gate.get("warning") else "✓"
+        yield f"{sign} {_gate(gate)}"
+
+
+def refusal_texts(result: StageResult) -> Iterator[str]:
+    """Return which gates refuse, and why."""
+    for gate in result.gates:
+        if not gate.get("passed"):
+            yield f"{'--require ' if gate.get('judge', 'require') == 'require' else ''}{_gate(gate)} does not hold"
+
+
+def _gate(gate: Mapping[str, Any]) -> str:
+    told = "; ".join(filter(None, (_judged(gate), _said(gate))))
+    return cut(gate.get("name", ""), 80) + (f" ({told})" if told else "")
 
 
 def _judged(gate: Mapping[str, Any]) -> str:
-    """Return the value that a gate judged, and what it stood against where the gate's name does not say that."""
-    value, threshold = gate.get("value"), gate.get("threshold")
-    if value is None:
+    if gate.get("value") is None:
         return ""
+    value, threshold = exact_value(gate["value"]), gate.get("threshold")
     if gate.get("judge") == "expectations":
-        return f"{exact_value(value)} of {exact_value(threshold)} met"
-    against = "champion." in str(gate.get("name")) and isinstance(threshold, float)
-    return exact_value(value) + (f" against {exact_value(threshold)}" if against else "")
+        return f"{value} of {exact_value(threshold)}"  # it counts its expectations
+    # what a comparison compares with stands in its name, but for what the champion has
+    return f"{value} against {exact_value(threshold)}" if "champion." in str(gate.get("name")) and isinstance(threshold, float) else value
+
+
+def _said(gate: Mapping[str, Any]) -> str:
+    return cut(gate.get("warning") or gate.get("reason") or "", _MESSAGE)
 
 
 def _happened(result: StageResult) -> str:
@@ -123,8 +130,8 @@ def _causes(result: StageResult) -> Iterator[str]:
     if result.error is not None:
         yield error_text(result.error)
         return
-    refusals = list(gate_texts(result, refusing=True))
+    refusals = list(refusal_texts(result))
     if result.status == "refused" and refusals:
-        yield from (f"{text} does not hold" for text in refusals)
+        yield from refusals
     else:
         yield reason_of(result.reason, _MESSAGE)

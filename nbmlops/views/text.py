@@ -10,7 +10,7 @@ from nbmlops.runner.redaction import MASK, looks_secret
 from nbmlops.views.amounts import exact_value, human_seconds, human_value
 from nbmlops.views.escape import cut, listed
 from nbmlops.views.registered import REGISTRY, registered_lines
-from nbmlops.views.stageline import error_text, gate_texts, raising_line, stage_line
+from nbmlops.views.stageline import error_text, gate_texts, raising_line, refusal_texts, stage_line
 from nbmlops.views.states import words_of
 from nbmlops.views.tables import REPORT_ROW, Table, aligned, by_kind, reason_of, run_table, text_table
 
@@ -121,7 +121,7 @@ def error_lines(result: RunResult) -> Iterator[str]:
         if stage.error is not None:
             yield f"{cut(name, _NAME)}: {error_text(stage.error)}"
         elif stage.status == "refused":
-            yield from (f"{cut(name, _NAME)}: gate {text} does not hold" for text in gate_texts(stage, refusing=True))
+            yield from (f"{cut(name, _NAME)}: {text}" for text in refusal_texts(stage))
 
 
 def _facts(result: RunResult) -> list[str]:

@@ -280,9 +280,9 @@ def test_tracker_that_is_down_holds_no_trial_up(sweeping: Sweeping) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """Start a PostgreSQL server on the loopback, and give its URL."""
-    with postgres_server(tmp_path_factory.mktemp("server")) as url:
+    with postgres_server() as url:
         yield url
 
 

@@ -276,9 +276,9 @@ def test_promote_by_mouse_and_roll_back_by_keyboard(
         assert sorted(told) == sorted(
             [("promote", 1, None, "version 1 is better"), ("promote", 2, 1, "version 2 is better"), ("rollback", 1, 2, "alarms since noon")]
         )
-        batch = project.run(env=environment)
+        batch = project.call("--execute", "--to", "notebook", "--output", "batch.ipynb", "nb.ipynb", env=environment, module="nbconvert")
         assert batch.code == 0, batch.err
-        data = [item["data"] for item in json.loads(Path(batch.data["output"]).read_text(encoding="utf-8"))["cells"][2]["outputs"]]
+        data = [item["data"] for item in json.loads((project.folder / "batch.ipynb").read_text(encoding="utf-8"))["cells"][2]["outputs"]]
         assert [sorted(item) for item in data] == [["text/html", "text/plain"]]
         assert "alarms since noon" in "".join(data[0]["text/html"])
 

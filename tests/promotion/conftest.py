@@ -63,7 +63,7 @@ def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the address of a server on PostgreSQL."""
-    with postgres_server(tmp_path_factory.mktemp("database")) as database:
+    with postgres_server() as database:
         backend = database.replace("postgresql://", "postgresql+psycopg://") + "/postgres"
         with mlflow_server(tmp_path_factory.mktemp("server"), backend) as url:
             yield url

@@ -161,7 +161,8 @@ def test_nobody_promotes_on_a_broken_log_unless_they_say_so(office: Office) -> N
         desk.rollback(MODEL, "champion", "x")
     assert office.all() == now
     assert desk.promote(MODEL, 2, "champion", "x", override="the log was edited by hand").act == "override"
-    assert "entry 1 was edited" in desk.history(MODEL).broken
+    history = desk.history(MODEL)
+    assert ("entry 1 was edited" in history.broken, [item.position for item in history.events]) == (True, [2, 1])
     assert office.registry.aliases(MODEL) == {"champion": 2}
 
 
@@ -229,6 +230,8 @@ def test_evidence_that_its_run_does_not_bear_out(own: Office) -> None:
         ({"status": "refused"}, "ended as done, its record refused"),
         ({"stage": {"metrics": {"roc_auc": 0.4}}}, "says roc_auc 0.8, the record of run run5 0.4"),
         ({"stage": {"gates": [{**AGAINST_CHAMPION, "passed": False}]}}, "differ about the gate roc_auc >= champion"),
+        ({"stage": {"gates": [{**AGAINST_CHAMPION, "judge": "require", "passed": True, "value": 0.4}]}}, "differ about the gate roc_auc"),
+        ({"stage": {"gates": [{**AGAINST_CHAMPION, "judge": "other", "passed": True}]}}, "differ about the gate roc_auc"),
         ({"stage": {"gates": [{"name": "roc_auc >= 0.9", "passed": False}]}}, "lacks the gate roc_auc >= 0.9 of stage train"),
     ):
         recorded(own, **changes)

@@ -265,6 +265,28 @@ def test_another_store_lacks_entries_and_is_not_accused(store: Store, tmp_path: 
     assert "the registry's entry 5" in chain_of(log.read(), told_in(forged), MODEL, log.known_store_id()).broken
 
 
+def test_the_next_entry_goes_behind_what_cannot_be_read(store: Store) -> None:
+    """Whoever goes on from a broken log must not find the place taken, after an alias has moved."""
+    events, tags = fill(store)
+    files(store)[-1].write_bytes(b"{}")
+    del tags[entry_tag(4)]
+    chain = chain_of(Log(store, MODEL).read(), told_in(tags), MODEL, Log(store, MODEL).known_store_id())
+    assert (chain.free, [item.position for item in chain.events]) == (5, [1, 2, 3])
+    made = sealed_event(event(9), chain.last, chain.free)
+    Log(store, MODEL).append(made)
+    assert (made.position, made.previous) == (5, events[2].hash)
+
+
+def test_a_registry_that_was_made_anew_is_told_again(store: Store) -> None:
+    """It is said, and who goes on all the same tells it the log, if that is whole in itself."""
+    events, _ = fill(store)
+    chain = chain_of(Log(store, MODEL).read(), told_in({}), MODEL, Log(store, MODEL).known_store_id())
+    assert chain.broken.startswith("the registry tells of no entry")
+    assert [item.hash for item in chain.untold] == [item.hash for item in events]
+    edit(store)
+    assert chain_of(Log(store, MODEL).read(), told_in({}), MODEL, Log(store, MODEL).known_store_id()).untold == ()
+
+
 def test_a_log_under_a_key_takes_no_other_seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With NBMLOPS_STORE_KEY an entry that somebody without it has written does not count as ours."""
     _, tags = fill(store_at(tmp_path / ".nbmlops"))

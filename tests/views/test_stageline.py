@@ -7,7 +7,7 @@ import pytest
 from nbmlops.runner.results import StageResult
 from nbmlops.runner.task import StageError
 from nbmlops.store.records import Artifact
-from nbmlops.views.stageline import stage_line
+from nbmlops.views.stageline import gate_texts, refusal_texts, stage_line
 
 
 def artifact(name: str, *members: str) -> Artifact:
@@ -35,7 +35,7 @@ ROWS = [
     (StageResult(name="train", status="not-run", reason="stage load failed"), "train  not run · stage load failed"),
     (
         StageResult(name="train", status="refused", seconds=1, reason="--require a > 1", gates=({"name": "a > 1", "value": 0.5, "passed": False},)),
-        "train  refused after 1.0 s · a > 1 (0.5) does not hold",
+        "train  refused after 1.0 s · --require a > 1 (0.5) does not hold",
     ),
 ]
 
@@ -62,3 +62,35 @@ def test_many_outputs_are_counted() -> None:
     """A stage with twenty outputs still has one line."""
     outputs = {f"x{number}": artifact(f"x{number}") for number in range(20)}
     assert stage_line(StageResult(name="s", status="ran", outputs=outputs)).endswith("x3 (1.3 MB) +16 more")
+
+
+def test_gates_say_what_they_judged_and_what_passes_with_a_mark() -> None:
+    """A suite counts its expectations, and a comparison without a champion says that there was none."""
+    suite = {
+        "name": "expectations:flights",
+        "judge": "expectations",
+        "value": 9,
+        "threshold": 10,
+        "passed": True,
+        "warning": "min(a): 3 of 10",
+    }
+    first = {
+        "name": "auc >= champion.auc",
+        "judge": "require",
+        "value": 0.7,
+        "threshold": "champion.auc",
+        "passed": True,
+        "reason": "no champion yet",
+    }
+    refusing = {**suite, "passed": False, "warning": "", "reason": "exists(origin): no such column"}
+    result = StageResult(name="train", status="refused", gates=(suite, first, refusing, {**first, "passed": False, "reason": ""}))
+    assert list(gate_texts(result)) == [
+        "! expectations:flights (9 of 10; min(a): 3 of 10)",
+        "✓ auc >= champion.auc (0.7; no champion yet)",
+        "✗ expectations:flights (9 of 10; exists(origin): no such column)",
+        "✗ auc >= champion.auc (0.7)",
+    ]
+    assert list(refusal_texts(result)) == [
+        "expectations:flights (9 of 10; exists(origin): no such column) does not hold",
+        "--require auc >= champion.auc (0.7) does not hold",
+    ]

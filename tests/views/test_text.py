@@ -147,7 +147,7 @@ def test_run_tells_gates_with_the_value_judged(run: RunResult) -> None:
     )
     refused = StageResult(name="judge", status="refused", gates=gates)
     text = lines(run_text(replace(run, stages={"judge": refused})))
-    assert {"✗ judge: gate auc >= 0.7 (0.66123) does not hold", "gates ✗ auc >= 0.7 (0.66123)", "✓ n > 1 (2)"} <= set(text)
+    assert {"✗ judge: --require auc >= 0.7 (0.66123) does not hold", "gates ✗ auc >= 0.7 (0.66123)", "✓ n > 1 (2)"} <= set(text)
 
 
 def test_run_tells_why_a_gate_passes_or_not(run: RunResult) -> None:
@@ -165,12 +165,12 @@ def test_run_tells_why_a_gate_passes_or_not(run: RunResult) -> None:
     first = text.index("gates ✓ auc >= champion.auc (0.7; no champion yet)")
     assert text[first + 1 : first + 6] == [
         "✗ auc >= champion.auc - 0.1 (0.6 against 0.65)",
-        "⚠ expectations:flights (2 of 3 met; origin: 83 of 4,000 values)",
-        "✗ expectations:weather (2 of 3 met; wind: 5 of 40 values)",
-        "✓ expectations:planes (1 of 1 met) in judge",
-        "✓ expectations:planes (1 of 1 met) in again",
+        "! expectations:flights (2 of 3; origin: 83 of 4,000 values)",
+        "✗ expectations:weather (2 of 3; wind: 5 of 40 values)",
+        "✓ expectations:planes (1 of 1) in judge",
+        "✓ expectations:planes (1 of 1) in again",
     ]
-    assert "✗ judge: gate expectations:weather (2 of 3 met; wind: 5 of 40 values) does not hold" in text
+    assert "✗ judge: expectations:weather (2 of 3; wind: 5 of 40 values) does not hold" in text
     passed = StageResult(name="judge", status="ran", gates=(gates[0], gates[2], gates[4]))
     registered = replace(run, status="done", stages={"judge": passed}, tracking={"registry": {"models": "flight-delay/2"}})
     assert "models registered flight-delay version 2: 3 gates hold, 1 with a warning" in lines(run_text(registered))
