@@ -246,7 +246,7 @@ class Execution:
                 started_s=self._started_s,
                 seconds=result.seconds,
                 parameters=dict(result.parameters),
-                stages=tuple(stage.to_json() for stage in result.stages.values()),
+                stages=tuple(stage.to_record() for stage in result.stages.values()),
                 output=result.output,
                 tracking={name: dict(value) for name, value in tracking.items()},
                 diagnostics=tuple(item.to_json() for item in result.diagnostics),
