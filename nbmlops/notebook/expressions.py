@@ -20,12 +20,13 @@ from nbmlops.nearest import close_matches
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Expression", "parse_expression"]
+__all__ = ["ABSENT", "Expression", "parse_expression", "parse_requirement"]
 
 _LONGEST = 1000
 # operators within operators; evaluation recurses
 _DEEPEST = 60
 _LARGEST_EXPONENT = 64
+_LARGEST_BITS = 4096  # of a whole number: powers of powers would keep the machine busy for ever
 _FIX = "write something like: roc_auc >= 0.7 and abs(gap) < 0.1"
 
 _ARITHMETIC: Final[Mapping[type[ast.operator], Callable[[Any, Any], Any]]] = {
@@ -61,7 +62,12 @@ class _Unknown:
     """The third truth value: what a comparison with NaN gives, so that ``not`` cannot make it true."""
 
 
+class _Absent:
+    """The value of what is not there yet: a comparison with it comes out as helps the whole to be true."""
+
+
 _UNKNOWN: Final = _Unknown()
+ABSENT: Final = _Absent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,11 @@ class Expression:
     def champion_names(self) -> tuple[str, ...]:
         """The metrics of the current champion that it needs, without the prefix."""
         return tuple(name.removeprefix("champion.") for name in self.names if name.startswith("champion."))
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The names that decide by themselves, without a comparison."""
+        return tuple(node.id for node in _deciding(self._tree) if isinstance(node, ast.Name))
 
     @property
     def is_outward(self) -> bool:
@@ -112,24 +123,18 @@ class Expression:
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Say whether the expression is true; NaN is not.
 
+        Parameters
+        ----------
+        values : Mapping
+            As for `evaluate`. One that is `ABSENT` decides nothing: the expression holds if the others leave that open.
+
         Raises
         ------
         NotebookError
             As `evaluate` does, and if the result is neither true nor false, such as a list.
         """
-        return self.verdict(values) is True
-
-    def verdict(self, values: Mapping[str, Any]) -> bool | None:
-        """Say whether the expression is true or false; None where NaN leaves that open.
-
-        Raises
-        ------
-        NotebookError
-            As `holds` does.
-        """
         evaluation = _Evaluation(self, values)
-        truth = evaluation.truth(evaluation.value(self._tree))
-        return truth if isinstance(truth, bool) else None
+        return evaluation.truth(evaluation.value(self._tree)) is True
 
     def sides(self, values: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """Return what one comparison compares, the threshold last: the evidence of a gate.
@@ -174,6 +179,8 @@ def parse_expression(text: str) -> Expression:
     """
     if len(text) > _LONGEST:
         _refuse(f"{len(text)} characters are more than {_LONGEST}")
+    if len(text.strip().splitlines()) > 1:
+        _refuse("it has more than one line")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -184,6 +191,39 @@ def parse_expression(text: str) -> Expression:
         _refuse("Python cannot read it")
     _check(tree, _DEEPEST)
     return Expression(text.strip(), tuple(dict.fromkeys(_all_names(tree))), tree)
+
+
+def parse_requirement(text: str) -> Expression:
+    """Check the expression of a gate: one that says of something whether it is so.
+
+    Parameters
+    ----------
+    text : str
+        As of `parse_expression`.
+
+    Raises
+    ------
+    NotebookError
+        As of `parse_expression`; and if the expression names nothing, or is a number or a text: Python takes nearly all of them for true.
+    """
+    expression = parse_expression(text)
+    if not expression.names:
+        _refuse("it names nothing that a stage has found")
+    for node in _deciding(expression._tree):  # noqa: SLF001 - of this module
+        if not isinstance(node, (ast.Compare, ast.Name)):
+            _refuse(f"{ast.unparse(node)!r} compares nothing")
+    return expression
+
+
+def _deciding(tree: ast.expr) -> Iterator[ast.expr]:
+    """Yield the parts whose truth decides."""
+    if isinstance(tree, ast.BoolOp):
+        for part in tree.values:
+            yield from _deciding(part)
+    elif isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not):
+        yield from _deciding(tree.operand)
+    else:
+        yield tree
 
 
 def _refuse(message: str, fix: str = _FIX) -> NoReturn:
@@ -245,10 +285,19 @@ def _all_names(tree: ast.expr) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Evaluation:
-    """One expression with one set of values."""
+    """One expression with one set of values.
+
+    Parameters
+    ----------
+    expression : Expression
+    values : Mapping
+    helps : bool
+        What a comparison with something absent has to be so that the whole is true.
+    """
 
     expression: Expression
     values: Mapping[str, Any]
+    helps: bool = True
 
     def value(self, node: ast.expr) -> Any:  # noqa: ANN401, C901, PLR0911 - one line for each kind of node
         match node:
@@ -263,7 +312,8 @@ class _Evaluation:
             case ast.BoolOp(op=op, values=parts):
                 return self.bool_op(parts, stop=isinstance(op, ast.Or))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
-                truth = self.truth(self.value(operand))
+                inner = _Evaluation(self.expression, self.values, not self.helps)
+                truth = inner.truth(inner.value(operand))
                 return truth if truth is _UNKNOWN else not truth
             case ast.Compare():
                 return self.compare(node)
@@ -292,28 +342,36 @@ class _Evaluation:
         return _UNKNOWN if unknown else not stop
 
     def compare(self, node: ast.Compare) -> Any:  # noqa: ANN401
-        left, unknown = self.value(node.left), False
+        left, unknown, absent = self.value(node.left), False, False
         for op, comparator in zip(node.ops, node.comparators, strict=True):
             right = self.value(comparator)
-            if any(_is_unknown(item) for item in (left, right, *(right if isinstance(right, (list, tuple)) else ()))):
+            sides = (left, right, *(right if isinstance(right, (list, tuple)) else ()))
+            if any(_is_unknown(item) for item in sides):
                 unknown = True
+            elif any(item is ABSENT for item in sides):
+                absent = True
             elif self.truth(self.apply(_COMPARISONS[type(op)], left, right)) is False:
                 return False
             left = right
-        return _UNKNOWN if unknown else True
+        return _UNKNOWN if unknown else self.helps if absent else True
 
     def compute(self, operation: Callable[..., Any], *nodes: ast.expr) -> Any:  # noqa: ANN401
         operands = [self.value(node) for node in nodes]
         for node, operand in zip(nodes, operands, strict=True):
-            if operand is not _UNKNOWN and not isinstance(operand, Number):
+            if operand is not _UNKNOWN and operand is not ABSENT and not isinstance(operand, Number):
                 self.fail(f"{ast.unparse(node)!r} is {_shown(operand)}, not a number", "compare numbers")
         for operand in operands:
             # Python's own min(1.0, nan) is 1.0: a metric that is missing would pass
             if _is_unknown(operand):
                 return operand
+        if any(operand is ABSENT for operand in operands):
+            return ABSENT
         if operation is operator.pow and abs(operands[1]) > _LARGEST_EXPONENT:
             self.fail(f"the exponent {operands[1]} is above {_LARGEST_EXPONENT}", "take a smaller one")
-        return self.apply(operation, *operands)
+        found = self.apply(operation, *operands)
+        if isinstance(found, int) and found.bit_length() > _LARGEST_BITS:
+            self.fail("a number in it gets too large", "take smaller ones")
+        return found
 
     def apply(self, operation: Callable[..., Any], *operands: Any) -> Any:  # noqa: ANN401
         try:
@@ -324,6 +382,8 @@ class _Evaluation:
     def truth(self, value: Any) -> bool | _Unknown:  # noqa: ANN401
         if _is_unknown(value):
             return _UNKNOWN
+        if value is ABSENT:
+            return self.helps
         try:
             return bool(value)
         except (TypeError, ValueError):

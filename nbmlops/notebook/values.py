@@ -8,7 +8,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from nbmlops.errors import NotebookError
-from nbmlops.notebook.expressions import parse_expression
+from nbmlops.notebook.expressions import parse_expression, parse_requirement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,11 +94,11 @@ def _variables(value: object) -> tuple[str, ...]:
     return tuple(items)
 
 
-def _expression(value: object) -> str:
+def _expression(value: object, parse: Callable[[str], object] = parse_expression) -> str:
     if not isinstance(value, str):
         _refuse(value, 'give an expression as text, such as "roc_auc >= 0.7"')
     try:
-        parse_expression(value)
+        parse(value)
     except NotebookError as error:
         raise ValueError(f"the expression {value!r}, where {error.message}", error.fix) from None
     return value.strip()
@@ -106,7 +106,7 @@ def _expression(value: object) -> str:
 
 def _expressions(value: object) -> tuple[str, ...]:
     # no commas here: they are part of expressions
-    return tuple(_expression(item) for item in (value if isinstance(value, list) else [value]))
+    return tuple(_expression(item, parse_requirement) for item in (value if isinstance(value, list) else [value]))
 
 
 def _whole(value: object, largest: int, fix: str) -> int:

@@ -77,7 +77,7 @@ def verify_evidence(version: ModelVersion, store: Store) -> None:
     for place, gate in recorded.items():
         if place not in told:
             raise _tampered(f"{said} lacks the gate {place[1]} of stage {place[0]}, which the record of run {run.run_id[:8]} has", fix, "NB658")
-        if (told[place].get("passed") is True) != (gate.get("passed") is True):
+        if not all(_same(told[place].get(name), gate.get(name)) for name in ("judge", "passed", "value", "threshold")):
             raise _tampered(f"{said} and the record of run {run.run_id[:8]} differ about the gate {place[1]} of stage {place[0]}", fix, "NB658")
 
 
@@ -116,18 +116,24 @@ def _unlike_records(version: ModelVersion, found: Mapping[str, str], store: Stor
     unlike = ""
     first = store.run(version.evidence.run_id) if version.evidence is not None else None
     for run in (*([first] if first is not None else []), *store.runs()):
-        for record in _records(run, store):
-            for model in record.models if record is not None else ():
-                if model.get("name") == version.model and model.get("digest") == version.digest:
-                    data = {path: digest for path, digest in model["files"].items() if path not in ABOUT and not path.startswith("nbmlops/")}
-                    unlike = next((path for path, digest in data.items() if found.get(path) != digest), "")
-                    if not unlike:
-                        return ""
+        for model in _models_of(run, store):
+            if model.get("name") == version.model and model.get("digest") == version.digest:
+                data = {path: digest for path, digest in model["files"].items() if path not in ABOUT and not path.startswith("nbmlops/")}
+                unlike = next((path for path, digest in data.items() if found.get(path) != digest), "")
+                if not unlike:
+                    return ""
     return unlike
 
 
+def _models_of(run: RunRecord, store: Store) -> Iterator[Mapping[str, Any]]:
+    """Yield what a run's stages packed: as its own record has it, and, where that names none, as the stages' records do."""
+    for stage, record in zip(run.stages, _records(run, store), strict=True):
+        yield from stage.get("models", ())
+        yield from record.models if record is not None else ()
+
+
 def _metrics_of(run: RunRecord, version: ModelVersion, store: Store) -> dict[str, list[Any]] | None:
-    """Return the values that the stages of a run logged for each name, under ``stage.name`` too, and said of the model; None if not all are known."""
+    """Return the values that the stages of a run logged for each name, under ``stage/name`` too, and said of the model; None if not all are known."""
     found: dict[str, list[Any]] = {}
     for stage, record in zip(run.stages, _records(run, store), strict=True):
         if record is None and stage.get("key"):
@@ -135,7 +141,7 @@ def _metrics_of(run: RunRecord, version: ModelVersion, store: Store) -> dict[str
         said = [dict(model.get("metrics", {})) for model in record.models if model.get("name") == version.model] if record is not None else []
         for name, value in [item for metrics in (dict(stage.get("metrics", {})), *said) for item in metrics.items()]:
             found.setdefault(name, []).append(value)
-            found.setdefault(f"{stage.get('name')}.{name}", []).append(value)
+            found.setdefault(f"{stage.get('name')}/{name}", []).append(value)
     return found
 
 

@@ -133,8 +133,8 @@ def _judged(stage: str, texts: list[str] | tuple[str, ...], metrics: Mapping[str
 
 
 def _of_stage(stage: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metrics as a stage has them: where two stages log one name, the later one's stands under ``stage.name``."""
-    own = {name.removeprefix(f"{stage}."): value for name, value in metrics.items() if stage and name.startswith(f"{stage}.")}
+    """Return the metrics as a stage has them: where others have logged the name too, its own stands under ``stage/name``."""
+    own = {name.removeprefix(f"{stage}/"): value for name, value in metrics.items() if stage and name.startswith(f"{stage}/")}
     return {**metrics, **own}
 
 

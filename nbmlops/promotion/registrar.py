@@ -105,10 +105,12 @@ def evidence_of(
 ) -> dict[str, Any]:
     """Return what a whole run says of a model, as `Evidence.to_json` has it, but for the digests of its files.
 
-    Of a metric that several stages log, the one that registers the model has the last word, but for the request itself.
+    Of a metric that several stages log, the one that registers the model has the last word, but for the request itself. What a stage has
+    logged and another has the last word about stands under ``stage/name``: its gates are judged by it.
     """
-    logged = {item.name: item.value for item in numbers(history)}
-    own = {name: float(value) for name, value in stage.metrics.items() if isinstance(value, (int, float)) and not isinstance(value, bool)}
+    metrics = {item.name: item.value for item in numbers(history)} | _numbers_of(stage) | dict(request.metrics)
+    for other in stages(history):
+        metrics |= {f"{other.stage}/{name}": value for name, value in _numbers_of(other).items() if repr(metrics.get(name)) != repr(value)}
     gates = tuple({**gate, "stage": other.stage} for other in stages(history) for gate in other.gates)
     commit = started.tags.get("git_commit", "")
     environment = json.dumps(sorted(started.environment.items()))
@@ -120,7 +122,7 @@ def evidence_of(
         notebook=started.notebook,
         notebook_digest=finished.output_digest or "",
         output=finished.output or "",
-        metrics={**logged, **own, **request.metrics},
+        metrics=metrics,
         gates=gates,
         parameters=started.parameters,
         data={path: digest for other in stages(history) for path, digest in other.files.items()},
@@ -130,6 +132,10 @@ def evidence_of(
         user=started.tags.get("user") or _user(),
         tracking=dict(shown),
     ).to_json()
+
+
+def _numbers_of(stage: StageFinished) -> dict[str, float]:
+    return {name: float(value) for name, value in stage.metrics.items() if isinstance(value, (int, float)) and not isinstance(value, bool)}
 
 
 @contextmanager

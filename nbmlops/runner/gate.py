@@ -9,7 +9,7 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbmlops.errors import GateRefused, NbmlopsError
-from nbmlops.notebook.expressions import Expression, parse_expression
+from nbmlops.notebook.expressions import ABSENT, Expression, parse_expression, parse_requirement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,9 +119,11 @@ def _judge_one(text: str, result: StageResult, outside: Outside) -> dict[str, An
     if result.looked_at:
         evidence["digests"] = dict(result.looked_at)
     try:
-        expression = parse_expression(text)
+        expression = parse_requirement(text)
         evidence |= _told(text, result.metrics)
         values = _own_values(expression, result, outside)
+        if undecided := next((name for name in expression.flags if not _is_truth(values.get(name, 0))), None):
+            return evidence | {"reason": f"{undecided!r} is {values[undecided]}, neither true nor false: compare it with something"}
         try:
             values |= {f"champion.{metric}": outside.champion(metric) for metric in expression.champion_names}
         except NoChampion:
@@ -148,13 +150,19 @@ def _without_champion(expression: Expression, values: dict[str, Any]) -> dict[st
     wrong = [name for name, value in own.items() if not isinstance(value, Number) or value != value]  # noqa: PLR0124 - NaN, of whatever library
     if wrong:
         return {"passed": False, "reason": f"{wrong[0]!r} is no number"}
-    verdict = expression.verdict({**values, **{f"champion.{metric}": math.nan for metric in expression.champion_names}})
-    return {"passed": False} if verdict is False else {"passed": True, "reason": "no champion yet"}
+    holds = expression.holds({**values, **{f"champion.{metric}": ABSENT for metric in expression.champion_names}})
+    return {"passed": True, "reason": "no champion yet"} if holds else {"passed": False}
+
+
+def _is_truth(value: object) -> bool:
+    """Tell whether a value by itself says yes, no, or nothing as NaN does; a score such as 0.7 says none of that."""
+    return isinstance(value, (int, float)) and (math.isnan(value) or value in (0, 1))
 
 
 def _rows(name: str, result: StageResult) -> int:
     if name not in result.outputs:
-        raise GateRefused(f"stage {result.name!r} keeps no {name!r} to count", code="NB630", fix="let a later cell read it, or write --out NAME")
+        fix = "name what the stage itself makes; what it reads is counted by the stage that makes it"
+        raise GateRefused(f"stage {result.name!r} makes no {name!r} to count", code="NB630", fix=fix)
     count = rows_of(result.outputs[name])
     if count is None:
         raise GateRefused(f"{name!r} is a {result.outputs[name].type}, which has no rows", code="NB630", fix="name a table, an array or a collection")

@@ -126,7 +126,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
             told=told,
         ),
         left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
-        logbook=Logbook(task.stage, task.attempt, task.listener, store=store, context=context),
+        logbook=Logbook(task.stage, task.attempt, task.listener, store=store, context=context, hide=recorder.redacted),
     )
     run.observation.attribution.used = None if task.stage.startswith("@") else frozenset(task.used)
     with ExitStack() as stack:
@@ -215,7 +215,8 @@ def _load_inputs(run: _Run, position: int) -> None:
 
 def _remember(run: _Run) -> None:
     """Note what the watched names hold, once setup has run; setup between the stage's own cells may add some."""
-    stored = {item.name: item.digest for _, item in run.task.inputs if not item.members and item.format in _PLAIN_FORMATS}
+    plain = [item for _, item in run.task.inputs if not item.members and item.format in _PLAIN_FORMATS]
+    stored = {item.name: item.digest for item in plain if not item.form}  # a fingerprint is of bytes and form together
     for name in _watched(run):
         if name not in run.before:
             run.before[name] = stored[name] if name in stored else state_fingerprint(run.namespace[name], run.context)
@@ -456,8 +457,7 @@ def _keep_outputs(run: _Run) -> str | None:
 def _evidence(run: _Run) -> tuple[dict[str, Any], ...]:
     for report in run.logbook.reports.values():
         run.store.objects.put([report])
-    found: tuple[dict[str, Any], ...] = tuple(run.recorder.redacted(gate) for gate in run.logbook.evidence)
-    return found
+    return tuple(run.logbook.evidence)
 
 
 def _failed(run: _Run, error: StageError, started_s: float, mutated: tuple[str, ...] = (), *, status: str = "failed") -> StageOutcome:

@@ -163,6 +163,8 @@ def test_result_options_do_not_depend_on_order() -> None:
         ("a --if 'x if y else z'", "is not allowed"),
         ("a --require 'open(1)'", "is not allowed"),
         ("a --require '1 <'", "Python cannot read it"),
+        ("a --require \"'auc >= 0.9'\"", "names nothing"),
+        ("a --require 'auc - 0.9'", "compares nothing"),
         ("a --out 'x", "close the quotes"),
         ("a --out x \\", "write a backslash twice"),
     ],

@@ -67,8 +67,8 @@ def test_a_gate_that_failed_against_an_earlier_champion_may_hold_now() -> None:
 
 
 def test_a_stage_is_judged_by_its_own_metric() -> None:
-    """Where two stages log one name, the later one's stands under its stage's."""
-    metrics = {"auc": 0.9, "train.auc": 0.5}
+    """Where others have logged the name too, or the registration has said it, its own stands under its stage's."""
+    metrics = {"auc": 0.9, "train/auc": 0.5}
     assert judged(version(2, metrics, AGAINST)).refusals != ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from nbmlops.errors import NbmlopsError
 from nbmlops.executors.events import Event, RunFinished, RunStarted, StageFinished
+from nbmlops.promotion.judging import judge_version
 from nbmlops.promotion.mlflow_registry import MlflowRegistry
 from nbmlops.promotion.registrar import Registrar
 from nbmlops.settings import Settings
@@ -159,13 +161,25 @@ def deliver(history: list[Event], root: Path) -> dict[str, str] | None:
 
 
 def test_a_run_is_taken_when_it_has_ended(history: list[Event], tmp_path: Path) -> None:
-    """Of its metrics the request has the last word, then the stage that registers."""
+    """Of its metrics the request has the last word, then the stage that registers; what the stages themselves logged stands beside it."""
     assert deliver(history[:-1], tmp_path) is None
     assert deliver(history, tmp_path) == {"run_id": "r1", "experiment": "nb", "models": "m/1"}
     found = MlflowRegistry(tmp_path).version("m", 1).evidence
     assert found is not None
-    assert dict(found.metrics) == {"train/loss": 1.0, "other/loss": 2.0, "size": 3.0, "auc": 0.9, "loss": 1.0}
+    assert dict(found.metrics) == {"train/loss": 1.0, "other/loss": 2.0, "size": 3.0, "auc": 0.9, "loss": 1.0, "train/auc": 0.5}
     assert (dict(found.data), found.user) == ({"a.csv": "ab", "b.csv": "cd"}, "ada")
+
+
+def test_the_gate_of_a_stage_is_judged_again_by_what_that_stage_logged(history: list[Event], tmp_path: Path) -> None:
+    """Not by what another stage, or the registration, says of the model."""
+    gate = {"name": "auc >= champion.auc and auc > 0", "judge": "require", "value": None, "threshold": None, "passed": True}
+    other = replace(history[2], metrics={"auc": 0.5, "loss": -math.inf}, gates=[gate])  # type: ignore[call-arg]
+    deliver([*history[:2], other, history[3]], tmp_path)
+    found = MlflowRegistry(tmp_path).version("m", 1)
+    assert found.evidence is not None
+    assert found.evidence.metrics["other/loss"] == -math.inf
+    champion = replace(found, version=2, evidence=replace(found.evidence, metrics={"auc": 0.7}))
+    assert judge_version(found, champion, Settings(project_root=tmp_path, store="")).refusals != ()
 
 
 @pytest.mark.parametrize("role", ["trial", "sweep"])

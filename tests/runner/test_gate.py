@@ -41,6 +41,24 @@ def test_every_requirement_has_its_evidence() -> None:
     assert judge((), result) == ()
 
 
+@pytest.mark.parametrize("text", ["'auc >= 0.9'", "0.9", "1 < 2", "auc - 0.9", "-auc", "auc >= 0.9 or 'x'", "champion.auc", "rows.X", "max(auc, 1)"])
+def test_what_says_of_nothing_whether_it_is_so_is_no_requirement(text: str) -> None:
+    """Python takes a text in quotes, or the difference of two numbers, for true."""
+    (found,) = judge((text,), StageResult(name="eval", status="ran", metrics={"auc": 0.5}), _Outside(None))
+    assert not found["passed"]
+    assert "compares nothing" in found["reason"] or "names nothing" in found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("value", "passed"), [(True, True), (1.0, True), (0.0, False), (math.nan, False), (0.5, False), ("no", False), (5000, False)]
+)
+def test_a_metric_by_itself_is_a_yes_or_no(value: object, passed: bool) -> None:  # noqa: FBT001
+    """A score whose threshold was forgotten passes nothing."""
+    (found,) = judge(("ok",), StageResult(name="eval", status="ran", metrics={"ok": value}))
+    assert found["passed"] == passed
+    assert ("neither true nor false" in found.get("reason", "")) == (value in (0.5, "no", 5000))
+
+
 class _Outside:
     """A champion with known metrics, or none; nothing is reproducible."""
 
@@ -68,6 +86,13 @@ CHAMPION: list[tuple[str, dict[str, Any], dict[str, float] | None, bool]] = [
     ("auc >= 0.62 and auc >= champion.auc", {"auc": 0.5}, None, False),
     ("auc >= 0.62 and auc >= champion.auc", {"auc": 0.7}, None, True),
     ("not auc < champion.auc", {"auc": 0.7}, None, True),
+    ("not (auc < 0.62 or auc < champion.auc)", {"auc": 0.5}, None, False),
+    ("low < auc < champion.auc", {"auc": 0.5, "low": 0.6}, None, False),
+    ("a - a > -1 and auc >= champion.auc", {"a": math.inf, "auc": 0.7}, None, False),
+    ("not (a - a > 1 or auc < champion.auc)", {"a": math.inf, "auc": 0.7}, None, False),
+    ("auc >= champion.auc - (a - a)", {"a": math.inf, "auc": 0.7}, None, False),
+    ("auc >= max(0.5, champion.auc)", {"auc": 0.7}, None, True),
+    ("auc in [champion.auc]", {"auc": 0.7}, None, True),
 ]
 
 
@@ -106,11 +131,11 @@ def test_rows_of_an_artifact_are_counted(summary: str, kind: str, passed: bool) 
     assert found["passed"] == passed, found
 
 
-def test_rows_of_what_is_not_kept_are_refused() -> None:
+def test_rows_of_what_is_not_made_are_refused() -> None:
     """The line says what to do."""
     (found,) = judge(("rows.fligths >= 1000",), StageResult(name="ingest", status="ran"))
     assert not found["passed"]
-    assert "keeps no 'fligths'" in found["reason"]
+    assert "makes no 'fligths'" in found["reason"]
 
 
 def test_reproducible_is_asked_for() -> None:
