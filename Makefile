@@ -42,7 +42,7 @@ demo: $(INSTALLED)
 	@echo "To see the run and the model in MLflow: $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db"
 	@echo "then open the address that it prints, by default http://127.0.0.1:5000"
 	@echo
-	@unset MLFLOW_TRACKING_URI MLFLOW_REGISTRY_URI; NBMLOPS_TRACKERS=mlflow,wandb WANDB_MODE=offline \
+	@unset MLFLOW_TRACKING_URI MLFLOW_REGISTRY_URI; NBMLOPS_TRACKERS=mlflow,wandb WANDB_MODE=offline NBMLOPS_TRACK_WAIT_S=60 \
 		$(BIN)/nbmlops run notebooks/flight_delay.ipynb build/flight_delay.ipynb
 
 # Repeated, it finds the 30 trials there and does none.

@@ -47,6 +47,7 @@ def tell(folder: Path) -> int:
         "NBMLOPS_STORE": str(folder / "store"),
         "NBMLOPS_TRUSTED_STORES": str(folder / "store"),
         "NBMLOPS_TRACKERS": "mlflow",
+        "NBMLOPS_TRACK_WAIT_S": "120",  # the next step needs the version that a run registers
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
     }
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_REGISTRY_URI"} | own
@@ -62,7 +63,8 @@ def tell(folder: Path) -> int:
         if wanted:
             print(f"(exit {code}, as it should)", flush=True)
     print(f"\nThe whole story took {time.monotonic() - began:.0f} s. It lies in {folder}; to see it in JupyterLab and MLflow:")
-    print("  " + " ".join(f"{name}={value}" for name, value in own.items() if name != "NBMLOPS_TRACKERS") + " jupyter lab notebooks")
+    shown = " ".join(f"{name}={own[name]}" for name in ("NBMLOPS_STORE", "NBMLOPS_TRUSTED_STORES", "MLFLOW_TRACKING_URI"))
+    print(f"  {shown} jupyter lab notebooks")
     print(f"  mlflow ui --backend-store-uri {own['MLFLOW_TRACKING_URI']}")
     return 0
 

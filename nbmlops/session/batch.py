@@ -19,7 +19,7 @@ from nbmlops.runner.results import RunResult, StageResult, run_status
 from nbmlops.runner.serve import judged, serve
 from nbmlops.runner.stagekey import Surroundings
 from nbmlops.session.parameters import all_parameters, check_parameters
-from nbmlops.session.registering import REGISTRY, may_register
+from nbmlops.session.registering import REGISTRY, may_register, registered
 from nbmlops.session.run import Run
 from nbmlops.settings import Settings, load_settings
 from nbmlops.store.store import Store
@@ -206,8 +206,8 @@ class Session:
         plan = planner.plan()
         earlier = None if self._refuses(planner, plan) else self._equal_run(planner, plan)
         if earlier is not None and (target is None or earlier.output is not None):
-            late = self._send_left(earlier.run_id, planner.pipeline, self.settings.trackers if track else ())
-            return self._nothing_to_do(planner, plan, replace(earlier, tracking={**earlier.tracking, **late}), target)
+            tracking = self._send_left(earlier, plan, planner.pipeline, self.settings.trackers if track else ())
+            return self._nothing_to_do(planner, plan, replace(earlier, tracking=tracking), target)
         from nbmlops.session.execution import Execution  # noqa: PLC0415 - scheduler, executor and events: only where something runs
 
         return Execution(self, planner, target, sweep).run(
@@ -371,12 +371,12 @@ class Session:
             write_notebook(target, notebook_of(self, planner, result, begun))
         return Run(replace(result, seconds=time.time() - begun), self)
 
-    def _send_left(self, run_id: str, pipeline: Pipeline, trackers: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Send what earlier runs have left, as any run does by the way; return where the run `run_id` is found, which may be known only now."""
+    def _send_left(self, run: RunRecord, plan: Plan, pipeline: Pipeline, trackers: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Send what earlier runs have left, as any run does by the way; return where `run` is found, which may be known only now."""
         folder = self.store.local_path("outbox")
         left = any(folder.glob("*.jsonl"))
         if not left and not may_register(pipeline):
-            return {}
+            return run.tracking
         from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415 - only where something is left, or was
         from nbmlops.tracking.sender import Sender  # noqa: PLC0415
 
@@ -385,7 +385,9 @@ class Session:
         if left and outbox.awaited(trackers):
             with Sender(outbox, trackers, self.settings.project_root) as sender:
                 sender.wait(self.settings.track_wait_s)
-        return outbox.reference(run_id)
+                served = [item.record for item in plan.stages.values() if item.record is not None]
+                return registered({**run.tracking, **outbox.reference(run.run_id)}, served, sender)
+        return {**run.tracking, **outbox.reference(run.run_id)}
 
     def _served(self, item: PlannedStage, outside: Outside) -> StageResult:
         name = item.stage.name

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from nbmlops.pipeline.model import Pipeline
     from nbmlops.runner.results import StageResult
+    from nbmlops.store.records import StageRecord
     from nbmlops.tracking.sender import Sender
 
 __all__ = ["PRELOADED", "REGISTRY", "addressed", "may_register", "offers", "registered"]
@@ -35,12 +36,14 @@ def addressed(trackers: Iterable[str], pipeline: Pipeline, *, track: bool) -> tu
     return tuple(names)
 
 
-def offers(stages: Iterable[StageResult]) -> bool:
+def offers(stages: Iterable[StageResult | StageRecord]) -> bool:
     """Tell whether a stage wants a model registered."""
     return any(stage.models for stage in stages)
 
 
-def registered(tracking: Mapping[str, Mapping[str, str]], stages: Iterable[StageResult], sender: Sender) -> dict[str, Mapping[str, str]]:
+def registered(
+    tracking: Mapping[str, Mapping[str, str]], stages: Iterable[StageResult | StageRecord], sender: Sender
+) -> dict[str, Mapping[str, str]]:
     """Return where a run is found, and of models that are not registered yet, why."""
     if REGISTRY in tracking or not offers(stages):
         return dict(tracking)

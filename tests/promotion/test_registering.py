@@ -50,8 +50,12 @@ def project(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> P
 @pytest.fixture(scope="module")
 def down(project: Project) -> Outcome:
     """Run while no tracker and no registry answers."""
-    nowhere = {"MLFLOW_TRACKING_URI": f"http://me:secret@127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    return project.call("run", "nb.ipynb", "-p", "limit", "0.95", "--json", env={**tracked(), **nowhere})
+    return project.call("run", "nb.ipynb", "-p", "limit", "0.95", "--json", env=nowhere())
+
+
+def nowhere() -> dict[str, str]:
+    """Return an environment that tracks where nobody answers."""
+    return {**tracked(), "MLFLOW_TRACKING_URI": f"http://me:secret@127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
 def tracked() -> dict[str, str]:
@@ -73,6 +77,14 @@ def test_a_registry_that_is_down_holds_nothing_up(project: Project, down: Outcom
     assert "the registry cannot be used now" in waits
     assert "secret" not in down.out + down.err
     assert MlflowRegistry(project.folder).versions("flight-delay") == ()
+
+
+def test_a_run_with_nothing_to_do_says_that_a_model_still_waits(project: Project, down: Outcome) -> None:
+    """What has not arrived is told again, as long as it has not."""
+    assert "registry" in down.data["tracking"]
+    again = project.call("run", "nb.ipynb", "-p", "limit", "0.95", "--json", env=nowhere())
+    assert set(again.statuses.values()) == {"reused"}
+    assert "the registry cannot be used now" in again.data["tracking"]["registry"]["waits"]
 
 
 def test_sync_registers_what_waited(project: Project, down: Outcome) -> None:
