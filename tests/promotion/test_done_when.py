@@ -99,6 +99,7 @@ def told() -> list[tuple[list[str], str]]:
     return [(shlex.split(line.removeprefix("$ nbmlops ")), answer) for line, answer in zip(lines[::2], lines[1::2], strict=True)]
 
 
+@pytest.mark.thorough  # seven commands
 def test_the_readme_shows_what_happens(served: Served, tmp_path: Path) -> None:
     """The notebook of the README with its last stage, and each command with its answer."""
     project = Project(tmp_path / "project")
