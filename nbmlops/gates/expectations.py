@@ -40,6 +40,8 @@ def validate(
         Gets the result before anything is raised.
     """
     check_frame(df)
+    if name is not None and (not isinstance(name, str) or not name.strip()):
+        raise UsageError(f"{name!r} cannot name what validate leaves as evidence", code="NB631", fix="give a text, or leave it out")
     read = suite if isinstance(suite, Suite) else read_suite(suite)
     found = judge_frame(df, read if name is None else replace(read, name=name))
     add_evidence(found.evidence())
@@ -104,6 +106,8 @@ def _check(item: Mapping[str, Any], result: Mapping[str, Any], columns: list[str
     looked_at, absent = details.get("element_count"), details.get("missing_count")
     if met and looked_at and absent == looked_at:
         reason = f"all {looked_at:,} values are missing, so that none was looked at"
+    if met and looked_at == 0 and kwargs.get("row_condition"):
+        reason = "no row fulfils its row_condition, so that none was looked at"
     return Check(
         expectation=item["type"],
         about=", ".join(map(str, named)),

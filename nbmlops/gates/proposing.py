@@ -81,7 +81,7 @@ def _of_column(values: Any, column: str) -> Iterator[dict[str, Any]]:  # noqa: A
 
 
 def _range(known: Any, column: str) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - a pandas.Series
-    low, high = known.min().item(), known.max().item()
+    low, high = (end.item() if hasattr(end, "item") else end for end in (known.min(), known.max()))  # those of a sparse column are Python's
     if not (math.isfinite(low) and math.isfinite(high)):
         return
     room = (high - low) * _MARGIN

@@ -103,7 +103,7 @@ def _find(suite: str | Path) -> tuple[str, bytes]:
 def _bytes(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a path with a zero byte is that of no file
         return None
     except OSError as error:
         raise UsageError(f"the suite {path.as_posix()!r} cannot be read: {error.strerror}", code="NB631", fix="give a file") from error

@@ -137,12 +137,17 @@ class Validation:
     def evidence(self) -> dict[str, Any]:
         """Return what the gate leaves, as JSON."""
         found: dict[str, Any] = {
-            "name": f"expectations:{self.name}",
+            "name": _line(f"expectations:{self.name}"),
             "judge": "expectations",
             "value": self.met,
             "threshold": len(self.checks),
             "passed": self.passed,
             "digests": dict(self.digests),
         }
-        told = {"reason": self.refusal, "warning": self.warning, "report": self.report}
+        told = {"reason": _line(self.refusal), "warning": _line(self.warning), "report": self.report}
         return found | {name: text for name, text in told.items() if text}
+
+
+def _line(text: str) -> str:
+    """Return a text in one line: names of columns, and values, may hold anything."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-__all__ = ["REGISTRIES", "Evidence", "ModelRequest", "ModelVersion", "Registry"]
+__all__ = ["REGISTRIES", "Evidence", "ModelRequest", "ModelVersion", "Registry", "check_types"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +108,9 @@ class Evidence:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evidence:
-        """Rebuild evidence from `to_json`; fields of a newer version are ignored."""
+        """Rebuild evidence from `to_json`; fields of a newer version are ignored. `TypeError` if a value is none of its field's."""
         known = _known(cls, data)
+        check_types(cls, known)
         return cls(**{**known, "gates": tuple(known.get("gates", ()))})
 
 
@@ -184,6 +186,36 @@ class Registry(Protocol):
 
 
 REGISTRIES = Family("nbmlops.registries", {"mlflow": "nbmlops.promotion.mlflow_registry:MlflowRegistry"})
+
+
+def check_types(cls: type, data: Mapping[str, Any]) -> None:
+    """Raise `TypeError` if JSON data, which anybody may have edited, are not of the types of a dataclass's fields."""
+    if not isinstance(data, dict):
+        raise TypeError(f"{cls.__name__} is a {type(data).__name__}")
+    wanted = {item.name: str(item.type) for item in fields(cls)}
+    for name, value in data.items():
+        if not _KINDS[wanted[name]](value):
+            raise TypeError(f"{name} is a {type(value).__name__}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _mapping_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(isinstance(key, str) and check(item) for key, item in value.items())
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "int": lambda value: isinstance(value, int),
+    "int | None": lambda value: value is None or isinstance(value, int),
+    "float": _is_number,
+    "Mapping[str, Any]": lambda value: isinstance(value, dict),
+    "Mapping[str, float]": _mapping_of(_is_number),
+    "Mapping[str, str]": _mapping_of(lambda value: isinstance(value, str)),
+    "tuple[Mapping[str, Any], ...]": lambda value: isinstance(value, (list, tuple)) and all(isinstance(item, dict) for item in value),
+}
 
 
 def _known(cls: type[ModelRequest | Evidence], data: Mapping[str, Any]) -> dict[str, Any]:

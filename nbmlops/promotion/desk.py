@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import GateRefused, LostRace, NbmlopsError, StoreError, Tampered, UsageError
 from nbmlops.nearest import close_matches
 from nbmlops.promotion.act import Act
+from nbmlops.promotion.base import ModelVersion
 from nbmlops.promotion.claim import Claim, claims_in, holding
 from nbmlops.promotion.comparing import compare_evidence
 from nbmlops.promotion.files import kept_files, verify_evidence, verify_files
@@ -22,13 +23,14 @@ from nbmlops.promotion.packing import EVALUATION_FILE
 from nbmlops.promotion.state import Candidate, Expected, History, ModelState, PromotionEvent
 from nbmlops.promotion.told import Chain, chain_of, told_in
 from nbmlops.promotion.whose import who_acts
+from nbmlops.runner.redaction import Redactor
 from nbmlops.store.locks import HELD, file_lock
 from nbmlops.tracking.opening import way_to_mlflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbmlops.promotion.base import ModelVersion, Registry
+    from nbmlops.promotion.base import Registry
     from nbmlops.promotion.state import Difference
     from nbmlops.settings import Settings
     from nbmlops.store.store import Store
@@ -38,6 +40,7 @@ __all__ = ["Desk", "before"]
 _LOCK_S = 60.0
 _TOLD = 3
 _TRIES = 6
+_ALIEN = frozenset("/:")
 _FETCHED = 20  # versions of which a look fetches what this store has not got
 
 
@@ -64,7 +67,7 @@ class Desk:
         history = self.history(model)
         versions = self._versions(model)
         aliases = dict(self.registry.aliases(model))
-        champion = next((item for item in versions if item.version == aliases.get(self.settings.promotion_aliases[0])), None)
+        champion = self.champion(model)
         return ModelState(
             model=model,
             aliases=aliases,
@@ -78,10 +81,12 @@ class Desk:
 
     def champion(self, model: str) -> ModelVersion | None:
         """Return the version that the first of the team's aliases means."""
+        self._check_name(model)
         return self._meant(model, self.settings.promotion_aliases[0])
 
     def history(self, model: str) -> History:
         """Return the log of a model; an act that was broken off is settled first."""
+        self._check_name(model)
         log = Log(self.store, model)
         tags = self.registry.tags(model)
         told = told_in(tags)
@@ -108,8 +113,10 @@ class Desk:
         self, model: str, version: int, alias: str, reason: str, *, override: str = "", approver: str = "", expected: Expected | None = None
     ) -> PromotionEvent:
         """Let an alias mean a version: see `nbmlops.session.promotions.Promotions.promote`."""
+        self._check_name(model)
         self._check_alias(model, alias)
         who = self._check_people(reason, approver)
+        override = override.strip()
         wanted = self._version(model, version)
         seen = expected or self._expected(model, alias, wanted)
         self._compare(model, alias, seen, wanted)
@@ -133,6 +140,7 @@ class Desk:
     def rollback(self, model: str, alias: str, reason: str, *, approver: str = "", expected: Expected | None = None) -> PromotionEvent:
         """Let an alias mean what it meant before: see `nbmlops.session.promotions.Promotions.rollback`."""
         alias = alias or self.settings.promotion_aliases[0]
+        self._check_name(model)
         self._check_alias(model, alias)
         who = self._check_people(reason, approver)
         history = self.history(model)  # settles what was broken off, before it is decided what was before
@@ -179,8 +187,10 @@ class Desk:
         return found
 
     def _meant(self, model: str, alias: str) -> ModelVersion | None:
+        """Return the version that an alias means; one that is gone has no evidence: comparing with it refuses, and an override goes on."""
         number = self.registry.aliases(model).get(alias)
-        return None if number is None else self._version(model, number)
+        there = {item.version: item for item in self._versions(model)} if number is not None else {}
+        return None if number is None else there.get(number, ModelVersion(model=model, version=number, digest="", created_s=0.0, evidence=None))
 
     def _candidate(self, version: ModelVersion, champion: ModelVersion | None, *, fetch: bool) -> Candidate:
         judgement = judge_version(version, champion, self.settings)
@@ -249,6 +259,11 @@ class Desk:
 
     # -- refusing
 
+    def _check_name(self, model: str) -> None:
+        """Refuse what MLflow takes for no name at all, before it is asked."""
+        if not model.strip() or not _ALIEN.isdisjoint(model) or not model.isprintable():
+            raise self._unknown(model)
+
     def _check_alias(self, model: str, alias: str) -> None:
         team = self.settings.promotion_aliases
         if alias not in team:
@@ -281,7 +296,7 @@ class Desk:
         """Return the gates as they are now, and what speaks against the version, which an override must have been stated for."""
         champion = self._meant(version.model, self.settings.promotion_aliases[0])
         judgement = judge_version(version, champion, self.settings)
-        if judgement.refusals and not override.strip():
+        if judgement.refusals and not override:
             told = "; ".join(judgement.refusals[:_TOLD])
             more = len(judgement.refusals) - _TOLD
             raise GateRefused(
@@ -353,6 +368,7 @@ class Desk:
         override: str = "",
     ) -> PromotionEvent:
         evidence = version.evidence
+        hide = Redactor().text  # the log keeps it for ever, and the registry shows it
         return PromotionEvent(
             act=act,
             model=version.model,
@@ -361,8 +377,8 @@ class Desk:
             from_version=holder,
             who=who,
             when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            reason=reason.strip(),
-            override=override.strip(),
+            reason=hide(reason.strip()),
+            override=hide(override),
             approver=approver.strip(),
             evidence=gates,
             notebook=evidence.notebook if evidence is not None else "",
@@ -419,4 +435,8 @@ def _said(number: int | None) -> str:
 def _is_same(approver: str, who: str) -> bool:
     name, _, email = who.partition("<")
     parts = {who, name, email.rstrip(">")}
-    return approver.strip().casefold() in {part.strip().casefold() for part in parts if part.strip()}
+    return _folded(approver) in {_folded(part) for part in parts if part.strip()}
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()

@@ -370,7 +370,7 @@ def _evidence_in(tags: Mapping[str, str]) -> Evidence | None:
                 return None
             body = json.loads(text)
         return Evidence.from_json(body)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 

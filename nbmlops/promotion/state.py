@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.promotion.base import Evidence, ModelVersion
+from nbmlops.promotion.base import Evidence, ModelVersion, check_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,7 +144,8 @@ class PromotionEvent:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PromotionEvent:
-        """Rebuild an entry from `to_json`."""
+        """Rebuild an entry from `to_json`; `TypeError` if it is none."""
+        check_types(cls, data)
         return cls(**{**data, "evidence": tuple(data.get("evidence", ()))})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from numbers import Number
 from typing import TYPE_CHECKING, Any, Protocol
@@ -155,7 +156,7 @@ def _without_champion(expression: Expression, values: dict[str, Any]) -> dict[st
 
 def _is_truth(value: object) -> bool:
     """Tell whether a value by itself says yes, no, or nothing as NaN does; a score such as 0.7 says none of that."""
-    return isinstance(value, Number) and (value != value or value in (0, 1))  # noqa: PLR0124 - NaN, of whatever library
+    return isinstance(value, (int, float)) and (math.isnan(value) or value in (0, 1))
 
 
 def _rows(name: str, result: StageResult) -> int:

@@ -10,7 +10,7 @@ __all__ = ["MASK", "Redactor", "looks_secret", "secret_values"]
 
 MASK = "[secret]"
 _SHORTEST = 4
-_NAME = re.compile(r"(passw(or)?d|secret|token|api_?key|access_?key|private_?key|credential)", re.IGNORECASE)
+_NAME = re.compile(r"(passw(or)?d|secret|token(?!i[sz])|api_?key|access_?key|private_?key|credential)", re.IGNORECASE)
 _SHAPES = (
     r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|AKIA[A-Z0-9]{16}|xox[baprs]-[A-Za-z0-9-]{10,}"
     r"|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"

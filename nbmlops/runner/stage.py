@@ -126,7 +126,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
             told=told,
         ),
         left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
-        logbook=Logbook(task.stage, task.attempt, task.listener, store=store, context=context),
+        logbook=Logbook(task.stage, task.attempt, task.listener, store=store, context=context, hide=recorder.redacted),
     )
     run.observation.attribution.used = None if task.stage.startswith("@") else frozenset(task.used)
     with ExitStack() as stack:
@@ -457,8 +457,7 @@ def _keep_outputs(run: _Run) -> str | None:
 def _evidence(run: _Run) -> tuple[dict[str, Any], ...]:
     for report in run.logbook.reports.values():
         run.store.objects.put([report])
-    found: tuple[dict[str, Any], ...] = tuple(run.recorder.redacted(gate) for gate in run.logbook.evidence)
-    return found
+    return tuple(run.logbook.evidence)
 
 
 def _failed(run: _Run, error: StageError, started_s: float, mutated: tuple[str, ...] = (), *, status: str = "failed") -> StageOutcome:

@@ -28,7 +28,7 @@ from nbmlops.session.run import Interrupted, Run
 from nbmlops.store.records import RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from nbmlops.executors.progress import Watcher
@@ -45,6 +45,7 @@ __all__ = [
     "mlflow_joined",
     "notebook_of",
     "preloads",
+    "recorded",
     "redacted",
     "redactor_of",
     "snapshot_of",
@@ -246,7 +247,7 @@ class Execution:
                 started_s=self._started_s,
                 seconds=result.seconds,
                 parameters=dict(result.parameters),
-                stages=tuple(stage.to_record() for stage in result.stages.values()),
+                stages=recorded(result.stages.values(), self._redactor),
                 output=result.output,
                 tracking={name: dict(value) for name, value in tracking.items()},
                 diagnostics=tuple(item.to_json() for item in result.diagnostics),
@@ -343,6 +344,12 @@ def redactor_of(planner: Planner) -> Redactor:
     """Return what hides the secrets of a run: parameters that look so, and the variables that ``--secret`` names."""
     names = [name for stage in planner.pipeline.stages.values() for name in stage.directive.secrets]
     return Redactor(secret_values(all_parameters(planner.pipeline.parameters, planner.trial.parameters), os.environ, names))
+
+
+def recorded(stages: Iterable[StageResult], redactor: Redactor) -> tuple[dict[str, Any], ...]:
+    """Return what became of stages as a run's record has it: what was found as its events have it too, without the secrets of the run."""
+    found = (stage.to_record() for stage in stages)
+    return tuple({**stage, "metrics": redactor.data(stage["metrics"]), "gates": redactor.data(stage["gates"])} for stage in found)
 
 
 def redacted(event: Event, redactor: Redactor) -> Event:

@@ -5,9 +5,11 @@ All that reaches the registry happens in a process of its own (`nbmlops.promotio
 
 from __future__ import annotations
 
+import operator
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from nbmlops.errors import UsageError
 from nbmlops.promotion.asking import Asking
 from nbmlops.promotion.state import Candidate, History, ModelState, PromotionEvent
 
@@ -90,8 +92,9 @@ class Promotions:
         UsageError
             If the reason is empty, or the approver is missing or nobody who may approve.
         """
+        number = _number(version)
         told = None if expected is None else expected.to_json()
-        data = self._ask("promote", model=model, version=version, alias=alias, reason=reason, override=override, approver=approver, expected=told)
+        data = self._ask("promote", model=model, version=number, alias=alias, reason=reason, override=override, approver=approver, expected=told)
         return PromotionEvent.from_json(data)
 
     def rollback(self, model: str, alias: str, reason: str, *, approver: str = "", expected: Expected | None = None) -> PromotionEvent:
@@ -136,5 +139,19 @@ class Promotions:
         self.close()
 
     def _ask(self, act: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
+        for name, value in arguments.items():
+            if name not in {"version", "expected"} and not isinstance(value, str):
+                raise UsageError(f"{name} is {value!r}, which is no text", code="NB004", fix=f'write {name}="..."')
         with self._lock:
             return self._asking.ask(act, arguments)
+
+
+def _number(version: object) -> int:
+    """Return a version's number, of whatever library's type."""
+    try:
+        number = operator.index(version)  # type: ignore[arg-type]
+    except TypeError:
+        number = 0
+    if isinstance(version, bool) or number < 1:
+        raise UsageError(f"version is {version!r}", code="NB004", fix="give a number from 1; nbmlops models MODEL lists them")
+    return number

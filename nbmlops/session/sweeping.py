@@ -14,7 +14,7 @@ from nbmlops.executors.scheduler import Scheduler
 from nbmlops.executors.seats import SharedExecutor
 from nbmlops.executors.tasks import attempts_folder
 from nbmlops.session.champion import Champion
-from nbmlops.session.execution import logs_to_mlflow, mlflow_joined, preloads, redacted, redactor_of, snapshot_of, versions_of
+from nbmlops.session.execution import logs_to_mlflow, mlflow_joined, preloads, recorded, redacted, redactor_of, snapshot_of, versions_of
 from nbmlops.session.origin import git_tags
 from nbmlops.session.parameters import all_parameters, check_parameters
 from nbmlops.session.pool import WarmWorkers
@@ -222,7 +222,7 @@ class Sweeping:
                 started_s=trial.started_s,
                 seconds=run.seconds,
                 parameters=hidden.data(all_parameters(planner.pipeline.parameters, planner.trial.parameters)),
-                stages=tuple(stage.to_json() for stage in run.stages.values()),
+                stages=recorded(run.stages.values(), hidden),
                 seed=planner.trial.seed,
                 git_commit=self._tags.get("git_commit"),
                 sweep=self._sweep.name,

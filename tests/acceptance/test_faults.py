@@ -197,6 +197,25 @@ def test_secret_is_redacted(project: Project) -> None:
     assert not [text for text in texts if "s3cr3t-v4lue-1234" in text]
 
 
+def test_a_secret_in_what_a_stage_logs_is_redacted(project: Project) -> None:
+    """Names of metrics, evidence and its report, in records and answers; the run's record has them as its events have."""
+    found = "{'name': secret, 'judge': 't', 'value': api_token, 'passed': True, 'report': book.add_report(secret.encode())}"
+    logged = f"book = open_logbook()\nbook.add_evidence({found})\nbook.log('by step ' + secret, 1, 0)\nscores = {{'auc ' + api_token: 1}}"
+    project.write(
+        [
+            cell("api_token = 'tok-default-12345'", "parameters"),
+            "import os\nfrom nbmlops.runner.logged import open_logbook",
+            f"%%mlstage a --secret TOKEN --metrics scores\nsecret = os.environ['TOKEN']\n{logged}",
+        ]
+    )
+    done = project.run("out.ipynb", env={"TOKEN": "s3cr3t-v4lue-1234"})
+    assert done.code == 0, done.err
+    texts = [done.out, done.err, *(path.read_text(encoding="utf-8", errors="replace") for path in project.folder.rglob("*") if path.is_file())]
+    assert not [text for text in texts if "s3cr3t-v4lue-1234" in text]
+    record = project.folder / ".nbmlops" / "runs" / f"{done.data['run_id']}.json"
+    assert "tok-default-12345" not in record.read_text(encoding="utf-8")
+
+
 def test_memory_limit_is_enforced(project: Project) -> None:
     """A stage that wants more than its `--memory` fails with MemoryError; the others go on."""
     project.write(["%%mlstage a --memory 2GiB\nx = bytearray(4 << 30)", "%%mlstage b\ny = 1"])

@@ -111,6 +111,30 @@ def test_columns_without_values_are_told(frame: pd.DataFrame) -> None:
     assert "all 4 values are missing" in found.warning
 
 
+def test_a_condition_that_no_row_fulfils_is_told(frame: pd.DataFrame) -> None:
+    """It passes with a mark: nothing was looked at."""
+    condition = {"row_condition": "distance > 90000", "condition_parser": "pandas"}
+    found = judged(frame, (BETWEEN, {"column": "distance", "min_value": 1e6, **condition}))
+    assert found.passed
+    assert "no row fulfils its row_condition" in found.warning
+
+
+@pytest.mark.parametrize("name", ["", " ", 5])
+def test_evidence_needs_a_name(frame: pd.DataFrame, name: Any) -> None:
+    """One line, and not one about the suite."""
+    with pytest.raises(UsageError, match="cannot name what validate leaves"):
+        validate(frame, suite_of((BETWEEN, {"column": "distance", "min_value": 0})), name=name)
+
+
+def test_evidence_is_one_line_whatever_columns_and_values_are_called() -> None:
+    """Also of the suite's name."""
+    frame = pd.DataFrame({"a\nb": ["x\ny\x1b[31m"]})
+    found = validate(frame, suite_of(("expect_column_values_to_be_in_set", {"column": "a\nb", "value_set": ["q"]})), name="x\ny", stop=False)
+    evidence = found.evidence()
+    assert evidence["name"] == "expectations:x y"
+    assert evidence["reason"] == "expect_column_values_to_be_in_set(a b): 1 of 1 values, such as x y [31m"
+
+
 def test_an_empty_frame_is_refused_unless_that_is_expected(frame: pd.DataFrame) -> None:
     """Nothing fails of no rows."""
     items = [(BETWEEN, {"column": "distance", "min_value": 1})]
@@ -264,6 +288,7 @@ def test_odd_columns_are_proposed_only_as_far_as_they_hold() -> None:
             "complex": [1j] * 30,
         }
     )
+    frame["sparse"] = pd.arrays.SparseArray([0] * len(frame))
     suite = nbmlops.propose_suite(frame, "odd")
     assert nbmlops.validate(frame, "odd").met == len(suite.expectations)
     assert "expect_column_values_to_be_unique" in {item.expectation_type for item in suite.expectations if getattr(item, "column", "") == "id"}

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from blake3 import blake3
 
 from nbmlops.errors import GateRefused, LostRace, NbmlopsError, Tampered, UsageError
 from nbmlops.promotion.desk import before
 from nbmlops.promotion.state import Expected, PromotionEvent
+from nbmlops.session.promotions import Promotions
 from nbmlops.store.records import RunRecord, StageRecord
+from nbmlops.views.promotion import state_text
 from tests.promotion.office import AGAINST_CHAMPION, MODEL, Office, evidence_of, register
 
 if TYPE_CHECKING:
@@ -76,6 +81,10 @@ MISUSE: dict[str, tuple[Callable[[Any], Any], str]] = {
     "model of a look": (lambda desk: desk.look("flight-dealy"), "did you mean 'flight-delay'"),
     "model of a history": (lambda desk: desk.history("flight-dealy"), "did you mean 'flight-delay'"),
     "model of a rollback": (lambda desk: desk.rollback("flight-dealy", "", "x"), "did you mean 'flight-delay'"),
+    "no name": (lambda desk: desk.look(" "), "no model is registered as ' '"),
+    "a path": (lambda desk: desk.history("../x"), r"no model is registered as '\.\./x'"),
+    "an address": (lambda desk: desk.promote("models:/x", 1, "champion", "x"), "no model is registered as 'models:/x'"),
+    "bytes": (lambda desk: desk.rollback("\udcff", "", "x"), r"no model is registered as '\\udcff'"),
     "version": (lambda desk: desk.promote(MODEL, 9, "champion", "x"), "has no version 9; it has 1, 2, 3, 4"),
     "alias": (lambda desk: desk.promote(MODEL, 1, "chapion", "x"), "'chapion' is no alias .* did you mean 'champion'"),
     "reason": (lambda desk: desk.promote(MODEL, 1, "champion", " \n"), "no reason is given"),
@@ -92,6 +101,24 @@ def test_misuse_is_told_in_one_line_and_changes_nothing(office: Office, what: st
         act(office.desk())
     assert "\n" not in str(caught.value)
     assert office.all() == now
+
+
+def test_a_token_in_a_reason_is_kept_nowhere(office: Office) -> None:
+    """The log keeps what is written for ever, and the registry shows it to everybody."""
+    token = "ghp_" + "a1" * 12
+    event = office.desk().promote(MODEL, 3, "champion", f"fetched with {token}", override=f"{token} said so")
+    assert (event.reason, event.override) == ("fetched with [secret]", "[secret] said so")
+    assert token not in str(office.all())
+
+
+@pytest.mark.parametrize("version", [True, 0, -1, "2", None, 2.0])
+def test_what_is_no_version_or_no_text_is_told_before_anybody_is_asked(office: Office, version: Any) -> None:
+    """In Python anything may be given."""
+    with pytest.raises(UsageError, match="version is"):
+        Promotions(office.settings()).promote(MODEL, version, "champion", "x")
+    for given in ({"reason": None}, {"reason": "x", "override": True}, {"reason": "x", "approver": office.root}):
+        with pytest.raises(UsageError, match="which is no text"):
+            Promotions(office.settings()).promote(MODEL, np.int64(1), "champion", **given)  # type: ignore[arg-type]
 
 
 def test_a_version_that_is_meant_already(office: Office) -> None:
@@ -143,6 +170,49 @@ def test_an_alias_moved_past_nbmlops_is_told(office: Office) -> None:
     assert desk.promote(MODEL, 2, "champion", "two").from_version == 3
 
 
+def test_an_alias_that_means_a_version_that_is_gone(office: Office) -> None:
+    """What would be compared with it refuses, an override goes on, and a rollback goes to what the log says."""
+    desk = office.desk()
+    desk.promote(MODEL, 1, "champion", "one")
+    with sqlite3.connect(office.root / "mlflow.db") as database:
+        database.execute("update registered_model_aliases set version = 77")
+    database.close()
+    assert [bool(item.refusals) for item in desk.look(MODEL).candidates] == [True, True, True, False]
+    with pytest.raises(GateRefused, match="the champion, version 77 of 'flight-delay', has no evidence with roc_auc"):
+        desk.promote(MODEL, 2, "champion", "x")
+    assert desk.promote(MODEL, 2, "challenger", "x", override="the champion is gone").act == "override"
+    assert desk.rollback(MODEL, "champion", "x").version == 1
+
+
+EVIDENCE = {"run_id": "r", "stage": "s", "status": "done", "time_s": 1.0}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        {"run_id": 1},
+        {"time_s": "x"},
+        {"gates": [1]},
+        {"gates": {"a": {}}},
+        {"metrics": [1]},
+        {"metrics": {"roc_auc": None}},
+        {"metrics": {"roc_auc": "0.9"}},
+        {"files": "no"},
+        {"data": {"a.csv": 1}},
+    ],
+)
+def test_evidence_of_other_types_speaks_for_nothing(office: Office, changes: Any) -> None:
+    """A tag that somebody has edited is no reason to break off."""
+    text = json.dumps({**EVIDENCE, **changes} if changes else [])
+    office.registry.set_tags(MODEL, {"nbmlops.evidence": text}, number=3)
+    state = office.desk().look(MODEL)
+    candidate = state.candidate(3)
+    assert candidate is not None
+    assert "no gate is known to hold" in candidate.refusals[0]
+    assert "no evidence" in state_text(state)
+
+
 def break_log(office: Office) -> None:
     path = office.entries()[0]
     path.write_bytes(path.read_bytes().replace(b"one", b"two"))
@@ -159,6 +229,8 @@ def test_nobody_promotes_on_a_broken_log_unless_they_say_so(office: Office) -> N
         desk.promote(MODEL, 2, "champion", "x")
     with pytest.raises(Tampered, match="entry 1 was edited"):
         desk.rollback(MODEL, "champion", "x")
+    with pytest.raises(Tampered, match="entry 1 was edited"):
+        desk.promote(MODEL, 2, "champion", "x", override=" ")
     assert office.all() == now
     assert desk.promote(MODEL, 2, "champion", "x", override="the log was edited by hand").act == "override"
     history = desk.history(MODEL)
@@ -278,6 +350,7 @@ def test_files_and_evidence_tampered_with_together(own: Office) -> None:
     [
         ((), "", ""),
         (("yes",), "", "asks for a second person; give --approver NAME"),
+        (("yes",), "ada  <ADA@example.org>", "cannot be the second person too"),
         (("yes",), " ADA ", "cannot be the second person too"),
         (("yes",), "ada@example.org", "cannot be the second person too"),
         (("yes",), "Bob", ""),

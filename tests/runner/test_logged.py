@@ -15,7 +15,9 @@ import pytest
 
 import nbmlops
 from nbmlops.errors import UsageError
-from nbmlops.runner.logged import Logbook, Pruned, logging_to
+from nbmlops.runner.logged import Logbook, Pruned, add_evidence, add_model, logging_to
+from nbmlops.runner.redaction import Redactor
+from nbmlops.store.objects import digest_of_buffers
 
 
 def test_the_last_value_is_the_metric_and_the_course_is_kept() -> None:
@@ -48,6 +50,18 @@ def test_what_is_no_metric_is_refused_by_name(name: Any, value: Any, step: Any) 
     with logging_to(Logbook("train")) as book, pytest.raises(UsageError, match="stage 'train' logs"):
         nbmlops.log_metric(name, value, step)
     assert book.metrics == {}
+
+
+def test_secrets_are_hidden_before_anything_is_kept() -> None:
+    """In names, evidence, reports, and what is said of a model; a report's digest is that of what is kept."""
+    with logging_to(Logbook("train", hide=Redactor(["hunter2"]).data)) as book:
+        nbmlops.log_metric("auc_hunter2", 1, 0)
+        add_evidence({"name": "hunter2", "passed": True, "value": "hunter2"})
+        digest = book.add_report(b'["hunter2"]')
+        add_model({"name": "m", "metrics": {"hunter2": 1.0}, "files": {"MLmodel": "0" * 64}})
+    kept = (book.metrics, book.series, book.evidence, book.models, book.reports)
+    assert "hunter2" not in repr(kept)
+    assert digest == digest_of_buffers([b'["[secret]"]'])
 
 
 def test_outside_a_stage_it_is_said_that_nothing_is_kept() -> None:

@@ -18,6 +18,7 @@ LOOKS = [
     ("anything", "ghp_abcdefghijklmnopqrstuvwx", True),
     ("anything", "AKIAABCDEFGHIJKLMNOP", True),
     ("anything", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.c2lnbmF0dXJl", True),
+    ("tokenizer", "word", False),
     ("password", 12, False),
     ("password", "", False),
     ("learning_rate", "0.1", False),
