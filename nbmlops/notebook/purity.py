@@ -210,6 +210,6 @@ CONFIG_MAGICS = _words(
 
 # nbmlops' own magics, which drive a pipeline and are no part of it
 FRONT_MAGIC = re.compile(
-    r"ml(?:run|graph|check|status|why|load|verify|sweep|compare|promote|rollback|history|compile|store|track|doctor"
+    r"ml(?:run|graph|check|status|why|load|verify|sweep|compare|models|promote|rollback|history|compile|store|track|doctor"
     r"|pipeline|runs|gates|register|report|cancel|help|open)"
 )

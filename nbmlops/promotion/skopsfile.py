@@ -17,7 +17,7 @@ _SCHEMA = "schema.json"
 
 
 def settle(path: Path) -> None:
-    """Number the parts of a file of skops in the order in which its schema names them, so that the same model has the same bytes.
+    """Give the parts of a file of skops numbers, in the order in which its schema names them, so that the same model has the same bytes.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def settle(path: Path) -> None:
         names = {info.filename: info for info in source.infolist() if info.filename != _SCHEMA}
         found: dict[str, str] = {}
         _number(schema, {}, names, found)
-        for name in sorted(names, key=lambda name: (len(found.get(name, name)), found.get(name, name))):
+        for name in (*found, *(name for name in names if name not in found)):
             info = ZipInfo(found.get(name, name))
             info.compress_type, info.file_size = names[name].compress_type, names[name].file_size
             with source.open(name) as part, target.open(info, "w") as copy:

@@ -55,6 +55,8 @@ def only(*cells: Spec) -> RoledCell:
         ("%load_ext nbmlops", "setup"),
         ("%mlgraph\n%mlstatus --json", "skip"),
         ("r = %mlrun --wait", "skip"),
+        ("%mlmodels flight-delay", "skip"),
+        ("%mlpromote flight-delay", "skip"),
         ("x = 1\n%mlrun", "report"),
         ("%mlflow_thing", "report"),
         ("%%bash\nls", "report"),
@@ -154,3 +156,17 @@ def test_skipped_cells_are_not_read() -> None:
     """What is skipped may hold anything."""
     roled = only(("x = (", ["skip"]))
     assert (roled.tree, roled.error) == (None, None)
+
+
+def test_every_magic_of_ours_is_no_part_of_a_run() -> None:
+    """A cell that only asks how a model stands, which the run is about to register, must not fail that run."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from nbmlops import load_ipython_extension
+    from nbmlops.notebook.purity import FRONT_MAGIC
+
+    shell = InteractiveShell()
+    load_ipython_extension(shell)
+    ours = {name for name in shell.magics_manager.magics["line"] if name.startswith("ml")}
+    assert {"mlrun", "mlmodels"} <= ours
+    assert {name for name in ours if not FRONT_MAGIC.fullmatch(name)} == set()

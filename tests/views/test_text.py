@@ -151,7 +151,7 @@ def test_run_tells_gates_with_the_value_judged(run: RunResult) -> None:
 
 
 def test_run_tells_why_a_gate_passes_or_not(run: RunResult) -> None:
-    """The note of a comparison without a champion, the mark of what only warns, what a number stood against; two stages that say the same are named."""
+    """The note where there is no champion, the mark of what only warns, what a number stood against; two stages that say the same are named."""
     ours = {"judge": "expectations", "value": 2, "threshold": 3}
     gates = (
         {"name": "auc >= champion.auc", "value": 0.7, "threshold": "champion.auc", "passed": True, "reason": "no champion yet"},
