@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbmlops.errors import UsageError
@@ -15,8 +16,6 @@ from nbmlops.nearest import close_matches
 from nbmlops.runner.logged import open_logbook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy as np
     import pandas as pd
 
@@ -127,8 +126,10 @@ def slices(
     chosen = _chosen(metrics, truth, score)
     if type(min_size) is not int or min_size < 1:
         raise UsageError(f"slices: min_size is {min_size!r}", code="NB637", fix="give a number of rows from 1")
-    if type(seed) is not int or isinstance(threshold, (str, bool)) or not math.isfinite(threshold):
+    if type(seed) is not int or isinstance(threshold, bool) or not isinstance(threshold, Real) or not math.isfinite(threshold):
         raise UsageError(f"slices: seed is {seed!r}, threshold {threshold!r}", code="NB637", fix="give a whole number, and a score")
+    if not isinstance(sensitive, Iterable):
+        raise _column_error(f"sensitive is {sensitive!r}", "name columns of `by`, or leave it out")
     traits = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive)
     for name in traits:
         if name not in table:
@@ -191,7 +192,10 @@ def _numbers(name: str, given: Any) -> Values:  # noqa: ANN401
     import numpy as np
 
     try:
-        values = np.asarray(given, dtype=float)
+        if np.asarray(given).dtype.kind in "cmM":  # numpy would take the real part, or the nanoseconds
+            raise TypeError
+        # what is masked is missing: numpy would take what lies below
+        values = np.ma.asarray(given).astype(float).filled(np.nan) if isinstance(given, np.ma.MaskedArray) else np.asarray(given, dtype=float)
     except (TypeError, ValueError):
         raise UsageError(f"slices: {name} holds what is no number", code="NB637", fix="give classes as 0 and 1, or numbers") from None
     if values.ndim == _TWO and values.shape[1] == 1:
@@ -210,6 +214,8 @@ def _chosen(metrics: Iterable[str] | str | None, truth: Values, score: Values) -
     classes = set(truth[:1000].tolist()) <= _CLASSES and set(truth.tolist()) <= _CLASSES
     if metrics is None:
         metrics = ("roc_auc",) if classes else ("rmse", "mae")
+    if not isinstance(metrics, Iterable):
+        raise UsageError(f"slices: metrics is {metrics!r}", code="NB638", fix=f"name some of: {', '.join(SCORES)}")
     names = (metrics,) if isinstance(metrics, str) else tuple(dict.fromkeys(metrics))
     if not names:
         raise UsageError("slices: metrics is empty", code="NB638", fix=f"name some of: {', '.join(SCORES)}")
