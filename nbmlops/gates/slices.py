@@ -126,7 +126,7 @@ def slices(
     chosen = _chosen(metrics, truth, score)
     if type(min_size) is not int or min_size < 1:
         raise UsageError(f"slices: min_size is {min_size!r}", code="NB637", fix="give a number of rows from 1")
-    if type(seed) is not int or isinstance(threshold, bool) or not isinstance(threshold, Real) or not math.isfinite(threshold):
+    if type(seed) is not int or not _is_finite(threshold):
         raise UsageError(f"slices: seed is {seed!r}, threshold {threshold!r}", code="NB637", fix="give a whole number, and a score")
     if not isinstance(sensitive, Iterable):
         raise _column_error(f"sensitive is {sensitive!r}", "name columns of `by`, or leave it out")
@@ -139,6 +139,10 @@ def slices(
     logged = _logged_names(columns)
     _log(logged, chosen)
     return Slices(columns=columns, overall=comparison.overall(), rows=len(truth), min_size=min_size, metrics=logged)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _table(by: Any) -> dict[str, Any]:  # noqa: ANN401 - what the user gives
@@ -191,11 +195,12 @@ def _values(y_true: Any, y_score: Any, table: Mapping[str, Any]) -> tuple[Values
 def _numbers(name: str, given: Any) -> Values:  # noqa: ANN401
     import numpy as np
 
+    masked = isinstance(given, np.ma.MaskedArray)
     try:
-        if np.asarray(given).dtype.kind in "cmM":  # numpy would take the real part, or the nanoseconds
-            raise TypeError
-        # what is masked is missing: numpy would take what lies below
-        values = np.ma.asarray(given).astype(float).filled(np.nan) if isinstance(given, np.ma.MaskedArray) else np.asarray(given, dtype=float)
+        plain = np.asarray(given)
+        # of times and complex numbers numpy would take the nanoseconds, or the real part; below a mask lies what is missing
+        values = np.asarray("" if plain.dtype.kind in "cmM" else plain, dtype=float)
+        values = np.where(np.ma.getmaskarray(given), np.nan, values) if masked else values
     except (TypeError, ValueError):
         raise UsageError(f"slices: {name} holds what is no number", code="NB637", fix="give classes as 0 and 1, or numbers") from None
     if values.ndim == _TWO and values.shape[1] == 1:
