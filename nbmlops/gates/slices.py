@@ -141,8 +141,8 @@ def slices(
     return Slices(columns=columns, overall=comparison.overall(), rows=len(truth), min_size=min_size, metrics=logged)
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+def _is_finite(value: Any) -> bool:  # noqa: ANN401 - whatever is given
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
 
 
 def _table(by: Any) -> dict[str, Any]:  # noqa: ANN401 - what the user gives
