@@ -13,6 +13,7 @@ from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError
 from nbmlops.nearest import close_matches
 from nbmlops.notebook.expecting import split_expecting
+from nbmlops.notebook.expressions import parse_expression
 from nbmlops.notebook.values import CHECKERS, STAGE_NAME, Kind
 
 __all__ = [
@@ -246,6 +247,12 @@ class Directive:
     seed: int | None = None
     cache: bool = True
     kept_tags: tuple[str, ...] = ()
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The variables whose rows its gates count, as ``rows.X`` does."""
+        gates = (parse_expression(text) for text in self.require if "rows." in text)
+        return tuple(name.removeprefix("rows.") for gate in gates for name in gate.names if name.startswith("rows."))
 
     def result_options(self) -> dict[str, Any]:
         """Return, as JSON data by flag, the options given that change the result; the order of a list does not."""

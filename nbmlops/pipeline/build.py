@@ -264,7 +264,9 @@ class _Reader:
         wanted = {*(directive.outs or ()), *directive.metrics}
         # a metric that it only reads is kept by the stage that made it
         taken = {item.name for position in positions for item in self.linked.links[position].links if item.provider is not None}
-        wanted -= taken - {name for position in positions for name in self.linked.links[position].writes} - set(directive.outs or ())
+        written = {name for position in positions for name in self.linked.links[position].writes}
+        wanted -= taken - written - set(directive.outs or ())
+        wanted |= written.intersection(directive.counted)
         for position in positions:
             for reader, item in self.linked.readers.get(position, ()):
                 if self.source.pieces[reader].stage != stage and not self.linked.is_open(item):

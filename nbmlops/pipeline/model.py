@@ -242,7 +242,7 @@ class Stage:
     reads : tuple of Read
         Inputs of every kind.
     wants : tuple of str
-        The bound names that a later cell reads, or that ``--out`` and ``--metrics`` name: what a record must hold.
+        The bound names that a later cell reads, or that ``--out``, ``--metrics`` and gates on ``rows.NAME`` name: what a record must hold.
     binds : tuple of str
         Every name that it binds.
     later : tuple of str

@@ -46,6 +46,9 @@ _LOWER = _words(
 )
 
 
+_GROUPED = re.compile(r"(?:.*/)?(worst|gap)_(\w+)_by_\w+")  # what `nbmlops.slices` logs
+
+
 def compare_evidence(mine: Evidence, champion: Evidence, one: bytes | None, other: bytes | None) -> tuple[Difference, ...]:
     """Return what differs in each metric of either.
 
@@ -70,6 +73,9 @@ def direction_of(metric: str, gates: Sequence[Mapping[str, Any]] = ()) -> str:
     >>> direction_of("validation_roc_auc"), direction_of("test.rmse"), direction_of("widgets")
     ('higher', 'lower', '')
     """
+    group = _GROUPED.fullmatch(metric)
+    if group is not None:
+        return "lower" if group[1] == "gap" else direction_of(group[2], gates)
     words = re.split(r"[^a-z0-9]+", metric.lower())
     for start in range(len(words)):
         name = "_".join(words[start:])

@@ -116,14 +116,20 @@ def _unlike_records(version: ModelVersion, found: Mapping[str, str], store: Stor
     unlike = ""
     first = store.run(version.evidence.run_id) if version.evidence is not None else None
     for run in (*([first] if first is not None else []), *store.runs()):
-        for record in _records(run, store):
-            for model in record.models if record is not None else ():
-                if model.get("name") == version.model and model.get("digest") == version.digest:
-                    data = {path: digest for path, digest in model["files"].items() if path not in ABOUT and not path.startswith("nbmlops/")}
-                    unlike = next((path for path, digest in data.items() if found.get(path) != digest), "")
-                    if not unlike:
-                        return ""
+        for model in _models_of(run, store):
+            if model.get("name") == version.model and model.get("digest") == version.digest:
+                data = {path: digest for path, digest in model["files"].items() if path not in ABOUT and not path.startswith("nbmlops/")}
+                unlike = next((path for path, digest in data.items() if found.get(path) != digest), "")
+                if not unlike:
+                    return ""
     return unlike
+
+
+def _models_of(run: RunRecord, store: Store) -> Iterator[Mapping[str, Any]]:
+    """Yield what a run's stages packed: as its own record has it, and, where that names none, as the stages' records do."""
+    for stage, record in zip(run.stages, _records(run, store), strict=True):
+        yield from stage.get("models", ())
+        yield from record.models if record is not None else ()
 
 
 def _metrics_of(run: RunRecord, version: ModelVersion, store: Store) -> dict[str, list[Any]] | None:

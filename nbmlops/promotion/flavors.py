@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.promotion.skopsfile import settle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,6 +148,8 @@ def write_folder(packed: Packed, folder: Path) -> None:
         code_paths=list(packed.code) or None,
         **options,
     )
+    for path in folder.glob("*.skops"):
+        settle(path)
 
 
 def _refuse_unknown(packed: Packed) -> None:

@@ -161,7 +161,8 @@ def _is_truth(value: object) -> bool:
 
 def _rows(name: str, result: StageResult) -> int:
     if name not in result.outputs:
-        raise GateRefused(f"stage {result.name!r} keeps no {name!r} to count", code="NB630", fix="let a later cell read it, or write --out NAME")
+        fix = "name what the stage itself makes; what it reads is counted by the stage that makes it"
+        raise GateRefused(f"stage {result.name!r} makes no {name!r} to count", code="NB630", fix=fix)
     count = rows_of(result.outputs[name])
     if count is None:
         raise GateRefused(f"{name!r} is a {result.outputs[name].type}, which has no rows", code="NB630", fix="name a table, an array or a collection")

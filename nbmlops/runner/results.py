@@ -104,6 +104,11 @@ class StageResult:
             "error": self.error.to_json() if self.error else None,
         }
 
+    def to_record(self) -> dict[str, Any]:
+        """Return the result as the run's record keeps it: with the files of its models, which the stage's own record loses when it runs again."""
+        models = [{name: model.get(name) for name in ("name", "digest", "files")} for model in self.models]
+        return self.to_json() | ({"models": models} if models else {})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:

@@ -215,7 +215,8 @@ def _load_inputs(run: _Run, position: int) -> None:
 
 def _remember(run: _Run) -> None:
     """Note what the watched names hold, once setup has run; setup between the stage's own cells may add some."""
-    stored = {item.name: item.digest for _, item in run.task.inputs if not item.members and item.format in _PLAIN_FORMATS}
+    plain = [item for _, item in run.task.inputs if not item.members and item.format in _PLAIN_FORMATS]
+    stored = {item.name: item.digest for item in plain if not item.form}  # a fingerprint is of bytes and form together
     for name in _watched(run):
         if name not in run.before:
             run.before[name] = stored[name] if name in stored else state_fingerprint(run.namespace[name], run.context)

@@ -348,7 +348,7 @@ def redactor_of(planner: Planner) -> Redactor:
 
 def recorded(stages: Iterable[StageResult], redactor: Redactor) -> tuple[dict[str, Any], ...]:
     """Return what became of stages as a run's record has it: what was found as its events have it too, without the secrets of the run."""
-    found = (stage.to_json() for stage in stages)
+    found = (stage.to_record() for stage in stages)
     return tuple({**stage, "metrics": redactor.data(stage["metrics"]), "gates": redactor.data(stage["gates"])} for stage in found)
 
 

@@ -123,7 +123,8 @@ def _gates(item: Candidate) -> str:
         return "✗ no evidence"
     if item.refusals:
         return f"✗ {refusing} of {len(item.gates)} do not hold" if refusing else "✗ refused"
-    return f"✓ {len(item.gates)} hold" if item.gates else "none"
+    marked = sum(bool(gate.get("warning")) for gate in item.gates)
+    return f"✓ {len(item.gates)} hold{f', {marked} with a warning' if marked else ''}" if item.gates else "none"
 
 
 def _metrics(item: Candidate) -> str:

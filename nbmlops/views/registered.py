@@ -44,6 +44,8 @@ def _gates(result: RunResult) -> str:
         said = f"{refusing} of {len(gates)} gates {'refuses' if refusing == 1 else 'refuse'}"
     elif gates:
         said = "its gate holds" if len(gates) == 1 else f"{len(gates)} gates hold"
+        marked = sum(bool(gate.get("warning")) for gate in gates)
+        said += f", {marked} with a warning" if marked else ""
     else:
         said = "no gate was asked"
     return said if result.status in {"done", "refused"} else f"{said}, but the run is {cut(result.status, 20)}"

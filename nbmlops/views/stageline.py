@@ -102,9 +102,11 @@ def _gate(gate: Mapping[str, Any]) -> str:
 def _judged(gate: Mapping[str, Any]) -> str:
     if gate.get("value") is None:
         return ""
-    value = exact_value(gate["value"])
-    # a suite counts its expectations; what a comparison compares with stands in its name
-    return f"{value} of {exact_value(gate.get('threshold'))}" if gate.get("judge") == "expectations" else value
+    value, threshold = exact_value(gate["value"]), gate.get("threshold")
+    if gate.get("judge") == "expectations":
+        return f"{value} of {exact_value(threshold)}"  # it counts its expectations
+    # what a comparison compares with stands in its name, but for what the champion has
+    return f"{value} against {exact_value(threshold)}" if "champion." in str(gate.get("name")) and isinstance(threshold, float) else value
 
 
 def _said(gate: Mapping[str, Any]) -> str:

@@ -126,7 +126,7 @@ def error_lines(result: RunResult) -> Iterator[str]:
 
 def _facts(result: RunResult) -> list[str]:
     facts = [("metrics", f"{cut(name, _NAME)} {human_value(value)}") for name, value in result.metrics.items()]
-    facts += [("gates", text) for stage in result.stages.values() for text in gate_texts(stage)]
+    facts += [("gates", text) for text in _gates(result)]
     facts += [("models", line) for line in registered_lines(result)]
     for tracker, fields in result.tracking.items():
         if tracker == REGISTRY:
@@ -138,6 +138,13 @@ def _facts(result: RunResult) -> list[str]:
     for label, text in facts:
         shown.append(("" if any(label == earlier for earlier, _ in facts[: len(shown)]) else label, text))
     return aligned(shown, header=False)
+
+
+def _gates(result: RunResult) -> Iterator[str]:
+    """Return what each gate says; of two stages that say the same, with the stage."""
+    said = [(text, stage.name) for stage in result.stages.values() for text in gate_texts(stage)]
+    counts = Counter(text for text, _ in said)
+    yield from (f"{text} in {cut(stage, _NAME)}" if counts[text] > 1 else text for text, stage in said)
 
 
 def _parameter_row(parameter: Parameter) -> tuple[str, ...]:

@@ -144,6 +144,10 @@ def test_nan_and_missing_metrics_have_no_verdict() -> None:
         ("widgets", ("widgets == 3",), ""),
         ("widgets", ("widgets >= champion.widgets - 1",), "higher"),
         ("widgets", ("no expression at all",), ""),
+        ("worst_roc_auc_by_origin", (), "higher"),
+        ("worst_rmse_by_origin", (), "lower"),
+        ("gap_roc_auc_by_origin", (), "lower"),
+        ("judge/gap_recall_by_sex", ("recall > 0",), "lower"),
     ],
 )
 def test_which_way_is_better(name: str, gates: tuple[str, ...], direction: str) -> None:

@@ -314,6 +314,21 @@ def test_evidence_that_its_run_does_not_bear_out(own: Office) -> None:
         assert told.split(", ")[0] in " ".join(candidate.refusals)
 
 
+def test_a_model_that_was_made_and_packed_again(own: Office) -> None:
+    """The stage's record is that of the later files; the run's own record still has those that it registered."""
+    evidence = own.registry.version(MODEL, 5).evidence
+    assert evidence is not None
+    model = {"name": MODEL, "digest": own.registry.version(MODEL, 5).digest, "flavor": "sklearn", "metrics": {}}
+    recorded(own, stage={"models": [{**model, "files": {"model.skops": evidence.files["model.skops"]}}]})
+    later = StageRecord(key="k5", stage="train", notebook="nb.ipynb", code="c", models=({**model, "files": {"model.skops": "7" * 64}},))
+    own.desk().store.put_record(later)
+    assert own.desk().promote(MODEL, 5, "champion", "as it was made").version == 5
+    recorded(own)
+    own.desk().store.put_record(later)
+    with pytest.raises(Tampered, match="is not one that its run made"):
+        own.desk().promote(MODEL, 5, "challenger", "x")
+
+
 def test_files_and_evidence_tampered_with_together(own: Office) -> None:
     """Somebody who changes a file and its digest in the tag is found by the run's own record."""
     recorded(own)

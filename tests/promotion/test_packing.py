@@ -73,6 +73,20 @@ def fitted(**options: Any) -> LogisticRegression:
     return LogisticRegression(**options).fit(X, Y)
 
 
+@pytest.mark.parametrize(
+    "model", [make_pipeline(FunctionTransformer(), LogisticRegression()), HistGradientBoostingClassifier(max_iter=2, random_state=0)]
+)
+def test_the_same_model_has_the_same_files(stage: Stage, tmp_path: Path, model: Any) -> None:
+    """However often it is fitted and packed; skops itself writes addresses in memory, and times. It is read as before."""
+    import skops.io
+
+    requests = [stage.register(model.fit(X, Y), serialization="skops", skops_trusted_types=[TREES, "numpy.dtype"]) for _ in range(2)]
+    assert requests[0]["files"]["model.skops"] == requests[1]["files"]["model.skops"]
+    folder = stage.folder(requests[0], tmp_path / "model")
+    read = skops.io.load(folder / "model.skops", trusted=skops.io.get_untrusted_types(file=folder / "model.skops"))
+    assert np.array_equal(read.predict_proba(X), model.predict_proba(X))
+
+
 def test_a_model_has_signature_example_and_the_installed_versions(stage: Stage, tmp_path: Path) -> None:
     """Requirements are exact; MLflow loads the folder, and the model answers as before."""
     import mlflow

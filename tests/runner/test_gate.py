@@ -131,11 +131,11 @@ def test_rows_of_an_artifact_are_counted(summary: str, kind: str, passed: bool) 
     assert found["passed"] == passed, found
 
 
-def test_rows_of_what_is_not_kept_are_refused() -> None:
+def test_rows_of_what_is_not_made_are_refused() -> None:
     """The line says what to do."""
     (found,) = judge(("rows.fligths >= 1000",), StageResult(name="ingest", status="ran"))
     assert not found["passed"]
-    assert "keeps no 'fligths'" in found["reason"]
+    assert "makes no 'fligths'" in found["reason"]
 
 
 def test_reproducible_is_asked_for() -> None:

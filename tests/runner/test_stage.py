@@ -37,6 +37,15 @@ def test_change_is_learnt(bench: Bench) -> None:
     assert set(bench.states(*cells).values()) == {"fresh"}
 
 
+def test_reading_a_frame_whose_columns_lie_apart_is_no_change(bench: Bench) -> None:
+    """As a file of CSV gives it; its fingerprint is of its bytes and of how it lies in memory."""
+    read = "import io\nimport pandas as pd\nframe = pd.read_csv(io.StringIO('a,b\\n1,2\\n3,4\\n'))"
+    cells = (f"%%mlstage a\n{read}", "%%mlstage b\nrows = len(frame)", "frame, rows")
+    assert bench.effects(*cells, stage="b").mutated == ()
+    changing = (cells[0], "%%mlstage b\nframe['c'] = 1\nrows = len(frame)", cells[2])
+    assert bench.effects(*changing, stage="b").mutated == ("frame",)
+
+
 def test_change_that_nobody_reads_is_known(bench: Bench) -> None:
     """An input changed in place is an effect also while no later cell reads it: one may be written tomorrow."""
     assert bench.effects("%%mlstage a\nx = [1]", "%%mlstage b\nx.append(2)\ny = 1", "%%mlstage c\nz = y", stage="b").mutated == ("x",)

@@ -10,6 +10,7 @@ import pytest
 
 from nbmlops.promotion.state import Candidate, Difference, ModelState
 from nbmlops.views.escape import clean
+from nbmlops.views.promotion import versions_table
 from nbmlops.views.promotion_html import model_html
 from nbmlops.views.standing import against, chosen_first, gate_state, gates_said, gates_table, headline, history_table, metrics_table, model_text
 from nbmlops.widgets.twin import model_twin
@@ -189,3 +190,11 @@ def test_gates_of_hostile_text_are_refused() -> None:
     """A text in place of a number breaks no row."""
     state = hostile_model("<b>")
     assert [row[1] for row in gates_table(state.candidates[0]).rows] == ["✗ refused", "⚠ warning"]
+
+
+def test_the_table_of_versions_counts_warnings() -> None:
+    """A version that passes with a mark does not look like one without."""
+    state = made_model()
+    gates = ({"name": "a", "passed": True, "warning": "few rows"}, {"name": "b", "passed": True})
+    marked = replace(state, candidates=(replace(state.candidates[0], gates=gates, refusals=()),))
+    assert versions_table(marked).rows[0][2] == "✓ 2 hold, 1 with a warning"

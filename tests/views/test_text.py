@@ -150,6 +150,32 @@ def test_run_tells_gates_with_the_value_judged(run: RunResult) -> None:
     assert {"✗ judge: --require auc >= 0.7 (0.66123) does not hold", "gates ✗ auc >= 0.7 (0.66123)", "✓ n > 1 (2)"} <= set(text)
 
 
+def test_run_tells_why_a_gate_passes_or_not(run: RunResult) -> None:
+    """The note of a comparison without a champion, the mark of what only warns, what a number stood against; two stages that say the same are named."""
+    ours = {"judge": "expectations", "value": 2, "threshold": 3}
+    gates = (
+        {"name": "auc >= champion.auc", "value": 0.7, "threshold": "champion.auc", "passed": True, "reason": "no champion yet"},
+        {"name": "auc >= champion.auc - 0.1", "value": 0.6, "threshold": 0.65, "passed": False},
+        {"name": "expectations:flights", **ours, "passed": True, "warning": "origin: 83 of 4,000 values"},
+        {"name": "expectations:weather", **ours, "passed": False, "reason": "wind: 5 of 40 values"},
+        {"name": "expectations:planes", "judge": "expectations", "value": 1, "threshold": 1, "passed": True},
+    )
+    stages = {"judge": StageResult(name="judge", status="refused", gates=gates), "again": StageResult(name="again", status="ran", gates=gates[4:])}
+    text = lines(run_text(replace(run, stages=stages)))
+    first = text.index("gates ✓ auc >= champion.auc (0.7; no champion yet)")
+    assert text[first + 1 : first + 6] == [
+        "✗ auc >= champion.auc - 0.1 (0.6 against 0.65)",
+        "! expectations:flights (2 of 3; origin: 83 of 4,000 values)",
+        "✗ expectations:weather (2 of 3; wind: 5 of 40 values)",
+        "✓ expectations:planes (1 of 1) in judge",
+        "✓ expectations:planes (1 of 1) in again",
+    ]
+    assert "✗ judge: expectations:weather (2 of 3; wind: 5 of 40 values) does not hold" in text
+    passed = StageResult(name="judge", status="ran", gates=(gates[0], gates[2], gates[4]))
+    registered = replace(run, status="done", stages={"judge": passed}, tracking={"registry": {"models": "flight-delay/2"}})
+    assert "models registered flight-delay version 2: 3 gates hold, 1 with a warning" in lines(run_text(registered))
+
+
 def test_run_with_nothing_to_do_names_its_equal(run: RunResult) -> None:
     """A run that was there already says which."""
     assert run_text(replace(run, nothing_to_do=True)).startswith("nothing to do: every stage is reused; this equals run 0c1d2e3f")
