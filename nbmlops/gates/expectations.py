@@ -26,7 +26,7 @@ def validate(
     df: Any,  # noqa: ANN401 - anything may be given
     suite: object,
     *,
-    name: str | None = None,
+    name: Any = None,  # noqa: ANN401
     stop: bool = True,
     show: Callable[[Validation], None] | None = None,
 ) -> Validation:

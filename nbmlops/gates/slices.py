@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbmlops.errors import UsageError
@@ -15,8 +16,6 @@ from nbmlops.nearest import close_matches
 from nbmlops.runner.logged import open_logbook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy as np
     import pandas as pd
 
@@ -127,8 +126,10 @@ def slices(
     chosen = _chosen(metrics, truth, score)
     if type(min_size) is not int or min_size < 1:
         raise UsageError(f"slices: min_size is {min_size!r}", code="NB637", fix="give a number of rows from 1")
-    if type(seed) is not int or isinstance(threshold, (str, bool)) or not math.isfinite(threshold):
+    if type(seed) is not int or not _is_finite(threshold):
         raise UsageError(f"slices: seed is {seed!r}, threshold {threshold!r}", code="NB637", fix="give a whole number, and a score")
+    if not isinstance(sensitive, Iterable):
+        raise _column_error(f"sensitive is {sensitive!r}", "name columns of `by`, or leave it out")
     traits = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive)
     for name in traits:
         if name not in table:
@@ -138,6 +139,10 @@ def slices(
     logged = _logged_names(columns)
     _log(logged, chosen)
     return Slices(columns=columns, overall=comparison.overall(), rows=len(truth), min_size=min_size, metrics=logged)
+
+
+def _is_finite(value: Any) -> bool:  # noqa: ANN401 - whatever is given
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
 
 
 def _table(by: Any) -> dict[str, Any]:  # noqa: ANN401 - what the user gives
@@ -190,8 +195,12 @@ def _values(y_true: Any, y_score: Any, table: Mapping[str, Any]) -> tuple[Values
 def _numbers(name: str, given: Any) -> Values:  # noqa: ANN401
     import numpy as np
 
+    masked = isinstance(given, np.ma.MaskedArray)
     try:
-        values = np.asarray(given, dtype=float)
+        plain = np.asarray(given)
+        # of times and complex numbers numpy would take the nanoseconds, or the real part; below a mask lies what is missing
+        values = np.asarray("" if plain.dtype.kind in "cmM" else plain, dtype=float)
+        values = np.where(np.ma.getmaskarray(given), np.nan, values) if masked else values
     except (TypeError, ValueError):
         raise UsageError(f"slices: {name} holds what is no number", code="NB637", fix="give classes as 0 and 1, or numbers") from None
     if values.ndim == _TWO and values.shape[1] == 1:
@@ -210,6 +219,8 @@ def _chosen(metrics: Iterable[str] | str | None, truth: Values, score: Values) -
     classes = set(truth[:1000].tolist()) <= _CLASSES and set(truth.tolist()) <= _CLASSES
     if metrics is None:
         metrics = ("roc_auc",) if classes else ("rmse", "mae")
+    if not isinstance(metrics, Iterable):
+        raise UsageError(f"slices: metrics is {metrics!r}", code="NB638", fix=f"name some of: {', '.join(SCORES)}")
     names = (metrics,) if isinstance(metrics, str) else tuple(dict.fromkeys(metrics))
     if not names:
         raise UsageError("slices: metrics is empty", code="NB638", fix=f"name some of: {', '.join(SCORES)}")

@@ -105,7 +105,9 @@ class Desk:
         if not live:
             notes += [f"{item.act} of version {item.version} to {item.alias} by {item.who} is not settled yet" for item in told.pending.values()]
         if chain.missing:
-            notes.append(f"{len(chain.missing)} entries are told by the registry alone: they were written in another store")
+            count = len(chain.missing)
+            told_of = "1 entry is" if count == 1 else f"{count} entries are"
+            notes.append(f"{told_of} told by the registry alone, written in another store")
         strayed = self._strayed(chain, self.registry.aliases(model), on_its_way=bool(live or told.pending))
         return History(model=model, events=chain.events[::-1], broken=chain.broken, notes=(*notes, *strayed), strayed=strayed)
 

@@ -334,15 +334,23 @@ class Session:
         )
 
     def _equal_run(self, planner: Planner, plan: Plan) -> RunRecord | None:
-        """Return the last run that was done with the very records that this one would use, or None."""
+        """Return the last run that was done with the very records that this one would use, and asked the same of them, or None.
+
+        None too where a later run has registered a model of these records: its evidence is that run's, until another one speaks for it.
+        """
         if not plan.all_fresh or (plan.report is not None and plan.report.state != "fresh"):
             return None
         keys = {name: item.key for name, item in plan.stages.items()}
+        gates = {name: _gates_of(item) for name, item in plan.stages.items()}
+        offering = {item.key for item in plan.stages.values() if item.record is not None and item.record.models}
         wanted = all_parameters(planner.pipeline.parameters, planner.trial.parameters)
         for record in self.store.runs(planner.notebook):
             same = record.status == "done" and {item["name"]: item["key"] for item in record.stages} == keys
+            same = same and {item["name"]: [gate["name"] for gate in item["gates"]] for item in record.stages} == gates
             if same and dict(record.parameters) == wanted and record.output and Path(record.output).exists():
                 return record
+            if offering & {item["key"] for item in record.stages}:
+                return None
         return None
 
     def _nothing_to_do(self, planner: Planner, plan: Plan, earlier: RunRecord, target: Path | None) -> Run:
@@ -395,6 +403,11 @@ class Session:
             return StageResult(name=name, status="skipped", reason=item.reason)
         requirements = item.stage.directive.require
         return serve(item.record, name, item.reason, requirements, store=self.store, surroundings=self.surroundings, outside=outside)
+
+
+def _gates_of(item: PlannedStage) -> list[str]:
+    """Return what the gates of a stage that a record serves are called, in the order of a result."""
+    return [] if item.record is None else [*(str(gate["name"]) for gate in item.record.evidence), *item.stage.directive.require]
 
 
 def open_notebook(path: Path | str, **options: Any) -> Session:  # noqa: ANN401 - fields of Settings

@@ -150,7 +150,7 @@ def test_two_stores_share_one_log(office: Office) -> None:
     ada.promote(MODEL, 2, "champion", "two")
     seen = bob.history(MODEL)
     assert (len(seen.events), seen.broken) == (2, "")
-    assert seen.notes == ("2 entries are told by the registry alone: they were written in another store",)
+    assert seen.notes == ("2 entries are told by the registry alone, written in another store",)
     bob.promote(MODEL, 1, "challenger", "three")
     assert (office.log(".bob").read().events, office.log().read().events) == (bob.history(MODEL).events[::-1], ada.history(MODEL).events[1:][::-1])
     ada.rollback(MODEL, "champion", "four")

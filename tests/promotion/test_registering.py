@@ -152,6 +152,18 @@ def test_a_refused_run_registers_with_its_refusal(project: Project, down: Outcom
         assert found["run_id"] in refused.err
 
 
+def test_a_run_that_speaks_for_a_version_again_says_so_to_the_registry(project: Project, down: Outcome) -> None:
+    """Loosened gates, and new ones that hold, are asked of what is reused: the evidence is that of the last run, which is never left out."""
+    for least, verdict in ((0.5, "done"), (0.9, "refused"), (0.5, "done"), (0.6, "done")):
+        stage = f"%%mlstage train --require 'auc >= {least}' --metrics auc\nmodel = LogisticRegression().fit([[0], [1]], [0, 1])"
+        cells = ["import nbmlops\nfrom sklearn.linear_model import LogisticRegression", f"{stage}\nnbmlops.register_model(model, 'again')\nauc = 0.7"]
+        project.write(cells, "again.ipynb")
+        done = project.call("run", "again.ipynb", "--json", env={"NBMLOPS_TRACKERS": "", "NBMLOPS_TRACK_WAIT_S": "120"})
+        found = evidence(project, "again")
+        assert (down.code, done.data["status"], found["status"], found["run_id"]) == (0, verdict, verdict, done.data["run_id"])
+        assert [gate["name"] for gate in found["gates"]] == [f"auc >= {least}"]
+
+
 @pytest.fixture
 def history(tmp_path: Path, empty_database: Path) -> list[Event]:
     """Give the events of a run that offers a model."""
