@@ -115,17 +115,25 @@ class PromotionMagics(VerbMagics):
         return Promotions(replace(self.hooks.session.settings, store=url))
 
     def _panel(self, options: argparse.Namespace) -> None:
-        """Show a live panel where somebody looks at it, a still card elsewhere."""
+        """Show a live panel where somebody looks at it, a still card elsewhere; say so where no model has that name, which stops nobody's Run All."""
         promotions = self._promotions(options)
+        try:
+            self._show(promotions, options.model)
+        except UsageError as error:
+            if error.code != "NB652":
+                raise
+            self.print(f"! {error}")
+
+    def _show(self, promotions: Promotions, model: str) -> None:
         if self.is_watched():
             from nbmlops.widgets.promotion import panel_of  # noqa: PLC0415 - widgets come with the first panel
 
-            panel_of(promotions, options.model).display()
+            panel_of(promotions, model).display()
             return
         from nbmlops.views.promotion_html import model_html  # noqa: PLC0415
         from nbmlops.views.standing import model_text, portable  # noqa: PLC0415
 
-        state = portable(promotions.look(options.model))
+        state = portable(promotions.look(model))
         self.show(model_text(state), model_html(state))
 
     def _refuse_in_run(self, name: str) -> None:

@@ -80,9 +80,9 @@ class Desk:
         )
 
     def champion(self, model: str) -> ModelVersion | None:
-        """Return the version that the first of the team's aliases means."""
+        """Return the version that the first of the team's aliases means; where it was taken away past nbmlops, what it meant last by the log."""
         self._check_name(model)
-        return self._meant(model, self.settings.promotion_aliases[0])
+        return self._champion(model)
 
     def history(self, model: str) -> History:
         """Return the log of a model; an act that was broken off is settled first."""
@@ -159,7 +159,7 @@ class Desk:
             chain = self._chain(model)
             if chain.broken:
                 raise self._broken(model, chain.broken)
-            gates = judge_version(wanted, self._meant(model, self.settings.promotion_aliases[0]), self.settings).gates
+            gates = judge_version(wanted, self._champion(model), self.settings).gates
             event = self._event("rollback", wanted, alias, seen.holder, who, reason, approver=approver, gates=gates)
             return Act(self.registry, Log(self.store, model), claim).do(event, chain)
 
@@ -188,9 +188,12 @@ class Desk:
             raise UsageError(f"the model {model!r} has no version {number}", code="NB652", fix=f"it has {there}" if there else "it has none")
         return found
 
-    def _meant(self, model: str, alias: str) -> ModelVersion | None:
-        """Return the version that an alias means; one that is gone has no evidence: comparing with it refuses, and an override goes on."""
+    def _champion(self, model: str) -> ModelVersion | None:
+        """Return the version to compare with; one that is gone has no evidence: comparing with it refuses, and an override goes on."""
+        alias = self.settings.promotion_aliases[0]
         number = self.registry.aliases(model).get(alias)
+        if number is None:
+            number = next((event.version for event in reversed(self._chain(model).events) if event.alias == alias), None)
         there = {item.version: item for item in self._versions(model)} if number is not None else {}
         return None if number is None else there.get(number, ModelVersion(model=model, version=number, digest="", created_s=0.0, evidence=None))
 
@@ -296,7 +299,7 @@ class Desk:
 
     def _refuse(self, version: ModelVersion, alias: str, override: str) -> tuple[tuple[Mapping[str, Any], ...], tuple[str, ...]]:
         """Return the gates as they are now, and what speaks against the version, which an override must have been stated for."""
-        champion = self._meant(version.model, self.settings.promotion_aliases[0])
+        champion = self._champion(version.model)
         judgement = judge_version(version, champion, self.settings)
         if judgement.refusals and not override:
             told = "; ".join(judgement.refusals[:_TOLD])

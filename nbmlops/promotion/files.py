@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["kept_files", "verify_evidence", "verify_files"]
 
 _CHUNK = 1 << 20
+_AGAIN = "delete the version in MLflow, and run the notebook again"
 
 
 def verify_files(registry: Registry, version: ModelVersion, store: Store) -> None:
@@ -37,19 +38,19 @@ def verify_files(registry: Registry, version: ModelVersion, store: Store) -> Non
         return  # nothing was written down of them: that is a refusal, which `judge_version` tells
     said = f"version {version.version} of {version.model!r}"
     if not evidence.files:
-        raise _tampered(f"the evidence of {said} names no files", "register it again from its run")
+        raise _tampered(f"the evidence of {said} names no files", _AGAIN)
     with registry.files(version.model, version.version) as folder:
         found = dict(_digests(folder))
     for path, digest in evidence.files.items():
         if path not in found:
-            raise _tampered(f"the file {path} of {said} is gone", "register the model again from its run")
+            raise _tampered(f"the file {path} of {said} is gone", _AGAIN)
         if found[path] != digest:
-            raise _tampered(f"the file {path} of {said} is not what was registered", "register the model again from its run")
+            raise _tampered(f"the file {path} of {said} is not what was registered", _AGAIN)
     for path in found:
         if path not in evidence.files:
-            raise _tampered(f"the file {path} of {said} was added", "remove it, or register the model again from its run")
+            raise _tampered(f"the file {path} of {said} was added", f"remove it, or {_AGAIN}")
     if path := _unlike_records(version, found, store):
-        raise _tampered(f"the file {path} of {said} is not one that its run made, though its evidence says so", "register it again from its run")
+        raise _tampered(f"the file {path} of {said} is not one that its run made, though its evidence says so", _AGAIN)
 
 
 def verify_evidence(version: ModelVersion, store: Store) -> None:

@@ -170,6 +170,19 @@ def test_an_alias_moved_past_nbmlops_is_told(office: Office) -> None:
     assert desk.promote(MODEL, 2, "champion", "two").from_version == 3
 
 
+def test_an_alias_taken_away_past_nbmlops_is_still_compared_with(office: Office) -> None:
+    """By the log there is a champion: a version that is worse does not pass for want of one."""
+    desk = office.desk()
+    desk.promote(MODEL, 2, "champion", "one")
+    office.registry.move(MODEL, "champion", None)
+    assert desk.history(MODEL).strayed == ("champion means nothing, and by the log version 2: it was moved past nbmlops",)
+    champion = desk.champion(MODEL)
+    assert champion is not None
+    assert champion.version == 2
+    with pytest.raises(GateRefused, match=r"champion\.roc_auc"):
+        desk.promote(MODEL, 3, "champion", "x")
+
+
 def test_an_alias_that_means_a_version_that_is_gone(office: Office) -> None:
     """What would be compared with it refuses, an override goes on, and a rollback goes to what the log says."""
     desk = office.desk()

@@ -25,6 +25,7 @@ for line in (
     "mlmodels flight-delay",
     "mlrollback flight-delay --reason 'no good'",
     "mlhistory flight-delay",
+    "mlpromote flight-dealy",
 ):
     try:
         shell.run_line_magic(*line.split(" ", 1) if " " in line else (line, ""))
@@ -54,4 +55,5 @@ def test_the_acts_of_a_kernel(office: Office) -> None:
     assert any(line.startswith("NB661: champion of 'flight-delay' meant nothing before") for line in lines)
     assert any("Ada <ada@example.org>" in line and "better on every route" in line for line in lines)
     assert any(line.startswith("NB665:") for line in lines)
+    assert "! no model is registered as 'flight-dealy'; did you mean 'flight-delay'?" in lines  # no error, which would stop Run All
     assert lines[-1] == "False"
