@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["history", "models", "promote", "rollback"]
 
+_kept: Promotions | None = None
+
 
 def promote(
     model: str,
@@ -64,8 +66,7 @@ def promote(
     >>> nbmlops.promote("flight-delay", 2, to="champion", reason="better on every route").from_version  # doctest: +SKIP
     1
     """
-    with _promotions(options) as promotions:
-        return promotions.promote(model, version, to, reason, override=override, approver=approver)
+    return _promotions(options).promote(model, version, to, reason, override=override, approver=approver)
 
 
 def rollback(
@@ -89,8 +90,7 @@ def rollback(
     **options
         Settings that win over the environment and the project's file.
     """
-    with _promotions(options) as promotions:
-        return promotions.rollback(model, alias, reason, approver=approver)
+    return _promotions(options).rollback(model, alias, reason, approver=approver)
 
 
 def history(model: str, **options: Any) -> History:  # noqa: ANN401 - fields of Settings
@@ -102,8 +102,7 @@ def history(model: str, **options: Any) -> History:  # noqa: ANN401 - fields of 
     **options
         Settings that win over the environment and the project's file.
     """
-    with _promotions(options) as promotions:
-        return promotions.history(model)
+    return _promotions(options).history(model)
 
 
 def models(model: str, **options: Any) -> ModelState:  # noqa: ANN401 - fields of Settings
@@ -115,14 +114,23 @@ def models(model: str, **options: Any) -> ModelState:  # noqa: ANN401 - fields o
     **options
         Settings that win over the environment and the project's file.
     """
-    with _promotions(options) as promotions:
-        return promotions.look(model)
+    return _promotions(options).look(model)
 
 
 def _promotions(options: dict[str, Any]) -> Promotions:
-    from pathlib import Path  # noqa: PLC0415 - `import nbmlops` stays light
+    """Return who answers, and keep it for the next question: its process has loaded MLflow, which takes seconds."""
+    global _kept  # noqa: PLW0603 - one process that answers is enough for a program
+    import atexit  # noqa: PLC0415 - `import nbmlops` stays light
+    from pathlib import Path  # noqa: PLC0415
 
     from nbmlops.session.promotions import Promotions  # noqa: PLC0415
     from nbmlops.settings import load_settings  # noqa: PLC0415
 
-    return Promotions(load_settings(Path.cwd(), **options))
+    settings = load_settings(Path.cwd(), **options)
+    if _kept is None or _kept.settings != settings:
+        if _kept is not None:
+            atexit.unregister(_kept.close)
+            _kept.close()
+        _kept = Promotions(settings)
+        atexit.register(_kept.close)
+    return _kept

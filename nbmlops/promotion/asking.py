@@ -44,6 +44,7 @@ class Asking:
         self._limit_s = limit_s
         self._process: subprocess.Popen[str] | None = None
         self._environment: dict[str, str] = {}
+        self._owner = 0
         self._log: IO[bytes] | None = None
 
     def ask(self, act: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
@@ -88,9 +89,9 @@ class Asking:
         return answer["answer"]
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; one that was forked meanwhile only forgets it."""
         process, self._process = self._process, None
-        if process is not None:
+        if process is not None and self._owner == os.getpid():
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
                     with suppress(BrokenPipeError):  # of a question that it did not read
@@ -110,10 +111,10 @@ class Asking:
 
     def _running(self) -> subprocess.Popen[str]:
         environment = {**QUIET, **os.environ}
-        if self._process is not None and (self._process.poll() is not None or environment != self._environment):
+        if self._process is not None and (self._owner != os.getpid() or self._process.poll() is not None or environment != self._environment):
             self.close()
         if self._process is None:
-            self._environment = environment
+            self._environment, self._owner = environment, os.getpid()
             self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
             # -P: an `mlflow.py` beside the notebook must not be taken for the real one; a session of its own: Ctrl-C is for whoever asks
             self._process = subprocess.Popen(  # noqa: S603 - our own module

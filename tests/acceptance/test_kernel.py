@@ -282,10 +282,15 @@ def test_verbs_in_the_kernel(project: Project, start: Starter) -> None:
 
 SERVERS = """
 import pathlib
+def read(path):
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""
 def servers():
-    lines = {path: (path / "cmdline").read_bytes() for path in pathlib.Path("/proc").iterdir() if path.name.isdecimal()}
-    mine = f" {os.getpid()} "
-    return [path.name for path, line in lines.items() if b"executors.zygote" in line and mine in (path / "stat").read_text()]
+    mine = f" {os.getpid()} ".encode()
+    found = [path for path in pathlib.Path("/proc").iterdir() if path.name.isdecimal() and b"executors.zygote" in read(path / "cmdline")]
+    return [path.name for path in found if mine in read(path / "stat")]
 """
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tests.promotion.office import Office
 
 PYTHON = """
+import os
 import sys
 import nbmlops
 event = nbmlops.promote("flight-delay", 1, to="champion", reason="the first")
@@ -25,6 +26,11 @@ try:
 except nbmlops.errors.GateRefused as error:
     assert error.exit_code == 3, error.exit_code
 assert "mlflow" not in sys.modules
+child = os.fork()
+if not child:
+    os._exit(nbmlops.models("flight-delay").aliases != {"champion": 1})  # with a process of its own, which leaves the parent's alone
+assert os.waitpid(child, 0)[1] == 0
+assert nbmlops.history("flight-delay").broken == ""
 """
 
 
