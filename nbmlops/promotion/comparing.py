@@ -50,7 +50,7 @@ _GROUPED = re.compile(r"(?:.*/)?(worst|gap)_(\w+)_by_\w+")  # what `nbmlops.slic
 
 
 def compare_evidence(mine: Evidence, champion: Evidence, one: bytes | None, other: bytes | None) -> tuple[Difference, ...]:
-    """Return what differs in each metric of either.
+    """Return what differs in each metric of either, those with an interval first.
 
     Parameters
     ----------
@@ -62,6 +62,7 @@ def compare_evidence(mine: Evidence, champion: Evidence, one: bytes | None, othe
     both = EVALUATION_FILE in mine.files and EVALUATION_FILE in champion.files
     found, why = intervals(one, other, names) if both else ({}, "no interval: no evaluation was registered with both models")
     gates = (*mine.gates, *champion.gates)
+    names.sort(key=lambda name: name not in found)  # what says the most stands first
     return tuple(_difference(name, mine.metrics.get(name), champion.metrics.get(name), direction_of(name, gates), found, why) for name in names)
 
 
@@ -135,7 +136,7 @@ def _difference(
     if math.isnan(mine) or math.isnan(its):
         return Difference(metric=name, value=mine, champion=its, better=better, note="NaN compares with nothing")
     low = high = None
-    note = why or "no interval: it is not computed from scores"
+    note = why or "no interval: not computed from scores"
     if name in found:
         computed, computed_too, low, high = found[name]
         note = ""

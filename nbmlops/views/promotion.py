@@ -14,12 +14,22 @@ if TYPE_CHECKING:
 
     from nbmlops.promotion.state import Candidate, Difference, History, ModelState, PromotionEvent
 
-__all__ = ["differences_table", "event_text", "gate_line", "history_table", "history_text", "models_text", "state_text", "versions_table"]
+__all__ = [
+    "difference_verdict",
+    "differences_table",
+    "event_text",
+    "gate_line",
+    "history_table",
+    "history_text",
+    "models_text",
+    "state_text",
+    "versions_table",
+]
 
 _NAME, _SENTENCE, _LINE = 40, 300, 100
 _METRICS = 4
 _NONE = "—"
-_VERDICTS = {"better": "✓ better", "worse": "✗ worse", "same": "= same", "unclear": "○ unclear"}
+_VERDICTS = {"better": "✓ better", "worse": "✗ worse", "same": "= same", "unclear": "≈ unclear"}
 
 
 def event_text(event: PromotionEvent) -> str:
@@ -98,6 +108,13 @@ def versions_table(state: ModelState) -> Table:
     return Table(header=("version", "aliases", "gates", "metrics", "run"), rows=rows, numbers=frozenset({0}))
 
 
+def difference_verdict(row: Difference) -> str:
+    """Return which of two versions a metric speaks for, in a shape and a word; only maybe, where no interval tells it from chance."""
+    if row.verdict in {"better", "worse"} and (row.low is None or row.high is None):
+        return f"~ maybe {row.verdict}"
+    return _VERDICTS.get(row.verdict, "? not told")
+
+
 def differences_table(differences: Iterable[Difference]) -> Table:
     """Return a row for each metric of a version beside that of the version in use."""
     rows = tuple(
@@ -107,7 +124,7 @@ def differences_table(differences: Iterable[Difference]) -> Table:
             _number(item.champion),
             _signed(item.difference),
             "" if item.low is None or item.high is None else f"{_signed(item.low)} to {_signed(item.high)}",
-            _VERDICTS.get(item.verdict, ""),
+            difference_verdict(item),
             f"{item.better} is better" if item.better else "",
             cut(item.note, _LINE),
         )

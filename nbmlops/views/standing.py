@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.promotion.state import History
 from nbmlops.views.amounts import exact_value, human_value
 from nbmlops.views.escape import cut, listed
-from nbmlops.views.promotion import history_text, state_text
+from nbmlops.views.promotion import difference_verdict, history_text, state_text
 from nbmlops.views.tables import Table
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ _SENTENCE, _REASON = 400, 1000
 _VERSIONS, _EVENTS = 20, 20
 _NONE = "—"
 _GATES = {"passed": "✓ passed", "warning": "⚠ warning", "refused": "✗ refused"}
-_VERDICTS = {"better": "✓ better", "worse": "✗ worse", "same": "= same", "unclear": "≈ unclear"}
 _ACTS = {"promote": "promoted", "rollback": "rolled back", "override": "! promoted, overridden"}
 _HIGHEST_YEAR_S = 253_402_300_799.0
 
@@ -115,7 +114,7 @@ def metrics_table(state: ModelState, item: Candidate) -> Table:
 def _compared(row: Difference) -> tuple[str, ...]:
     better = f"{row.better} is better" if row.better in {"higher", "lower"} else ""
     interval = f"{row.low:+.3g} to {row.high:+.3g}" if row.low is not None and row.high is not None else ""
-    verdict = _VERDICTS.get(row.verdict, "? not told")
+    verdict = difference_verdict(row)
     notes = "; ".join(part for part in (better, cut(row.note, _SENTENCE)) if part)
     return cut(row.metric, _NAME), _number(row.champion), _number(row.value), _change(row.difference), interval, verdict, notes
 
@@ -131,14 +130,21 @@ def _change(value: float | None) -> str:
     return f"{shape}{value:+.3g}" if value else f"{shape}0"
 
 
+def _judged(value: object) -> str:
+    """Return what a gate compared, with digits enough to see on which side it is."""
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.6g}"
+    return "" if value is None else exact_value(value, _VALUE)
+
+
 def gates_table(item: Candidate) -> Table:
     """Return a row for each gate of a version."""
     rows = tuple(
         (
             cut(gate.get("name", ""), _SENTENCE),
             _GATES[gate_state(gate)],
-            human_value(gate["value"], _VALUE) if gate.get("value") is not None else "",
-            exact_value(gate["threshold"], _VALUE) if gate.get("threshold") is not None else "",
+            _judged(gate.get("value")),
+            _judged(gate.get("threshold")),
             cut(gate.get("reason") or gate.get("warning") or "", _SENTENCE),
             cut(gate.get("stage", ""), _NAME),
         )

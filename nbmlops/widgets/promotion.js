@@ -189,7 +189,7 @@ class PromotionPanel extends LivePanel {
     const verdict = refused ? `✗ version ${item.version} is refused` : `✓ nothing speaks against version ${item.version}`;
     parts.push(make("div", { class: `verdict ${refused ? "refused" : "passed"}` }, make("strong", {}, verdict), ` · gates: ${item.gatesSaid}`, list(item.against)));
     const pair = make("div", { class: "pair" });
-    if (item.metrics.rows.length) pair.append(make("div", {}, heading("Metrics"), tableOf(item.metrics, "metrics")));
+    if (item.metrics.rows.length) pair.append(make("div", {}, heading("Metrics"), tableOf(item.metrics, "metrics", [], "metrics")));
     if (item.gates.rows.length) pair.append(make("div", {}, heading("Gates"), tableOf(item.gates, "gates", item.gates.states, "gates")));
     parts.push(pair);
     const places = item.places.map(([name, text]) => make("li", {}, `${name}: `, codeBox(text, `the ${name}`)));

@@ -10,7 +10,7 @@ import pytest
 
 from nbmlops.promotion.state import Candidate, Difference, ModelState
 from nbmlops.views.escape import clean
-from nbmlops.views.promotion import versions_table
+from nbmlops.views.promotion import differences_table, versions_table
 from nbmlops.views.promotion_html import model_html
 from nbmlops.views.standing import against, chosen_first, gate_state, gates_said, gates_table, headline, history_table, metrics_table, model_text
 from nbmlops.widgets.twin import model_twin
@@ -60,6 +60,16 @@ def test_metrics_stand_beside_those_of_the_version_in_use() -> None:
     assert table.rows[0] == ("roc_auc", "0.755", "0.7312", "▼ -0.0238", "-0.031 to -0.0165", "✗ worse", "higher is better")
     assert table.rows[2][3:6] == ("▲ +0.01", "-0.02 to +0.04", "≈ unclear")
     assert table.rows[3] == ("rows", "—", "300", "—", "", "? not told", "champion has not logged it")
+
+
+def test_without_an_interval_nothing_is_surely_better() -> None:
+    """A difference of two numbers may be chance, in the panel and in a terminal."""
+    state = made_model()
+    item = replace(
+        state.candidates[0], differences=(Difference(metric="gap", value=0.1, champion=0.2, difference=-0.1, better="lower", verdict="better"),)
+    )
+    assert metrics_table(state, item).rows[0][5] == "~ maybe better"
+    assert differences_table(item.differences).rows[0][5] == "~ maybe better"
 
 
 def test_metrics_of_the_version_in_use_stand_alone() -> None:
