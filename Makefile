@@ -56,13 +56,12 @@ sweep-demo: $(INSTALLED)
 promotion-demo: $(INSTALLED)
 	@$(BIN)/python notebooks/promotion_story.py build/promotion
 
-# Tests start hundreds of processes: where byte code is not kept, each of them would compile all of nbmlops again.
 test: $(INSTALLED)
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # What `make test` does with 100 kills and the first passage of each failpoint; about an hour on two cores.
 chaos: $(INSTALLED)
-	env -u PYTHONDONTWRITEBYTECODE NBMLOPS_TEST_CHAOS=1 $(BIN)/python -m pytest -v -n 2 --dist worksteal -o faulthandler_timeout=1800 tests/chaos tests/promotion tests/session/test_growth.py tests/acceptance/test_fresh_clone.py tests/acceptance/test_demo_sweep.py tests/acceptance/test_demo_promotion.py $(wildcard tests/acceptance/test_sweep*.py)
+	NBMLOPS_TEST_CHAOS=1 $(BIN)/python -m pytest -v -n 2 --dist worksteal -o faulthandler_timeout=1800 tests/chaos tests/promotion tests/session/test_growth.py tests/acceptance/test_fresh_clone.py tests/acceptance/test_demo_sweep.py tests/acceptance/test_demo_promotion.py $(wildcard tests/acceptance/test_sweep*.py)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

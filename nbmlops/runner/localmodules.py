@@ -7,18 +7,28 @@ import os
 import sys
 import sysconfig
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.machinery import EXTENSION_SUFFIXES, SourceFileLoader
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.environment import file_digest
 from nbmlops.runner.importing import ModuleSource, read_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from types import ModuleType
 
-__all__ = ["LocalModules", "has_own_modules", "imported_from", "is_loaded_from", "is_local", "is_own_code", "local_module_path", "source_digest"]
+__all__ = [
+    "LocalModules",
+    "compile_own_code",
+    "has_own_modules",
+    "imported_from",
+    "is_loaded_from",
+    "is_local",
+    "is_own_code",
+    "local_module_path",
+    "source_digest",
+]
 
 _ENDINGS = (*EXTENSION_SUFFIXES, ".py")
 
@@ -27,6 +37,25 @@ def local_module_path(module: ModuleType | None) -> Path | None:
     """Return the file of a module that is the user's own, or None for any other."""
     name = getattr(module, "__file__", None)
     return Path(name) if isinstance(name, str) and name.endswith(_ENDINGS) and is_own_code(name) else None
+
+
+def compile_own_code() -> None:
+    """Let this process import the user's own modules from their source, never from byte code.
+
+    Byte code counts as that of a source of the same size that was written in the same second: an edit within it would be imported as it was
+    before, under the key of what it is now.
+    """
+    plain = SourceFileLoader.path_stats
+    if getattr(plain, "of_libraries_only", False):
+        return
+
+    def path_stats(loader: SourceFileLoader, path: str) -> Mapping[str, Any]:
+        if is_own_code(path):
+            raise OSError(path)  # what the loader takes for: no byte code can be told to be of this source
+        return plain(loader, path)
+
+    path_stats.of_libraries_only = True  # type: ignore[attr-defined]
+    SourceFileLoader.path_stats = path_stats  # type: ignore[method-assign, assignment]
 
 
 def imported_from(names: Iterable[str]) -> set[Path]:

@@ -19,6 +19,7 @@ from nbmlops.pipeline.files import shows
 from nbmlops.runner.environment import THREAD_VARIABLES
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of, refuse_links
 from nbmlops.runner.leftbehind import LeftBehind
+from nbmlops.runner.localmodules import compile_own_code
 from nbmlops.runner.logged import Logbook, Pruned, logging_to
 from nbmlops.runner.losses import losses
 from nbmlops.runner.memory import lift_memory_limit
@@ -94,6 +95,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
     os.chdir(folder)
     os.environ.update(task.environment)
     sys.path.insert(0, str(folder))
+    compile_own_code()
     if task.rehearsal is not None:
         rehearse(task.rehearsal)
     redactor = Redactor(secret_values(task.parameters, os.environ, task.secrets))

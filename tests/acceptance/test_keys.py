@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -172,6 +175,21 @@ def test_what_runs_after_a_change(project: Project, name: str) -> None:
     assert again.code == 0, again.err
     cells = json.loads((project.folder / "two.ipynb").read_text(encoding="utf-8"))["cells"]
     assert (set(again.ran), "".join(text_of(item) for item in cells[-1]["outputs"]).strip()) == (case.ran, case.shown)
+
+
+def test_module_edited_within_a_second_is_imported_as_it_is(project: Project) -> None:
+    """Python takes byte code for that of any source of the same size and second; a stage is computed from the source."""
+    kept = {"PYTHONDONTWRITEBYTECODE": ""}
+    helper = project.folder / "helper.py"
+    project.write(["import helper", "%%mlstage a\nx = helper.value", "print(x)"])
+    for value in ("1", "2"):
+        helper.write_text(f"value = {value}\n")
+        os.utime(helper, (1_700_000_000, 1_700_000_000))
+        subprocess.run([sys.executable, "-c", "import helper"], cwd=project.folder, env={**os.environ, **kept}, check=True)
+        done = project.run("out.ipynb", env=kept)
+        assert done.code == 0, done.err
+        cells = json.loads((project.folder / "out.ipynb").read_text(encoding="utf-8"))["cells"]
+        assert "".join(text_of(item) for item in cells[-1]["outputs"]).strip() == value
 
 
 def test_processes_whose_files_nobody_sees_are_told(project: Project) -> None:
