@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RUN_ID_TAG", "MlflowTracker"]
 
+_TRIAL_COMES_S = 120.0  # after which the best trial's full run no longer waits for its trial to be there
 _EXPERIMENT_S = 5.0
 
 
@@ -110,7 +111,8 @@ class MlflowTracker:
         tags = run_tags(started)
         if part is not None:
             above = run_of_trial(client, experiment, part)
-            if above is None and run_finished(history) is None:
+            finished = run_finished(history)
+            if above is None and (finished is None or time.time() - finished.time_s < _TRIAL_COMES_S):
                 return None  # its trial is sent first
             tags |= part_tags(part) | {PARENT_TAG: above or self._sweeps.parent(client, experiment, started, part)}
         return client.create_run(experiment.experiment_id, milliseconds(started.time_s), tags, name_of_run(started))

@@ -127,7 +127,7 @@ def test_no_track_tells_nobody(tracked: tuple[Project, Outcome]) -> None:
 def test_tracker_that_is_down_fails_nothing(pipeline: Project) -> None:
     """A tracker that nobody answers for: the run is done, and the next one sends its events, although there is nothing else to do."""
     down = {"NBMLOPS_TRACKERS": "mlflow", "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    done = pipeline.run(env=down)
+    done = pipeline.run(env={**down, "NBMLOPS_TRACK_WAIT_S": "3"})
     assert (done.code, done.data["tracking"]) == (0, {}), done.err
     assert "Traceback" not in done.err
     again = pipeline.run(

@@ -218,6 +218,7 @@ def test_a_notebook_without_stages_is_refused(project: Project) -> None:
     assert (done.code, done.data["error"]["code"]) == (2, "NB011")
 
 
+@pytest.mark.thorough
 def test_models_fitted_with_other_threads_are_the_same(project: Project) -> None:
     """A forest with a seed gives the same bytes with one and with two threads, in another place and time."""
     cells = (
@@ -267,6 +268,7 @@ def test_magic_and_method_give_the_same(project: Project) -> None:
         kernel.close()
 
 
+@pytest.mark.thorough
 def test_calls_of_trackers_stay_out_of_the_project(project: Project) -> None:
     """What a stage logs to MLflow itself goes to a database of its own, which is thrown away."""
     code = "import mlflow\nmlflow.log_metric('m', 1.0)\nuri = mlflow.get_tracking_uri().startswith('sqlite')"

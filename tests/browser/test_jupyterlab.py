@@ -46,6 +46,7 @@ def test_stages_run_and_are_reused_after_a_restart_and_in_batch(server: LabServe
     assert (done.code, done.statuses) == (0, {"train": "reused", "score": "reused"}), done.err
 
 
+@pytest.mark.thorough
 def test_changed_parameter_is_named(server: LabServer, notebook: NotebookPage, project: Project) -> None:
     """A parameter edited in its cell makes its stage run, and the stage's line says which values it had and has."""
     notebook.open(server.url(project.write(STAGES)))
@@ -70,7 +71,7 @@ def test_graph_is_a_picture_and_status_a_table(server: LabServer, notebook: Note
     ("magic", "tags", "places"),
     [
         pytest.param("%%mlstage train\n", (), ["Cell In[2], line 6", "Cell In[2], line 3"], id="magic"),
-        pytest.param("", ("stage:train",), ["Cell In[2], line 5", "Cell In[2], line 2"], id="tag"),
+        pytest.param("", ("stage:train",), ["Cell In[2], line 5", "Cell In[2], line 2"], id="tag", marks=pytest.mark.thorough),
     ],
 )
 def test_stage_that_raises_shows_its_own_traceback_once(
@@ -90,6 +91,7 @@ def test_stage_that_raises_shows_its_own_traceback_once(
     assert "nbmlops" not in text
 
 
+@pytest.mark.thorough
 def test_stage_edited_and_not_run_again_is_told_below_its_reader(server: LabServer, notebook: NotebookPage, project: Project) -> None:
     """Once the edit is saved, the next stage names the cell and the way back, `%mlcheck` shows a table, and following it clears both."""
     path = project.write([*STAGES[:4], "%%mlstage total\ntotal = sum(model)", "%mlcheck"])

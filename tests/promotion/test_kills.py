@@ -12,6 +12,7 @@ from tests.promotion.office import MODEL, Office, strike
 
 POINTS = [name for name in FAILPOINTS if name.startswith(("promotion.", "promotions."))]
 AFTER_THE_MOVE = {"promotion.read", "promotion.log", "promotion.tell", "promotion.head", "promotion.settle", "promotion.release"}
+SELDOM = {"promotion.claim", "promotion.look", "promotion.pend", "promotion.tell", "promotion.settle", "promotion.release"}  # in `make chaos`
 BY_OTHERS = {"promotion.move", "promotion.read"}  # what makes the difference to another store, in `make test`
 
 
@@ -29,7 +30,7 @@ def check(office: Office, store: str, expected: set[int]) -> None:
 @pytest.mark.parametrize(
     ("store", "point"),
     [
-        *((".nbmlops", point) for point in POINTS),
+        *(pytest.param(".nbmlops", point, marks=pytest.mark.thorough if point in SELDOM else ()) for point in POINTS),
         *(pytest.param(".bob", point, marks=() if point in BY_OTHERS else pytest.mark.thorough) for point in POINTS),
     ],
 )

@@ -152,6 +152,7 @@ def test_a_refused_run_registers_with_its_refusal(project: Project, down: Outcom
         assert found["run_id"] in refused.err
 
 
+@pytest.mark.thorough
 def test_a_run_that_speaks_for_a_version_again_says_so_to_the_registry(project: Project, down: Outcome) -> None:
     """Loosened gates, and new ones that hold, are asked of what is reused: the evidence is that of the last run, which is never left out."""
     for least, verdict in ((0.5, "done"), (0.9, "refused"), (0.6, "done")):

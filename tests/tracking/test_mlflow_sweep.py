@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nbmlops.executors.events import RunFinished
 from nbmlops.tracking.conformance import example_run, example_sweep, example_sweep_run, example_trial
 from nbmlops.tracking.delivery import Delivery, sync
 from nbmlops.tracking.mlflow import MlflowTracker
@@ -62,6 +63,20 @@ def role_of(run: Any) -> str:
 def status_of(tracker: MlflowTracker, reference: dict[str, str]) -> str:
     """Return the status that MLflow shows."""
     return str(tracker.connect().get_run(reference["run_id"]).info.status)
+
+
+def test_the_best_run_that_has_ended_waits_for_its_trial_too(tracker: MlflowTracker) -> None:
+    """It may have ended before its trial was sent, and would stand below the sweep for ever; a trial that does not come is not waited for."""
+    *events, finished = example_run("w-best", sweep=example_sweep("w", "best", 0))
+    assert isinstance(finished, RunFinished)
+    ended_now = [*events, replace(finished, time_s=time.time())]
+    assert tracker.deliver(ended_now, new=0, reference={}) is None
+    trial = send(tracker, example_trial("w-0", 0, "w", "COMPLETE"))
+    best = send(tracker, ended_now)
+    assert tracker.connect().get_run(best["run_id"]).data.tags["mlflow.parentRunId"] == trial["run_id"]
+    late = send(tracker, example_run("v-best", sweep=example_sweep("v", "best", 0)))
+    parents = [run.info.run_id for run in runs_of(tracker, "v") if run.data.tags["nbmlops.role"] == "sweep"]
+    assert [tracker.connect().get_run(late["run_id"]).data.tags["mlflow.parentRunId"]] == parents
 
 
 def test_a_sweep_is_one_parent_with_its_trials(tracker: MlflowTracker) -> None:
