@@ -221,3 +221,5 @@ class Driver:
             with suppress(NbmlopsError):
                 self._study.interrupt(trial.asked)
         self._running.clear()
+        with suppress(NbmlopsError):
+            self._study.interrupt_left()

@@ -224,6 +224,15 @@ class SweepStudy:
         with self._alone():
             self._retry()
 
+    def interrupt_left(self) -> None:
+        """Interrupt what this process has asked for and does not run: Ctrl-C may come between asking for a trial and beginning it."""
+        with self._alone():
+            for trial in self._all():
+                if trial.state == Ended.RUNNING and trial.user_attrs.get(_OWN, {}).get("session") == self._session:
+                    self._end_for_another(trial)
+            self._retry()
+        self._signs.clear()
+
     def take_over(self) -> None:
         """Fail the trials whose workers have died, and queue their parameters; show that our own are alive."""
         with self._alone():

@@ -277,6 +277,7 @@ def test_calls_of_trackers_stay_out_of_the_project(project: Project) -> None:
     assert not any((project.folder / name).exists() for name in ("mlflow.db", "mlruns"))
 
 
+@pytest.mark.thorough
 def test_sets_and_word_models_are_the_same_twice(project: Project) -> None:
     """Equal sets have equal bytes whatever their order, and a model of words does not keep addresses."""
     cells = (

@@ -56,6 +56,7 @@ def test_changed_parameter_is_named(server: LabServer, notebook: NotebookPage, p
     expect(notebook.output("%%mlstage train")).to_contain_text("parameter rows 4 → 40")
 
 
+@pytest.mark.thorough
 def test_graph_is_a_picture_and_status_a_table(server: LabServer, notebook: NotebookPage, project: Project) -> None:
     """`%mlgraph` draws a picture that needs nothing but itself, and `%mlstatus` tells each stage's state."""
     notebook.open(server.url(project.write([*STAGES[:-1], "%mlgraph", "%mlstatus"])))

@@ -135,6 +135,7 @@ def test_a_run_that_fails_afterwards_says_so(project: Project, down: Outcome) ->
     assert len(MlflowRegistry(project.folder).versions("flight-delay")) == 1
 
 
+@pytest.mark.thorough
 def test_a_refused_run_registers_with_its_refusal(project: Project, down: Outcome) -> None:
     """Exit 3, and the gate that refuses is in the evidence; a call that only running shows is not missed, tracked or not."""
     (project.folder / "keeping.py").write_text("import nbmlops\n\n\ndef keep(model):\n    nbmlops.register_model(model, 'hidden')\n")

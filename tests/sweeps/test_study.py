@@ -65,6 +65,20 @@ def test_a_trial_that_was_broken_off_is_tried_again_and_shifts_nothing(tmp_path:
         assert len({trial.number for trial in study.trials()}) == 14
 
 
+def test_a_trial_that_was_asked_for_and_not_begun_is_tried_again(tmp_path: Path) -> None:
+    """Ctrl-C between asking and beginning leaves none RUNNING; what another process runs stays."""
+    with study_in(tmp_path) as other, study_in(tmp_path) as study:
+        theirs, ours = other.ask(9), study.ask(9)
+        assert theirs is not None
+        assert ours is not None
+        study.interrupt_left()
+        states = {trial.number: trial.state for trial in study.trials()}
+        assert (states[theirs.number], states.get(ours.number)) == ("RUNNING", None)
+        again = study.ask(9)
+        assert again is not None
+        assert again.parameters == ours.parameters
+
+
 CHILD = """
 import os, signal, sys
 from pathlib import Path
