@@ -150,7 +150,7 @@ class TrackerUnavailable(NbmlopsError, ConnectionError):
 
 
 class MissingDependency(NbmlopsError, ImportError):
-    """An optional package that is not installed; the message is the pip command."""
+    """A package that is not installed; the message is the pip command, of one of our extras or, where `extra` is empty, of the package itself."""
 
     exit_code = 2
 
@@ -158,7 +158,7 @@ class MissingDependency(NbmlopsError, ImportError):
         super().__init__(
             f"{purpose} needs the package {package!r}",
             code="NB003",
-            fix=f'run: pip install "nbmlops[{extra}]"',
+            fix=f'run: pip install "nbmlops[{extra}]"' if extra else f"run: pip install {package}",
         )
         self.package = package
         self.extra = extra

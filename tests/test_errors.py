@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
+import nbmlops
 from nbmlops import errors
 from nbmlops.errors import MissingDependency, NbmlopsError, NotebookError, UsageError
 
@@ -86,3 +90,14 @@ def test_missing_package_says_what_to_install() -> None:
 def test_notebook_shows_one_line() -> None:
     """IPython shows code and text, no traceback of ours."""
     assert UsageError("it broke", code="NB005")._render_traceback_() == ["NB005: it broke"]
+
+
+def test_extras_that_errors_name_are_there() -> None:
+    """What is missing comes with an extra of ours, or, where it is a dependency of nbmlops itself, by its own name."""
+    root = Path(nbmlops.__file__).parent
+    project = tomllib.loads((root.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [pair for path in root.rglob("*.py") for pair in re.findall(r'MissingDependency\("([^"]+)", "([^"]*)"', path.read_text(encoding="utf-8"))]
+    assert {extra for _, extra in named} - {""} <= set(project["optional-dependencies"])
+    core = {re.split(r"[\[<>=]", item)[0] for item in project["dependencies"]}
+    assert {package for package, extra in named if not extra} <= core
+    assert "run: pip install mlflow" in str(errors.MissingDependency("mlflow", "", "x"))

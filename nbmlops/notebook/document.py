@@ -204,7 +204,7 @@ def _parse_percent(text: str, path: Path) -> object:
     try:
         import jupytext
     except ImportError:
-        raise MissingDependency("jupytext", "lab", f"reading {str(path)!r}") from None
+        raise MissingDependency("jupytext", "", f"reading {str(path)!r}") from None
     try:
         notebook = jupytext.reads(text, fmt="py:percent")
     except Exception as error:  # jupytext lets the errors of the YAML, TOML and JSON parsers through

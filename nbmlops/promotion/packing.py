@@ -114,7 +114,7 @@ def _prepared(
     requirements: Iterable[str] | None,
 ) -> tuple[Packed, str]:
     if find_spec("mlflow") is None:
-        raise MissingDependency("mlflow", "mlflow", "nbmlops.register_model")
+        raise MissingDependency("mlflow", "", "nbmlops.register_model")
     refers, code, digest = _identity(model, flavor, context)
     form = _serialization(name, flavor, serialization, trusted)
     packed = Packed(

@@ -32,7 +32,7 @@ def open_client(uri: str, project_root: Path, purpose: str) -> MlflowClient:
     try:
         from mlflow import MlflowClient  # seconds
     except ModuleNotFoundError as error:
-        raise MissingDependency("mlflow", "mlflow", purpose) from error
+        raise MissingDependency("mlflow", "", purpose) from error
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     if (path := database_file(uri)) is not None:

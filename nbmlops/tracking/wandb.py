@@ -144,7 +144,7 @@ class WandbTracker:
             try:
                 import wandb  # a second
             except ModuleNotFoundError as error:
-                raise MissingDependency("wandb", "wandb", "tracking in Weights & Biases") from error
+                raise MissingDependency("wandb", "", "tracking in Weights & Biases") from error
             logging.getLogger("wandb").setLevel(logging.ERROR)
             self._module = wandb
         return self._module

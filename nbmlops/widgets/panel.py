@@ -56,7 +56,7 @@ class Panel:
         raise NotImplementedError
 
     def _do(self, content: Mapping[str, Any]) -> None:
-        """Do what a button asks for; called in the kernel's main thread."""
+        """Do what a button asks for; called in whatever thread the kernel hears the browser in."""
         raise NotImplementedError
 
     def _update_twins(self) -> None:
