@@ -1,7 +1,7 @@
 """What holds for every test.
 
 A property is tried on the same examples each time, or on others with NBMLOPS_TEST_EXAMPLES=N. What is marked ``thorough`` runs in `make chaos`:
-another way to the same code, which would cost `make test` more than it tells.
+another way to the same code, which would cost `make test` more than it tells. `make chaos` runs nothing else but tests/chaos, at its full length.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ settings.register_profile("nbmlops", deadline=None, derandomize="NBMLOPS_TEST_EX
 settings.load_profile("nbmlops")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what is thorough, unless chaos is asked for; begin with browsers, whose long tests would keep one worker busy at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Choose what `make test` or `make chaos` runs; begin with browsers, whose long tests would keep one worker busy at the end."""
     items.sort(key=lambda item: "browser" not in item.path.parts)
-    if "NBMLOPS_TEST_CHAOS" not in os.environ:
-        for item in items:
-            if item.get_closest_marker("thorough") is not None:
-                item.add_marker(pytest.mark.skip(reason="runs in make chaos"))
+    if "NBMLOPS_TEST_CHAOS" in os.environ:
+        asked = {item: item.get_closest_marker("thorough") is not None or "chaos" in item.path.parts for item in items}
+        config.hook.pytest_deselected(items=[item for item in items if not asked[item]])
+        items[:] = [item for item in items if asked[item]]
+        return
+    for item in items:
+        if item.get_closest_marker("thorough") is not None:
+            item.add_marker(pytest.mark.skip(reason="runs in make chaos"))
