@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from benchmarks import cold, extension, graph, handover, kernel, memory, noop, scale, sweep, validation, warm
@@ -27,6 +28,7 @@ def main() -> None:
         for module in wanted:
             folder = Path(name, module.__name__)
             folder.mkdir()
+            sys.stderr.write(f"{time.strftime('%H:%M')} {module.__name__}\n")
             rows += module.rows(folder.resolve(), peers)
     sys.stdout.write("\n".join([*before, *machine_lines()[-1:], "", *table_lines(rows)]) + "\n")
 
