@@ -23,7 +23,7 @@ def test_a_later_stage_iterates_a_set_as_the_first_did(project: Project) -> None
     run = done.data["run_id"]
     assert project.value(run, "table", "columns") == project.value(run, "words", "first")
     # compiled from its text, as a cell is: a set that comes from byte code may have another order
-    assert project.value(run, "table", "same") == [True, eval("list({8, 0, 16, 5})")]  # noqa: S307
+    assert project.value(run, "table", "same") == [True, eval("list({8, 0, 16, 5})")]
 
 
 def test_an_equal_set_in_another_order_is_another_input(project: Project) -> None:
