@@ -6,20 +6,20 @@ Options win over ``NBMLOPS_*`` variables, which win over ``[tool.nbmlops]`` in t
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataclass import dataclass
 from nbmlops.errors import UsageError
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Settings", "find_project_root", "load_settings"]
 
-_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_VERSION = re.compile(r"[vV]\d+")
+_ALIAS = pattern(r"[A-Za-z0-9_-]{1,100}")
+_VERSION = pattern(r"[vV]\d+")
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 _MARKERS = ("pyproject.toml", ".git", ".nbmlops")
 
@@ -152,12 +152,14 @@ def load_settings(start: Path, **options: Any) -> Settings:  # noqa: ANN401 - ty
 def _project_table(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    import tomllib  # noqa: PLC0415 - most notebooks stand in no project with settings
-
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file).get("tool", {}).get("nbmlops", {})
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        content = path.read_bytes()
+        if b"nbmlops" not in content:
+            return {}
+        import tomllib  # noqa: PLC0415 - most notebooks stand in no project with settings
+
+        table = tomllib.loads(content.decode()).get("tool", {}).get("nbmlops", {})
+    except (OSError, ValueError) as error:  # what is no TOML, or no UTF-8
         raise UsageError(f"{path.name} cannot be read: {error}", code="NB005", fix="mend the file") from error
     return dict(table)
 

@@ -78,3 +78,32 @@ def test_what_a_class_says_itself_stands() -> None:
 
     assert Own(1) == Own(2)
     assert (hash(Own(1)), repr(Own(1))) == (7, "own")
+
+
+@pytest.mark.parametrize("slots", [True, False])
+def test_frozen_ones_refuse_as_the_standard_ones_do(slots: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Setting and deleting, of fields and of other names, also in a subclass that is none itself."""
+    for make in (dataclass, dataclasses.dataclass):
+        made = _made(make, {"frozen": True, "slots": slots}, 2)
+        below = type("Below", (made,), {})
+        told = [_told(act, value) for value in (made(1), below(1)) for act in _ACTS]
+        if make is dataclass:
+            ours = told
+    assert ours == told
+    assert "FrozenInstanceError: cannot assign to field 'f0'" in told
+
+
+_ACTS: list[Any] = [
+    lambda value: setattr(value, "f0", 2),
+    lambda value: delattr(value, "f0"),
+    lambda value: setattr(value, "other", 2),
+    lambda value: delattr(value, "other"),
+]
+
+
+def _told(act: Any, value: object) -> str:
+    try:
+        act(value)
+    except (AttributeError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "done"

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.carrying import Held
 from nbmlops.dataflow.frames import ComprehensionFrame, FunctionFrame
 from nbmlops.dataflow.reader import Reader, namespace_key
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from nbmlops.dataflow.flow import Carry
 
 __all__ = ["ExpressionReader"]
 
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_IDENTIFIER = pattern(r"[^\W\d]\w*")
 _NAMESPACES = frozenset({"globals", "locals", "vars", "dir"})
 
 

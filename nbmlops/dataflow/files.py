@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import re
 from dataclasses import replace
 from typing import Literal
 
 from nbmlops.dataflow.flow import PathUse
+from nbmlops.pattern import pattern
 
 __all__ = ["DATABASE_CALLS", "FILE_CALLS", "PathCall", "path_calls", "path_parts"]
 
@@ -15,7 +15,7 @@ Kind = Literal["read", "write"]
 PathCall = tuple[Kind, PathUse]
 Parts = tuple[str | ast.Name, ...]
 
-_MODE = re.compile(r"[rwaxcbtU+]{1,4}")
+_MODE = pattern(r"[rwaxcbtU+]{1,4}")
 _PATH_TYPES = frozenset({"Path", "PurePath", "PosixPath", "str", "fspath", "abspath"})
 
 _READ_FIRST = frozenset(

@@ -8,6 +8,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, Literal
 
 from nbmlops.dataclass import dataclass
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +31,9 @@ __all__ = [
 HISTORY = frozenset({"_", "__", "___", "In", "Out", "_i", "_ii", "_iii", "_ih", "_oh", "_dh", "_exit_code"})
 _LAST_VALUES = frozenset({"_", "__", "___"})
 
-_QUERY_NAME = re.compile(r"@\s*([^\W\d]\w*)")
-_SHELL_NAME = re.compile(r"(?<!\$)\$([^\W\d]\w*)")
-_OPTION = re.compile(r"\s*-(?:[lsTD]\s+[^\s-]\S*|-?\w[\w-]*(?:[= ]\s*\d+)?)(?=\s|$)\s*")
+_QUERY_NAME = pattern(r"@\s*([^\W\d]\w*)")
+_SHELL_NAME = pattern(r"(?<!\$)\$([^\W\d]\w*)")
+_OPTION = pattern(r"\s*-(?:[lsTD]\s+[^\s-]\S*|-?\w[\w-]*(?:[= ]\s*\d+)?)(?=\s|$)\s*")
 
 # cell magics whose body Python never sees
 _FOREIGN = frozenset(
@@ -179,7 +180,7 @@ def _environment_magic(line: str) -> Magic:
     return Magic(environment=words[0] if words else "")
 
 
-_SQL_TABLE = re.compile(r"\b(?:from|join|describe|summarize)\s+([^\W\d]\w*)", re.IGNORECASE)
+_SQL_TABLE = pattern(r"\b(?:from|join|describe|summarize)\s+([^\W\d]\w*)", re.IGNORECASE)
 
 
 def sql_names(text: str) -> list[str]:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbmlops.dataclass import dataclass
 from nbmlops.errors import UsageError
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["Line", "parse_lines"]
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CALL = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*\(")
-_KEYWORD = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(?!=)")
-_BARE = re.compile(r"[^\W\d][^\s\"'\[\](){},=]*")
+_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+_CALL = pattern(r"([A-Za-z_][A-Za-z0-9_]*)\s*\(")
+_KEYWORD = pattern(r"([A-Za-z_][A-Za-z0-9_]*)=(?!=)")
+_BARE = pattern(r"[^\W\d][^\s\"'\[\](){},=]*")
 _JSON_WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _QUOTES = "\"'"
-_PIECES = re.compile(r"""(?P<gap>\s+|(?<!\S)\#.*)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s"'\[\](){}]+|.""")
+_PIECES = pattern(r"""(?P<gap>\s+|(?<!\S)\#.*)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s"'\[\](){}]+|.""")
 _INFINITY = float("inf")
 _LIMIT = 10_000  # characters of a line: literals nest deeper than Python's parser in no suite of anybody's
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,6 +10,7 @@ from nbmlops.dataclass import dataclass
 from nbmlops.errors import UsageError
 from nbmlops.nearest import close_matches
 from nbmlops.notebook.expecting import SUITE_NAME, suite_path
+from nbmlops.pattern import pattern
 from nbmlops.settings import find_project_root
 from nbmlops.store.replacing import replace_file
 
@@ -21,7 +21,7 @@ __all__ = ["BY_CELL", "FOLDER", "Suite", "check_name", "is_written_by_hand", "re
 
 FOLDER = "expectations"
 BY_CELL = "%%mlexpect"
-_ALIEN = re.compile(r"[/\\]|\.json$")
+_ALIEN = pattern(r"[/\\]|\.json$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

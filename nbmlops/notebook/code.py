@@ -8,11 +8,13 @@ import re
 import warnings
 from typing import Any
 
+from nbmlops.pattern import pattern
+
 __all__ = ["parse_code", "to_python"]
 
 # What IPython's transformers look for, wherever a line may have it: a false alarm only costs the
 # transformation, which reads tokens and leaves strings and operators alone.
-_MAY_NEED_IPYTHON = re.compile(
+_MAY_NEED_IPYTHON = pattern(
     r"""
     ^[ \t]*[%!?,;/]          # magics, shell, help, autocall
     | =[ \t]*[%!]            # x = %magic, x = !command
@@ -23,7 +25,7 @@ _MAY_NEED_IPYTHON = re.compile(
     re.MULTILINE | re.VERBOSE,
 )
 # `ls *.csv` and `pip install x` as a cell's only line: IPython takes it for a magic unless a variable has that name
-_AUTOMAGIC = re.compile(
+_AUTOMAGIC = pattern(
     r"""
     (?P<name>
         alias|bookmark|cat|cd|conda|config|cp|debug|dhist|dirs|edit|env|gui|hist|history|killbgscripts|ldir|lf|lk|ll|load|load_ext|ls
@@ -35,7 +37,7 @@ _AUTOMAGIC = re.compile(
     """,
     re.VERBOSE,
 )
-_LEADING_EMPTY_LINES = re.compile(r"\A(?:[ \t]*\r?\n)*")
+_LEADING_EMPTY_LINES = pattern(r"\A(?:[ \t]*\r?\n)*")
 
 
 def to_python(source: str) -> str:

@@ -15,6 +15,7 @@ from nbmlops.nearest import close_matches
 from nbmlops.notebook.expecting import split_expecting
 from nbmlops.notebook.expressions import parse_expression
 from nbmlops.notebook.values import CHECKERS, STAGE_NAME, Kind
+from nbmlops.pattern import pattern
 
 __all__ = [
     "OPTIONS",
@@ -31,7 +32,7 @@ MAGIC = "mlstage"
 # A run writes its outcome next to the options in `metadata.nbmlops`; an executed notebook is a notebook too.
 WRITTEN_BY_RUNS = frozenset({"run", "status"})
 
-_MAGIC_LINE = re.compile(rf"(?P<above>\s*)%%{MAGIC}(?!\w)(?P<line>[^\n]*)(?P<body>.*)", re.DOTALL)
+_MAGIC_LINE = pattern(rf"(?P<above>\s*)%%{MAGIC}(?!\w)(?P<line>[^\n]*)(?P<body>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

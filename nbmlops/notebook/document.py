@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from nbmlops.dataclass import dataclass
 from nbmlops.errors import MissingDependency, NotebookError
 from nbmlops.nearest import close_matches
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ CellKind = Literal["code", "markdown", "raw"]
 _KINDS: tuple[CellKind, ...] = ("code", "markdown", "raw")
 _FORMAT = 4
 _FIRST_MINOR_WITH_IDS = 5
-_CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CELL_ID = pattern(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,13 @@ import re
 import shlex
 
 from nbmlops.errors import NotebookError
+from nbmlops.pattern import pattern
 
 __all__ = ["EXPECT_MAGIC", "SUITE_NAME", "read_line", "split_expecting", "suite_path", "suite_stage", "trouble_of"]
 
 EXPECT_MAGIC = "mlexpect"
-SUITE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,54}")
-_MAGIC_LINE = re.compile(rf"(?P<above>\s*)%%{EXPECT_MAGIC}(?!\w)(?P<line>[^\n]*)(?P<body>.*)", re.DOTALL)
+SUITE_NAME = pattern(r"[A-Za-z][A-Za-z0-9_-]{0,54}")
+_MAGIC_LINE = pattern(rf"(?P<above>\s*)%%{EXPECT_MAGIC}(?!\w)(?P<line>[^\n]*)(?P<body>.*)", re.DOTALL)
 _WRITE = f"write: %%{EXPECT_MAGIC} NAME [--on FRAME]"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from nbmlops.dataclass import dataclass
 from nbmlops.nearest import close_matches
 from nbmlops.notebook.values import CHECKERS
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,15 +19,15 @@ __all__ = ["SPECIAL", "CellTags", "Setting", "cell_tags", "names_steps", "stage_
 SPECIAL = ("skip", "imports", "functions", "pipeline-parameters", "pipeline-metrics")
 
 _STEPS = ("step", "block")  # the newer word, and that of Kale before 1.0
-_NAME = re.compile(r"[_a-z][_a-z0-9]*")
-_NAMES_STEPS = re.compile(r"(?:step|block|notebook):(?:[_a-z][_a-z0-9]*)?|prev:[_a-z][_a-z0-9]*")
-_ALMOST = re.compile(r"\s*(?:step|block)\s*:.*", re.IGNORECASE | re.DOTALL)
+_NAME = pattern(r"[_a-z][_a-z0-9]*")
+_NAMES_STEPS = pattern(r"(?:step|block|notebook):(?:[_a-z][_a-z0-9]*)?|prev:[_a-z][_a-z0-9]*")
+_ALMOST = pattern(r"\s*(?:step|block)\s*:.*", re.IGNORECASE | re.DOTALL)
 _SEGMENT = r"[a-zA-Z0-9]+(?:[a-zA-Z0-9_.-]*[a-zA-Z0-9])?"
-_KEPT = re.compile(rf"({_SEGMENT}(?:/{_SEGMENT})?):(.*)", re.DOTALL)
-_LIMIT = re.compile(r"([_a-z./-]+):([_a-zA-Z0-9.]+)")
-_SECRET = re.compile(r"([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?):([-._a-zA-Z0-9]+):([a-zA-Z_][a-zA-Z0-9_]*)")
-_SWITCH = re.compile(r"enabled|disabled")
-_QUANTITY = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(m|k|[MGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?")
+_KEPT = pattern(rf"({_SEGMENT}(?:/{_SEGMENT})?):(.*)", re.DOTALL)
+_LIMIT = pattern(r"([_a-z./-]+):([_a-zA-Z0-9.]+)")
+_SECRET = pattern(r"([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?):([-._a-zA-Z0-9]+):([a-zA-Z_][a-zA-Z0-9_]*)")
+_SWITCH = pattern(r"enabled|disabled")
+_QUANTITY = pattern(r"([0-9]+\.?[0-9]*|\.[0-9]+)(m|k|[MGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?")
 _POWERS = "kMGTPE"
 
 

@@ -5,7 +5,7 @@ Names are dotted as their modules have them, so that ``import numpy as xp`` make
 
 from __future__ import annotations
 
-import re
+from nbmlops.pattern import pattern
 
 __all__ = [
     "BUILTIN_VALUES",
@@ -209,7 +209,7 @@ CONFIG_MAGICS = _words(
 )
 
 # nbmlops' own magics, which drive a pipeline and are no part of it
-FRONT_MAGIC = re.compile(
+FRONT_MAGIC = pattern(
     r"ml(?:run|graph|check|status|why|load|verify|sweep|compare|models|promote|rollback|history|compile|store|track|doctor"
     r"|pipeline|runs|gates|register|report|cancel|help|open)"
 )

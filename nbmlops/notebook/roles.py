@@ -18,6 +18,7 @@ from nbmlops.notebook.expecting import EXPECT_MAGIC, trouble_of
 from nbmlops.notebook.kale import KaleCell, Prelude, read_kale
 from nbmlops.notebook.known import Known
 from nbmlops.notebook.values import STAGE_NAME
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Role", "RoledCell", "assign_roles"]
 
 _STAGE_TAG = "stage:"
-_CELL_MAGIC = re.compile(r"\s*%%(\w+)")
+_CELL_MAGIC = pattern(r"\s*%%(\w+)")
 # the transformer takes a second `%%` line for a line magic whose name begins with `%`
-_LATE_MAGIC = re.compile(rf"^[ \t]*%%({MAGIC}|{EXPECT_MAGIC})(?!\w)", re.MULTILINE)
-_LINE_MAGIC = re.compile(rf"\s*%({MAGIC}|{EXPECT_MAGIC})(?!\w)")
+_LATE_MAGIC = pattern(rf"^[ \t]*%%({MAGIC}|{EXPECT_MAGIC})(?!\w)", re.MULTILINE)
+_LINE_MAGIC = pattern(rf"\s*%({MAGIC}|{EXPECT_MAGIC})(?!\w)")
 
 # cell magics whose body is Python of this notebook
 _WRAPPING_MAGICS = frozenset({"capture", "prun", "time", "timeit"})

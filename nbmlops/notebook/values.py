@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from nbmlops.errors import NotebookError
 from nbmlops.notebook.expressions import parse_expression, parse_requirement
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,14 +32,14 @@ Kind = Literal[
     "off",
 ]
 
-STAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+STAGE_NAME = pattern(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,254}")
+_VARIABLE = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+_IMAGE = pattern(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,254}")
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
-_DURATION = re.compile(rf"(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:({_NUMBER})s?)?")
+_DURATION = pattern(rf"(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:({_NUMBER})s?)?")
 _SECONDS = (86_400, 3_600, 60, 1)
-_SIZE = re.compile(rf"({_NUMBER})\s*([KMGTP]?)(i?)B?", re.IGNORECASE)
+_SIZE = pattern(rf"({_NUMBER})\s*([KMGTP]?)(i?)B?", re.IGNORECASE)
 # more than any machine has, and small enough for every conversion
 _LARGEST = 1e18
 # numpy's legacy seed takes no more

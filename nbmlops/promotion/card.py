@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["card_of", "plain"]
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~=:@$^])")
+_MARKUP = pattern(r"([\\`*_{}\[\]()#+\-.!|~=:@$^])")
 _LIMIT = 300
 _ROWS = 200
 _SLICES = frozenset({"slices", "slice"})

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nbmlops.errors import LostRace, NbmlopsError
 from nbmlops.failpoints import failpoint
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,7 +49,7 @@ LIMIT_S = 30.0
 _TRIES = 6
 _PAUSE_S = 0.4
 _PREFIX = "nbmlops.claim."
-_NAME = re.compile(re.escape(_PREFIX) + r"(.+)\.([0-9a-f]{16})")
+_NAME = pattern(re.escape(_PREFIX) + r"(.+)\.([0-9a-f]{16})")
 
 
 class Tags(Protocol):

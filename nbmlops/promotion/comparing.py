@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.pattern import pattern
 from nbmlops.promotion.packing import EVALUATION_FILE
 from nbmlops.promotion.state import Difference
 
@@ -46,7 +47,7 @@ _LOWER = _words(
 )
 
 
-_GROUPED = re.compile(r"(?:.*/)?(worst|gap)_(\w+)_by_\w+")  # what `nbmlops.slices` logs
+_GROUPED = pattern(r"(?:.*/)?(worst|gap)_(\w+)_by_\w+")  # what `nbmlops.slices` logs
 
 
 def compare_evidence(mine: Evidence, champion: Evidence, one: bytes | None, other: bytes | None) -> tuple[Difference, ...]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
 from nbmlops.errors import StoreError, Tampered
+from nbmlops.pattern import pattern
 from nbmlops.promotion.state import PromotionEvent
 from nbmlops.store.objects import Planted
 from nbmlops.store.records import BadSeal, ForeignSeal, seal, unseal
@@ -29,7 +29,7 @@ __all__ = ["Log", "Reading", "first_break", "hash_of", "sealed_event"]
 _FOLDER = "promotions"
 _KIND = "promotion/1"
 _STORE_KIND = "promotions-store/1"
-_NAME = re.compile(r"(\d{8})\.json")
+_NAME = pattern(r"(\d{8})\.json")
 _STORE = "store"
 
 

@@ -9,7 +9,6 @@ import copy
 import inspect
 import io
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from blake3 import blake3
 
 from nbmlops.errors import MissingDependency, NbmlopsError, NotStorable, UsageError
 from nbmlops.executors.tasks import attempts_folder
+from nbmlops.pattern import pattern
 from nbmlops.promotion.base import ModelRequest
 from nbmlops.promotion.flavors import Packed, flavor_of, write_folder
 from nbmlops.promotion.forked import Died, in_child
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["ABOUT", "EVALUATION_FILE", "Registration", "register_model"]
 
 EVALUATION_FILE = "nbmlops/evaluation.npz"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SERIALIZATIONS = ("skops", "cloudpickle", "pickle")
 _TIMEOUT_S = 600.0
 ABOUT = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "input_example.json", "serving_input_example.json")

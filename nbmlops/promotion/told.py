@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nbmlops.pattern import pattern
 from nbmlops.promotion.log import Reading, first_break, hash_of
 from nbmlops.promotion.state import PromotionEvent
 
@@ -27,8 +28,8 @@ HEAD = "nbmlops.log.head"
 PENDING = "nbmlops.pending."
 _ENTRY = "nbmlops.promotion."
 _PART = 4000  # MLflow's databases take 5,000 in a tag of a registered model
-_ENTRY_NAME = re.compile(re.escape(_ENTRY) + r"([0-9]{4,8})")
-_PENDING_NAME = re.compile(re.escape(PENDING) + r"([0-9a-f]{16})(\.[0-9]+)?")
+_ENTRY_NAME = pattern(re.escape(_ENTRY) + r"([0-9]{4,8})")
+_PENDING_NAME = pattern(re.escape(PENDING) + r"([0-9a-f]{16})(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from nbmlops.pattern import pattern
 from nbmlops.store.replacing import make_folder, replace_file
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _CHUNK = 1 << 20
 _TABLE_FORM = 2
 _INSTALLED = (".dist-info", ".egg-info", ".egg-link")
 # of each line of a RECORD, the first part of a path below a folder, with its slash, or a module
-_TOP = re.compile(r"^\"?([^/,\n]+(?:/|\.(?:py|so)(?=[,\"])))", re.MULTILINE)
+_TOP = pattern(r"^\"?([^/,\n]+(?:/|\.(?:py|so)(?=[,\"])))", re.MULTILINE)
 # made by tools beside the user's data: a listing that leaves these out is the same tomorrow
 _TOOLS = (
     ".nbmlops",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import math
-import re
 from numbers import Number
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbmlops.errors import GateRefused, NbmlopsError
 from nbmlops.notebook.expressions import ABSENT, Expression, parse_expression, parse_requirement
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOTHING_OUTSIDE", "NoChampion", "Outside", "is_outward", "judge", "refuses", "rows_of"]
 
-_COUNTED = re.compile(r"([\d,]+)(?: x .*| items?| [a-z]\S*)?")
+_COUNTED = pattern(r"([\d,]+)(?: x .*| items?| [a-z]\S*)?")
 _SINGLE = frozenset({"NoneType", "bool", "bytes", "complex", "float", "int", "str"})
 
 

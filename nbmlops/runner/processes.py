@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import shlex
 import sys
@@ -13,12 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.pattern import pattern
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["Journal", "program_name", "program_words"]
 
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)")
+_VARIABLE = pattern(r"\$\{?([A-Za-z_]\w*)")
 _WORKERS = ("loky", "multiprocessing.spawn", "multiprocessing.forkserver", "popen_loky")
 _TRACKER = "resource_tracker"
 

@@ -6,18 +6,20 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nbmlops.pattern import pattern
+
 __all__ = ["MASK", "Redactor", "looks_secret", "secret_values"]
 
 MASK = "[secret]"
 _SHORTEST = 4
-_NAME = re.compile(r"(passw(or)?d|secret|token(?!i[sz])|api_?key|access_?key|private_?key|credential)", re.IGNORECASE)
+_NAME = pattern(r"(passw(or)?d|secret|token(?!i[sz])|api_?key|access_?key|private_?key|credential)", re.IGNORECASE)
 _SHAPES = (
     r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|AKIA[A-Z0-9]{16}|xox[baprs]-[A-Za-z0-9-]{10,}"
     r"|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
 )
-_VALUE = re.compile(rf"^(sk-[A-Za-z0-9_-]{{8,}}|{_SHAPES})$")
+_VALUE = pattern(rf"^(sk-[A-Za-z0-9_-]{{8,}}|{_SHAPES})$")
 # in running text a key of 8 letters may be a word (sk-learn-contrib), one of 20 with a digit is none
-_IN_TEXT = re.compile(rf"(?<![A-Za-z0-9])(?:sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{{20,}}|{_SHAPES})(?![A-Za-z0-9])")
+_IN_TEXT = pattern(rf"(?<![A-Za-z0-9])(?:sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{{20,}}|{_SHAPES})(?![A-Za-z0-9])")
 # looked for first: a search for the shapes themselves takes 1 s for 100 MB, one for these a tenth
 _BEGINNINGS = ("sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "AKIA", "xox", "eyJ")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from nbmlops.notebook.directive import split_magic
 from nbmlops.notebook.document import Document, parse_document, read_document
 from nbmlops.notebook.kale import METADATA, own_stage, read_kale, speaks_kale, stage_of, tags_written_out
 from nbmlops.notebook.kaletags import names_steps
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Notebook", "SeenCell", "SeenCells"]
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ID = pattern(r"[A-Za-z0-9_-]{1,64}")
 Stamp = tuple[int, int, int]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from nbmlops.pattern import pattern
 from nbmlops.pipeline.model import Diagnostic
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "listed", "merged", "said", "way_back"]
 
-_PROMPT = re.compile(r"\[\d+\]")
+_PROMPT = pattern(r"\[\d+\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

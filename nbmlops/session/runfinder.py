@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import UsageError
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from nbmlops.store.records import RunRecord
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunFinder"]
 
-_NUMBER = re.compile(r"[0-9]{1,9}")
+_NUMBER = pattern(r"[0-9]{1,9}")
 _SHOWN = 4
 
 

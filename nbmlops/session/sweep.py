@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.pattern import pattern
 from nbmlops.session.parameters import check_parameters
 from nbmlops.sweeps.foreseen import foreseen_metrics
 from nbmlops.sweeps.space import Range, check_grid, check_space, noted_ranges, range_of
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweep", "SweepOptions"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _FEWEST_FOR_IMPORTANCE = 5
 
 

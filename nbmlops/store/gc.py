@@ -6,7 +6,6 @@ at under the lock that a writer's commit shares. A run on its way keeps every re
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
+from nbmlops.pattern import pattern
 from nbmlops.store.leases import any_lease
 from nbmlops.store.locks import file_lock
 from nbmlops.store.objects import FileInfo, Planted
@@ -31,7 +31,7 @@ __all__ = ["Collection", "collect"]
 
 _YOUNG_S = 3600.0
 _DAY_S = 86400.0
-_DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_DIGEST = pattern(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,14 @@ from typing import Any
 from blake3 import blake3
 
 from nbmlops.dataclass import dataclass
+from nbmlops.pattern import pattern
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
 
 __all__ = ["Artifact", "BadSeal", "ForeignSeal", "RunRecord", "StageRecord", "is_digest", "is_name", "seal", "unseal"]
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_SEALED = re.compile(rb'\{"blake3":"([0-9a-f]{64})",(?:"keyed":"([0-9a-f]{64})",)?"body":(\{.*\})\}\n', re.DOTALL)
+_DIGEST = pattern(r"[0-9a-f]{64}")
+_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_SEALED = pattern(rb'\{"blake3":"([0-9a-f]{64})",(?:"keyed":"([0-9a-f]{64})",)?"body":(\{.*\})\}\n', re.DOTALL)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

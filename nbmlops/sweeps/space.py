@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Range", "check_grid", "check_space", "noted_ranges", "parse_range", "range_of"]
 
-_CALL = re.compile(r"(?P<kind>[A-Za-z_]+)\s*\((?P<arguments>.*)\)", re.DOTALL)
-_NOTE = re.compile(r"\bsweep:\s*(?P<range>[A-Za-z_]+\s*\(.*\))")
+_CALL = pattern(r"(?P<kind>[A-Za-z_]+)\s*\((?P<arguments>.*)\)", re.DOTALL)
+_NOTE = pattern(r"\bsweep:\s*(?P<range>[A-Za-z_]+\s*\(.*\))")
 _HOW = "write float(0.001, 0.3, log), float(0, 1, step=0.1), int(2, 8), int(16, 256, log) or choice(a, b)"
 _PLAIN = (str, int, float, bool, type(None))
 

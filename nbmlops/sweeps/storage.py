@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 
 from nbmlops.errors import MissingDependency, NbmlopsError, StoreError
 from nbmlops.failpoints import failpoint
+from nbmlops.pattern import pattern
 from nbmlops.store.locks import file_lock
 from nbmlops.store.replacing import make_folder
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["open_storage", "repair_journal", "without_password"]
 
 _ENDED = {state.value for state in TrialState if state.is_finished()}
-_MADE_BY_ANOTHER = re.compile(r"already exists|UNIQUE constraint failed|duplicate key|database is locked")
+_MADE_BY_ANOTHER = pattern(r"already exists|UNIQUE constraint failed|duplicate key|database is locked")
 # by the beginning of a URL: the package that opens it, and the extra of ours that installs it
 _DRIVERS = {"postgres": ("psycopg", "postgresql"), "redis": ("redis", "redis"), "mysql": ("mysqlclient", "mysql")}
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from typing import TYPE_CHECKING
 
+from nbmlops.pattern import pattern
 from nbmlops.tracking.mlflow_store import tracking_uri
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["way_to_mlflow"]
 
-_ACCOUNT = re.compile(r"(?<=://)[^/@]*@")
+_ACCOUNT = pattern(r"(?<=://)[^/@]*@")
 
 
 def way_to_mlflow(project_root: Path, reference: Mapping[str, str]) -> dict[str, str]:

@@ -14,7 +14,6 @@ process dies, so a run that has no end and a free lock is dead. (A process numbe
 from __future__ import annotations
 
 import os
-import re
 import threading
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from nbmlops.errors import StoreError
 from nbmlops.executors.events import Event, RunFinished, RunStarted, event_to_json
 from nbmlops.failpoints import failpoint
+from nbmlops.pattern import pattern
 from nbmlops.store.locks import file_lock
 from nbmlops.store.replacing import make_folder, replace_file
 from nbmlops.tracking.journal import Journal, append_lines, read_journal, seal, unseal
@@ -35,7 +35,7 @@ __all__ = ["Outbox", "Progress"]
 
 T = TypeVar("T")
 _SWEEPS_WAIT_S = 5.0
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import TYPE_CHECKING
+
+from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = ["clean", "columns", "cut", "escape", "escape_code", "listed", "padded", "verbatim"]
 
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_ANSI = pattern(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 # Control characters (illegal in XML, and orders to a terminal), lone surrogates and non-characters (illegal in XML),
 # and the marks that turn the direction of what follows (they can make a line read as something else).
-_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]")
+_UNFIT = pattern("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]")
 _MARKS = 3
-_SPACE = re.compile(r"\s+")
-_OTHER_SPACE = re.compile(r"[^\S ]")
+_SPACE = pattern(r"\s+")
+_OTHER_SPACE = pattern(r"[^\S ]")
 
 
 def clean(text: object) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from nbmlops.dataclass import dataclass
+from nbmlops.pattern import pattern
 from nbmlops.views.escape import cut, verbatim
 
 if TYPE_CHECKING:
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["Block", "blocks_of"]
 
 _LINES, _LINE = 400, 600
-_HEADING = re.compile(r"(#{1,6})\s+(.*)")
-_ITEM = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])\s+(.*)")
-_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
-_LINE_ACROSS = re.compile(r"\s*(?:(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,})$")
-_CELLS = re.compile(r"(?<!\\)\|")
-_FENCE = re.compile(r"\s*(`{3,}|~{3,})")
-_MARKS = re.compile(r"\\([!-/:-@\[-`{-~])|\*\*(?=\S)|(?<=\S)\*\*|`")
+_HEADING = pattern(r"(#{1,6})\s+(.*)")
+_ITEM = pattern(r"\s*(?:[-*+]|\d{1,9}[.)])\s+(.*)")
+_RULE = pattern(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
+_LINE_ACROSS = pattern(r"\s*(?:(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,})$")
+_CELLS = pattern(r"(?<!\\)\|")
+_FENCE = pattern(r"\s*(`{3,}|~{3,})")
+_MARKS = pattern(r"\\([!-/:-@\[-`{-~])|\*\*(?=\S)|(?<=\S)\*\*|`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

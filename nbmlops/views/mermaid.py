@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from nbmlops.pattern import pattern
 from nbmlops.views.edges import edges_of
 from nbmlops.views.escape import cut, listed
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["graph_mermaid"]
 
 # Mermaid reads quotes, `#code;`, `%%{directives}%%`, backticks (Markdown) and HTML even inside a quoted label.
-_SPECIAL = re.compile(r"[^\w ,.:+()→-]")
+_SPECIAL = pattern(r"[^\w ,.:+()→-]")
 
 
 def graph_mermaid(pipeline: Pipeline) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.pattern import pattern
 from nbmlops.views.amounts import exact_value, human_seconds
 from nbmlops.views.escape import cut
 from nbmlops.views.states import words_of
@@ -22,9 +23,9 @@ _ID = 8
 _MESSAGE = 200
 _REMEDY = 800  # of a message of ours, whose end says what to do
 _WARNING = 500
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_FRAME = re.compile(r"^(?=Cell |File )", re.MULTILINE)
-_ARROW = re.compile(r"^-+> \d+ (.*)$", re.MULTILINE)
+_COLOURS = pattern(r"\x1b\[[0-9;]*m")
+_FRAME = pattern(r"^(?=Cell |File )", re.MULTILINE)
+_ARROW = pattern(r"^-+> \d+ (.*)$", re.MULTILINE)
 _AFTER = frozenset({"failed", "refused", "timed-out", "cancelled"})
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from nbmlops.pattern import pattern
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_accepted"]
 
-_COMMENT = re.compile(r"#\s*nbmlops:\s*ignore\[([\w\s,]+)\]")
+_COMMENT = pattern(r"#\s*nbmlops:\s*ignore\[([\w\s,]+)\]")
 
 
 def is_accepted(diagnostic: Diagnostic, cells: Sequence[RoledCell]) -> bool:

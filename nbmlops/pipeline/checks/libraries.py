@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from nbmlops.pattern import pattern
 
 __all__ = [
     "ASKING",
@@ -213,13 +213,13 @@ NETWORK = _dotted(
     yfinance: Ticker download
     """
 )
-_NETWORK_MODULES = re.compile(
+_NETWORK_MODULES = pattern(
     r"(?:requests|httpx)\.\w+$|(?:requests\.Session|httpx\.(?:Async)?Client)\(\)\.\w+$|(?:tensorflow\.)?keras\.datasets\.\w+\.load_data$"
 )
-_NO_NETWORK = re.compile(r"(?:requests|httpx)\.(?:\w+(?:Error|Exception|Timeout|Auth|Limits)|codes|exceptions|utils|adapters)\b")
+_NO_NETWORK = pattern(r"(?:requests|httpx)\.(?:\w+(?:Error|Exception|Timeout|Auth|Limits)|codes|exceptions|utils|adapters)\b")
 
 ASKING = _dotted("input\ngetpass: getpass\nbreakpoint\npdb: set_trace\nIPython: embed\nIPython.core.debugger: set_trace")
-WIDGETS = re.compile(r"ipywidgets\.(?:interact\w*|interactive\w*|[A-Z]\w+)|IPython\.html\.widgets\.\w+")
+WIDGETS = pattern(r"ipywidgets\.(?:interact\w*|interactive\w*|[A-Z]\w+)|IPython\.html\.widgets\.\w+")
 
 PROCESSES = _dotted(
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.files import FILE_CALLS
+from nbmlops.pattern import pattern
 from nbmlops.pipeline.checks.libraries import PATH_CALLS, is_network
 from nbmlops.pipeline.checks.sites import shown
 
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["absolute_paths", "network", "windows_paths"]
 
-_ABSOLUTE = re.compile(r"~|/(?!/)")
-_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\.{0,2}\\?(?:[\w .-]+\\)+[\w .-]+\.\w{1,6}$")
-_URL = re.compile(
+_ABSOLUTE = pattern(r"~|/(?!/)")
+_WINDOWS = pattern(r"[A-Za-z]:[\\/]|\.{0,2}\\?(?:[\w .-]+\\)+[\w .-]+\.\w{1,6}$")
+_URL = pattern(
     r"(?:https?|ftps?|s3a?|gcs|gs|abfss?|az|adl|hdfs|hf|sftp|ssh|postgres\w*(?:\+\w+)?|mysql(?:\+\w+)?|mssql\S*?|mongodb\S*?|redis|snowflake)://",
     re.IGNORECASE,
 )
-_SCRATCH = re.compile(r"/(?:dev|proc|sys|tmp|var/tmp)(?:/|$)")
-_DOWNLOADS = re.compile(r"\s*(?:sudo\s+)?(?:wget|curl|git\s+clone|aws\s+s3|gsutil|kaggle|gdown|scp|rsync|ssh|huggingface-cli)\b")
+_SCRATCH = pattern(r"/(?:dev|proc|sys|tmp|var/tmp)(?:/|$)")
+_DOWNLOADS = pattern(r"\s*(?:sudo\s+)?(?:wget|curl|git\s+clone|aws\s+s3|gsutil|kaggle|gdown|scp|rsync|ssh|huggingface-cli)\b")
 _CONNECTING = frozenset({"sqlalchemy.create_engine", "pandas.read_sql", "pandas.read_sql_query", "pandas.read_sql_table", "pandas.read_html"})
 
 

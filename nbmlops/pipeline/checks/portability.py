@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING
 
 from nbmlops.notebook.roles import Role
+from nbmlops.pattern import pattern
 from nbmlops.pipeline.checks.libraries import ASKING, PROCESSES, WIDGETS
 from nbmlops.pipeline.checks.sites import magic_words, shown
 from nbmlops.pipeline.effects import NO_EFFECTS
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 __all__ = ["cell_marks", "installations", "questions", "shell_commands", "unseen_processes", "widgets"]
 
 # what jupytext takes for the beginning of a cell, in its own words
-_MARK = re.compile(r"^\s*#\s*(?:%%%*\s.*|(?:%%|<codecell>|In\[[0-9 ]*\]:?)\s*)$")
-_INSTALLING = re.compile(
+_MARK = pattern(r"^\s*#\s*(?:%%%*\s.*|(?:%%|<codecell>|In\[[0-9 ]*\]:?)\s*)$")
+_INSTALLING = pattern(
     r"\s*(?:sudo\s+)?(?:[\w./{}-]*python[\d.]*\s+-m\s+)?(?:pip3?|conda|mamba|uv|poetry|apt|apt-get|yum|brew)\s+(?:-\S+\s+)*(?:pip\s+)?(?:install|add|sync)\b"
 )
-_SHOWING = re.compile(
+_SHOWING = pattern(
     r"\s*(?:ls|pwd|echo|nvidia-smi|date|df|du|free|uname|which|whoami|hostname|head|tail|wc|tree|lscpu|pip\s+(?:list|show|freeze)|python3?\s+--version)\b[^|>&;]*$"
 )
 _SHELL_MAGICS = frozenset({"!", "bash", "cmd", "perl", "ruby", "script", "sh", "sx", "system", "sc"})
 _INSTALL_MAGICS = frozenset({"conda", "mamba", "pip", "uv"})
 _LIVE_BACKENDS = frozenset({"gtk", "ipympl", "nbagg", "notebook", "osx", "qt", "qt5", "qt6", "tk", "widget", "wx"})
 
-_PASSWORD = re.compile(r"//\S+@")
+_PASSWORD = pattern(r"//\S+@")
 _ANSWERS = {
     "input": 'make it a parameter: answer = "yes" in the cell with the tag parameters',
     "getpass.getpass": 'os.environ["TOKEN"], and --secret TOKEN behind %%mlstage NAME, which hides its value',

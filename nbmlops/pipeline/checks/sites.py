@@ -16,6 +16,7 @@ from nbmlops.dataclass import dataclass
 from nbmlops.dataflow.hidden import cell_magic, line_magic, parse_hidden
 from nbmlops.dataflow.state import dotted
 from nbmlops.notebook.roles import Role
+from nbmlops.pattern import pattern
 from nbmlops.pipeline.checks.libraries import WORDS
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Piece", "Sites", "find_sites", "magic_words", "shown"]
 
-_WORD = re.compile(r"[^\W\d]\w*")
+_WORD = pattern(r"[^\W\d]\w*")
 # what needs a look without a telling word: shell and magic lines, absolute paths and addresses, sets that are written out
-_TELLING = re.compile(
+_TELLING = pattern(
     r"""
     ^[ \t]*[%!] | =[ \t]*[%!]
     | ["'](?:[/~] | [A-Za-z]:[\\/] | [a-z][a-z0-9+]{1,9}://)
