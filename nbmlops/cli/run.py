@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers is {options.workers}", code="NB004", fix="give a number from 1")
     session = open_session(options)
-    progress = None if options.quiet else progress_on(sys.stderr, session.usual_seconds)
+    progress = None if options.quiet else progress_on(sys.stderr, session.usual_seconds, options.workers or session.settings.worker_count)
     try:
         found = _run(session, options, progress)
     except Interrupted as stop:
