@@ -34,6 +34,7 @@ __all__ = [
     "add_verify",
     "add_why",
     "given_parameters",
+    "given_words",
     "open_promotions",
     "open_session",
     "print_json",
@@ -92,6 +93,15 @@ def given_parameters(options: argparse.Namespace) -> dict[str, Any]:
         values.update(read_parameter_file(Path(name)))
     values.update(names_of(options.pairs))
     return values
+
+
+def given_words(options: argparse.Namespace) -> list[str]:
+    """Return the words that a command about the same run needs too: the parameters, what looks secret masked, and the store."""
+    from nbmlops.runner.redaction import MASK, looks_secret  # noqa: PLC0415 - only where something failed
+
+    words = [word for name, value in options.pairs for word in ("-p", name, MASK if looks_secret(name, value) else value)]
+    words = [*(word for name in options.files for word in ("-f", name)), *words]
+    return [*words, "--store", options.store] if options.store else words
 
 
 def open_session(options: argparse.Namespace, **settings: Any) -> Session:  # noqa: ANN401 - fields of Settings

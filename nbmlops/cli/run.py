@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from nbmlops.arguments import add_run as add_arguments
-from nbmlops.arguments import given_parameters, open_session, print_json
+from nbmlops.arguments import given_parameters, given_words, open_session, print_json
 from nbmlops.errors import UsageError
 from nbmlops.session.run import Interrupted, Run
 from nbmlops.views.progress import progress_on
@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
             progress.close()
     if options.json:
         print_json(found.result.to_json())
-    text = failure_text(found.result) if options.quiet else run_text(found.result)
+    given = given_words(options)
+    text = failure_text(found.result, given) if options.quiet else run_text(found.result, given)
     if text:
         print(text, file=sys.stderr)
     return found.result.exit_code

@@ -55,7 +55,7 @@ class StageMagics(VerbMagics):
 
         Example: ``%mlrun -p learning_rate 0.2``
         """
-        from nbmlops.arguments import add_run, given_parameters  # noqa: PLC0415
+        from nbmlops.arguments import add_run, given_parameters, given_words  # noqa: PLC0415
         from nbmlops.views.html import run_html  # noqa: PLC0415
         from nbmlops.views.text import run_text  # noqa: PLC0415
 
@@ -72,7 +72,8 @@ class StageMagics(VerbMagics):
             fail_fast=options.fail_fast,
         )
         if not options.quiet or found.result.exit_code:
-            self.show(run_text(found.result), run_html(found.result))
+            given, own = given_words(options), options.notebook is None
+            self.show(run_text(found.result, given, in_kernel=own), run_html(found.result, given=given, in_kernel=own))
         return None if found.status == "done" and line.rstrip().endswith(";") else found
 
     @line_magic

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.runner.results import PAST
 from nbmlops.session.history import StageRun
 from nbmlops.store.fingerprint import value_fingerprint
 from nbmlops.store.loading import load_artifact
@@ -60,8 +61,12 @@ def load_run(session: KernelSession, stage: str, run_id: str | None) -> str:
         return f"loaded {', '.join(names) or 'nothing'} of stage {stage} from run {run.run_id[:8]}"
     wanted = session.known().stages[stage].inputs if stage in session.known().stages else {}
     names = [name for provider in dict.fromkeys(wanted.values()) for name in _load_outputs(session, entries[provider], set(wanted))]
+    if entry["status"] == "refused" and entry.get("key"):
+        names += _load_outputs(session, entry, None)
     shown = "\n".join((entry.get("error") or {}).get("traceback", ()))
-    return f"loaded {', '.join(names) or 'nothing'}, the inputs of stage {stage}, which {entry['status']} in run {run.run_id[:8]}\n{shown}"
+    what = "the inputs and outputs" if entry["status"] == "refused" else "the inputs"
+    ended = PAST.get(entry["status"], "did not run")
+    return f"loaded {', '.join(names) or 'nothing'}, {what} of stage {stage}, which {ended} in run {run.run_id[:8]}\n{shown}".rstrip()
 
 
 def _load_outputs(session: KernelSession, entry: Mapping[str, Any], only: set[str] | None) -> list[str]:

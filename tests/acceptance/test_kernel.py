@@ -320,13 +320,17 @@ def test_mlrun_runs_the_file_and_mlload_brings_its_values(project: Project, star
 
 
 def test_mlload_of_a_failed_stage(project: Project, start: Starter) -> None:
-    """A failed stage's inputs come into the kernel, and its traceback is shown."""
-    project.write([LOAD, "%%mlstage a\nx = {1, 2}", "%%mlstage b\ny = len(x) / 0"])
+    """Its inputs come into the kernel, and its traceback is shown; of a refused one its outputs too, and why it failed is told by `%mlwhy`."""
+    project.write([LOAD, "%%mlstage a\nx = {1, 2}", "%%mlstage b\ny = len(x) / 0", "%%mlstage c --metrics m --require 'm > 2'\nm = len(x)"])
     assert project.run().code == 1
     kernel = start(load=True)
     shown = kernel.run("%mlload b")
     assert "ZeroDivisionError" in shown.text
     assert kernel.value("x") == "{1, 2}"
+    assert "it failed: ZeroDivisionError: division by zero (cell 2)" in kernel.run("%mlwhy b").text
+    assert "loaded x, m, the inputs and outputs of stage c, which was refused in run " in kernel.run("%mlload c").text
+    assert kernel.value("m") == "2"
+    assert "it was refused: m > 2" in kernel.run("%mlwhy c").text
 
 
 def test_stage_process_state_does_not_leak(project: Project, start: Starter) -> None:
