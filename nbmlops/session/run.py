@@ -164,8 +164,12 @@ class Interrupted(KeyboardInterrupt):
     """A run that was stopped by SIGINT or SIGTERM; `run` is what became of it."""
 
     def __init__(self, run: Run) -> None:
-        super().__init__("interrupted")
+        super().__init__("interrupted: finished stages are kept; the same command continues")
         self.run = run
+
+    def _render_traceback_(self) -> list[str]:
+        """Show one line in IPython, which would show where in the scheduler the signal came."""
+        return [str(self)]
 
 
 def _stage(item: Mapping[str, Any], session: Session) -> StageResult:

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
     from nbmlops.runner.results import RunResult, StageResult
 
-__all__ = ["error_lines", "failure_lines", "help_commands", "raised_in"]
+__all__ = ["errors_of", "failure_lines", "help_commands"]
 
+KEPT = "every stage is kept: mend the report cell, and run again"
 _NAME, _LINE, _WORD = 48, 120, 600
 _FAILED = frozenset({"failed", "timed-out", "refused"})
 
 
 def failure_lines(result: RunResult, given: Sequence[str] = (), *, in_kernel: bool = False) -> Iterator[str]:
-    """Return each error, the line that raised the first, and the commands that help with it.
+    """Return each error, the line that raised it, and the commands that help with the first.
 
     Parameters
     ----------
@@ -32,27 +33,22 @@ def failure_lines(result: RunResult, given: Sequence[str] = (), *, in_kernel: bo
     in_kernel : bool
         Whether the reader sits in the kernel of this notebook.
     """
-    yield from (f"✗ {line}" for line in error_lines(result))
-    raised = raised_in(result)
-    if raised:
-        yield f"    {raised}"
+    for line, raised in errors_of(result):
+        yield f"✗ {line}"
+        if raised:
+            yield f"    {raised}"
+    if _only_reports_failed(result):
+        yield f"  {KEPT}"
     yield from (f"  {line}" for line in aligned(help_commands(result, given, in_kernel=in_kernel), header=False))
 
 
-def error_lines(result: RunResult) -> Iterator[str]:
-    """Return a line for each error and each refusal."""
+def errors_of(result: RunResult) -> Iterator[tuple[str, str]]:
+    """Return a line for each error and each refusal, with the line of the cell that raised; that is empty where it is not known."""
     for name, stage in _parts(result):
         if stage.error is not None:
-            kept = "; every stage is kept: mend the cell, and run again" if name == REPORT_ROW and _all_done(result) else ""
-            yield f"{cut(name, _NAME)}: {error_text(stage.error)}{kept}"
+            yield f"{cut(name, _NAME)}: {error_text(stage.error)}", cut(raising_line(stage.error), _LINE)
         elif stage.status == "refused":
-            yield from (f"{cut(name, _NAME)}: {text}" for text in refusal_texts(stage))
-
-
-def raised_in(result: RunResult) -> str:
-    """Return the line of the first failing cell that raised; empty where that is not known."""
-    error = next((stage.error for _, stage in _parts(result) if stage.error is not None), None)
-    return cut(raising_line(error), _LINE) if error is not None else ""
+            yield from ((f"{cut(name, _NAME)}: {text}", "") for text in refusal_texts(stage))
 
 
 def help_commands(result: RunResult, given: Sequence[str] = (), *, in_kernel: bool = False) -> list[tuple[str, str]]:
@@ -79,5 +75,6 @@ def _parts(result: RunResult) -> Iterator[tuple[str, StageResult]]:
         yield REPORT_ROW, result.report
 
 
-def _all_done(result: RunResult) -> bool:
-    return all(stage.status in DONE for stage in result.stages.values())
+def _only_reports_failed(result: RunResult) -> bool:
+    report = result.report
+    return report is not None and report.error is not None and all(stage.status in DONE for stage in result.stages.values())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.views.amounts import human_value
 from nbmlops.views.escape import cut, escape
-from nbmlops.views.failing import error_lines, help_commands, raised_in
+from nbmlops.views.failing import errors_of, help_commands
 from nbmlops.views.registered import registered_lines
 from nbmlops.views.svg import describe_graph, graph_svg
 from nbmlops.views.tables import Table, diagnostics_table, graph_table, run_table, said_state
@@ -65,19 +65,16 @@ def run_html(result: RunResult, pipeline: Pipeline | None = None, given: Sequenc
     said = f"<p>metrics: {escape(', '.join(metrics))}</p>" if metrics else ""
     notes = html_list([diagnostic_line(item) for item in notable(result)])
     models = html_list(registered_lines(result))
+    written = f"<p>notebook: {escape(cut(result.output, 600))}</p>" if result.output else ""
     failure = _failure(result, help_commands(result, given, in_kernel=in_kernel))
-    return card(f"<p>{escape(headline(result))}</p>{picture}{html_table(run_table(result))}{said}{models}{notes}{failure}")
+    return card(f"<p>{escape(headline(result))}</p>{picture}{html_table(run_table(result))}{said}{models}{written}{notes}{failure}")
 
 
 def _failure(result: RunResult, commands: Iterable[tuple[str, str]]) -> str:
-    """Return each error, the line that raised the first, and the commands that help with it."""
-    raised = raised_in(result)
+    """Return each error, the line that raised it, and the commands that help with the first."""
+    told = "".join(f"<p>✗ {escape(line)}{f'<br><code>{escape(raised)}</code>' if raised else ''}</p>" for line, raised in errors_of(result))
     helping = "".join(f"<li><code>{escape(command)}</code> {escape(what)}</li>" for command, what in commands)
-    return (
-        "".join(f"<p>✗ {escape(line)}</p>" for line in error_lines(result))
-        + (f"<p><code>{escape(raised)}</code></p>" if raised else "")
-        + (f"<ul>{helping}</ul>" if helping else "")
-    )
+    return told + (f"<ul>{helping}</ul>" if helping else "")
 
 
 def diagnostics_html(diagnostics: Iterable[Diagnostic], notebook: str) -> str:
