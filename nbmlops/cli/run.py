@@ -9,6 +9,7 @@ from nbmlops.arguments import add_run as add_arguments
 from nbmlops.arguments import given_parameters, given_words, open_session, print_json
 from nbmlops.errors import UsageError
 from nbmlops.session.run import Interrupted, Run
+from nbmlops.views.fitting import width_of
 from nbmlops.views.progress import progress_on
 from nbmlops.views.text import failure_text, run_text
 
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(found.result.to_json())
     given = given_words(options)
-    text = failure_text(found.result, given) if options.quiet else run_text(found.result, given)
+    text = failure_text(found.result, given) if options.quiet else run_text(found.result, given, width=width_of(sys.stderr))
     if text:
         print(text, file=sys.stderr)
     return found.result.exit_code

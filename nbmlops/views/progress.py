@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from nbmlops.views.amounts import human_seconds
 from nbmlops.views.escape import cut, listed
+from nbmlops.views.fitting import columns_of
 from nbmlops.views.stageline import stage_line
 from nbmlops.views.states import look_of, words_of
 from nbmlops.views.tables import REPORT_ROW, reason_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from nbmlops.executors.progress import Moment
     from nbmlops.runner.results import StageResult
 
-__all__ = ["Lines", "Live", "Standing", "columns_of", "progress_on"]
+__all__ = ["Lines", "Live", "Standing", "progress_on"]
 
 _NAME = 48
 _REDRAW_S = 0.5
@@ -196,11 +197,3 @@ def _name(stage: str) -> str:
 def _ended(result: StageResult) -> str:
     line = stage_line(result).splitlines()[0]
     return f"{look_of(result.status).glyph} {line.replace(result.name, _name(result.name), 1)}"
-
-
-def columns_of(stream: TextIO) -> int:
-    """Return how wide a terminal is."""
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80

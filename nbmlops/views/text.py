@@ -10,10 +10,11 @@ from nbmlops.runner.results import DONE
 from nbmlops.views.amounts import exact_value, human_seconds, human_value
 from nbmlops.views.escape import cut, listed
 from nbmlops.views.failing import failure_lines
+from nbmlops.views.fitting import fitted_table
 from nbmlops.views.registered import REGISTRY, registered_lines
 from nbmlops.views.stageline import gate_texts, stage_line
 from nbmlops.views.states import words_of
-from nbmlops.views.tables import REPORT_ROW, Table, aligned, by_kind, reason_of, run_table, text_table
+from nbmlops.views.tables import REPORT_ROW, Table, aligned, by_kind, reason_of, run_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,8 +45,8 @@ def graph_text(pipeline: Pipeline) -> str:
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def status_text(plan: Plan) -> str:
-    """Return each stage's state with its reason, and what a run would do."""
+def status_text(plan: Plan, width: int | None = None) -> str:
+    """Return each stage's state with its reason, and what a run would do; in so many columns where the table can."""
     if not plan.stages:
         return _NO_STAGES
     rows = tuple((cut(name, _NAME), item.state, reason_of(item.reason)) for name, item in plan.stages.items())
@@ -54,10 +55,10 @@ def status_text(plan: Plan) -> str:
         summary = "nothing to run: every stage is fresh" + (f" ({states['skipped']} skipped)" if states["skipped"] else "")
     else:
         summary = ", ".join(f"{states[state]} {state}" for state in ("fresh", "stale", "unknown", "skipped") if states[state])
-    return "\n".join([*text_table(Table(header=("stage", "state", "reason"), rows=rows, state=1)), "", summary])
+    return "\n".join([*fitted_table(Table(header=("stage", "state", "reason"), rows=rows, state=1, wraps=frozenset({2})), width), "", summary])
 
 
-def run_text(result: RunResult, given: Sequence[str] = (), *, in_kernel: bool = False) -> str:
+def run_text(result: RunResult, given: Sequence[str] = (), *, in_kernel: bool = False, width: int | None = None) -> str:
     """Return what became of a run: a table of its stages, metrics and gates, where to look further, and last how it failed and what helps.
 
     Parameters
@@ -65,8 +66,10 @@ def run_text(result: RunResult, given: Sequence[str] = (), *, in_kernel: bool = 
     result : RunResult
     given, in_kernel
         As `failure_lines` takes them.
+    width : int or None
+        The columns that the table has.
     """
-    blocks = [[headline(result)], text_table(run_table(result)) if result.stages or result.report else []]
+    blocks = [[headline(result)], fitted_table(run_table(result), width) if result.stages or result.report else []]
     blocks += [_facts(result), [diagnostic_line(item) for item in notable(result)]]
     blocks.append(list(failure_lines(result, given, in_kernel=in_kernel)))
     return "\n\n".join("\n".join(block) for block in blocks if block)
