@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbmlops.errors import UsageError
+from nbmlops.nearest import close_matches
 
 if TYPE_CHECKING:
     from nbmlops.session.batch import Session
@@ -53,7 +54,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
-        raise UsageError(f"{self.prog}: {message}", code="NB004", fix=f"see {self.prog} --help")
+        raise UsageError(f"{self.prog}: {message}", code="NB004", fix=self._fix(message))
+
+    def _fix(self, message: str) -> str:
+        """Name the option that was meant, where one is near."""
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0] if message.startswith("unrecognized") else ""
+        near = close_matches(unknown, self._option_string_actions) if unknown.startswith("--") else []
+        return f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

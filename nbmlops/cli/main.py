@@ -7,6 +7,7 @@ import gc
 import importlib
 import json
 import os
+import shlex
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -125,6 +126,9 @@ def _tell(error: NbmlopsError, words: list[str]) -> int:
         fields = {"code": error.code, "message": error.message, "cell": error.cell, "fix": error.fix}
         print(json.dumps({"error": fields, "diagnostics": getattr(error, "diagnostics", [])}))
     print(f"{error.code}: {error}", file=sys.stderr)
+    others = sum(item["severity"] == "error" for item in getattr(error, "diagnostics", [])) - 1
+    if others > 0:
+        print(f"{others} more {'error' if others == 1 else 'errors'}: nbmlops check {shlex.quote(str(error.notebook))}", file=sys.stderr)
     return error.exit_code
 
 
