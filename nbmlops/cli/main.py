@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import io
 import json
 import os
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import nbmlops
@@ -50,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is not None:
         return _answer(words)
+    _make_writable()
     gc.set_threshold(_GARBAGE, 20, 50)
     code = _answer(words)
     if code == _INTERRUPTED:
@@ -58,6 +61,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.freeze()  # the process ends: looking for garbage in all that is alive would be a tenth of a run with nothing to do
     _end(code)
     return code
+
+
+def _make_writable() -> None:
+    """Let nothing fail because of where it is shown: on streams that are closed, as daemons close them, or that know no arrows and ticks."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which else a file of ours would get
+            os.set_inheritable(null, True)  # noqa: FBT003 - our processes need the three too
+            if null == number:
+                setattr(sys, name, os.fdopen(null, "r" if number == 0 else "w", encoding="utf-8"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        with suppress(OSError):
+            sys.stdout.reconfigure(errors="backslashreplace")  # as stderr
 
 
 def _end(code: int) -> None:
