@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import importlib
 import io
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import nbmlops
 from nbmlops.arguments import Parser
-from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.errors import NbmlopsError, StoreError, UsageError
 from nbmlops.nearest import close_matches
 
 if TYPE_CHECKING:
@@ -105,6 +106,10 @@ def _answer(words: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a pager that has gone is nobody's error
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:  # that of a stream names no file
+            raise
+        return _tell(StoreError("the output cannot be written: no space is left", code="NB603", fix="make room, or write it elsewhere"), [])
     return code
 
 
