@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbmlops.errors import UsageError
+from nbmlops.nearest import close_matches
 
 if TYPE_CHECKING:
     from nbmlops.session.batch import Session
@@ -34,6 +35,7 @@ __all__ = [
     "add_verify",
     "add_why",
     "given_parameters",
+    "given_words",
     "open_promotions",
     "open_session",
     "print_json",
@@ -52,7 +54,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
-        raise UsageError(f"{self.prog}: {message}", code="NB004", fix=f"see {self.prog} --help")
+        raise UsageError(f"{self.prog}: {message}", code="NB004", fix=self._fix(message))
+
+    def _fix(self, message: str) -> str:
+        """Name the option that was meant, where one is near."""
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0] if message.startswith("unrecognized") else ""
+        near = close_matches(unknown, self._option_string_actions) if unknown.startswith("--") else []
+        return f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -92,6 +100,15 @@ def given_parameters(options: argparse.Namespace) -> dict[str, Any]:
         values.update(read_parameter_file(Path(name)))
     values.update(names_of(options.pairs))
     return values
+
+
+def given_words(options: argparse.Namespace) -> list[str]:
+    """Return the words that a command about the same run needs too: the parameters, what looks secret masked, and the store."""
+    from nbmlops.runner.redaction import MASK, looks_secret  # noqa: PLC0415 - only where something failed
+
+    words = [word for name, value in options.pairs for word in ("-p", name, MASK if looks_secret(name, value) else value)]
+    words = [*(word for name in options.files for word in ("-f", name)), *words]
+    return [*words, "--store", options.store] if options.store else words
 
 
 def open_session(options: argparse.Namespace, **settings: Any) -> Session:  # noqa: ANN401 - fields of Settings

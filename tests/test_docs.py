@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.project import Project
+from tests.acceptance.project import cell as tagged
 from tests.pipeline.written import cell, pipeline_of
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +82,37 @@ def refusals() -> list[tuple[list[str], str, str]]:
 def test_readme_shows_three_refusals() -> None:
     """Each with the code that leads to its page."""
     assert [re.findall(r"NB\d{3}", said)[0] for _, _, said in refusals()] == ["NB203", "NB612", "NB213"]
+
+
+NAMED_BY_USERS = frozenset({"parameters", "outputs", "metrics", "options", "tracking", "digests"})
+
+
+def fields(data: object, place: str = "") -> set[str]:
+    """Return the fields of JSON data with their places, those of all items of a list together; without what users and trackers name."""
+    if isinstance(data, dict):
+        return {
+            found
+            for name, item in data.items()
+            for found in ({f"{place}.{name}"} | (set() if name in NAMED_BY_USERS and isinstance(item, dict) else fields(item, f"{place}.{name}")))
+        }
+    return {found for item in data for found in fields(item, f"{place}[]")} if isinstance(data, list) else set()
+
+
+def test_page_of_json_has_the_fields_that_commands_print(tmp_path: Path) -> None:
+    """Of each command's example: those, and no others."""
+    text = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+    told = {name: json.loads(block) for name, block in re.findall(r"```json (\w+)\n(.*?)```", text, re.DOTALL)}
+    project = Project(tmp_path / "project")
+    (project.folder / "in.txt").write_text("1", encoding="utf-8")
+    train = "%%mlstage train --metrics m --require 'm > 1' --writes out.txt\nm = X + n\nraw = open('in.txt').read()\nopen('out.txt', 'w').close()"
+    plot = "%%mlstage plot\nimport time\nm['colour'] = time.time()"
+    project.write([tagged("n = 2  # how many", "parameters"), "%%mlstage load\nX = 1", train, plot])
+    for name, words in {"graph": (), "check": (), "status": (), "why": ("train",), "run": ()}.items():
+        said = project.call(name, "nb.ipynb", *words, "--json").data
+        if name != "check":
+            said.update({key: [] for key in said if key == "diagnostics"})  # `check` shows their form
+        assert fields(said) == fields(told[name]), name
+    assert fields(project.call("run", "none.ipynb", "--json").data) == fields(told["error"])
 
 
 @pytest.mark.parametrize(("cells", "command", "said"), refusals(), ids=[command for _, command, _ in refusals()])

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import importlib
+import io
 import json
 import os
+import shlex
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import nbmlops
 from nbmlops.arguments import Parser
-from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.errors import NbmlopsError, StoreError, UsageError
 from nbmlops.nearest import close_matches
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is not None:
         return _answer(words)
+    _make_writable()
     gc.set_threshold(_GARBAGE, 20, 50)
     code = _answer(words)
     if code == _INTERRUPTED:
@@ -57,6 +62,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.freeze()  # the process ends: looking for garbage in all that is alive would be a tenth of a run with nothing to do
     _end(code)
     return code
+
+
+def _make_writable() -> None:
+    """Let nothing fail because of where it is shown: on streams that are closed, as daemons close them, or that know no arrows and ticks."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which else a file of ours would get
+            os.set_inheritable(null, True)  # noqa: FBT003 - our processes need the three too
+            if null == number:
+                setattr(sys, name, os.fdopen(null, "r" if number == 0 else "w", encoding="utf-8"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        with suppress(OSError):
+            sys.stdout.reconfigure(errors="backslashreplace")  # as stderr
 
 
 def _end(code: int) -> None:
@@ -88,6 +106,10 @@ def _answer(words: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a pager that has gone is nobody's error
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:  # that of a stream names no file
+            raise
+        return _tell(StoreError("the output cannot be written: no space is left", code="NB603", fix="make room, or write it elsewhere"), [])
     return code
 
 
@@ -125,6 +147,9 @@ def _tell(error: NbmlopsError, words: list[str]) -> int:
         fields = {"code": error.code, "message": error.message, "cell": error.cell, "fix": error.fix}
         print(json.dumps({"error": fields, "diagnostics": getattr(error, "diagnostics", [])}))
     print(f"{error.code}: {error}", file=sys.stderr)
+    others = sum(item["severity"] == "error" for item in getattr(error, "diagnostics", [])) - 1
+    if others > 0:
+        print(f"{others} more {'error' if others == 1 else 'errors'}: nbmlops check {shlex.quote(str(error.notebook))}", file=sys.stderr)
     return error.exit_code
 
 

@@ -6,9 +6,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from nbmlops.arguments import add_run as add_arguments
-from nbmlops.arguments import given_parameters, open_session, print_json
+from nbmlops.arguments import given_parameters, given_words, open_session, print_json
 from nbmlops.errors import UsageError
 from nbmlops.session.run import Interrupted, Run
+from nbmlops.views.fitting import width_of
 from nbmlops.views.progress import progress_on
 from nbmlops.views.text import failure_text, run_text
 
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers is {options.workers}", code="NB004", fix="give a number from 1")
     session = open_session(options)
-    progress = None if options.quiet else progress_on(sys.stderr, session.usual_seconds)
+    progress = None if options.quiet else progress_on(sys.stderr, session.usual_seconds, options.workers or session.settings.worker_count)
     try:
         found = _run(session, options, progress)
     except Interrupted as stop:
@@ -38,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
             progress.close()
     if options.json:
         print_json(found.result.to_json())
-    text = failure_text(found.result) if options.quiet else run_text(found.result)
+    given = given_words(options)
+    text = failure_text(found.result, given) if options.quiet else run_text(found.result, given, width=width_of(sys.stderr))
     if text:
         print(text, file=sys.stderr)
     return found.result.exit_code

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.arguments import add_status as add_arguments
 from nbmlops.arguments import given_parameters, open_session, print_json
+from nbmlops.views.fitting import width_of
 from nbmlops.views.text import status_text
 
 if TYPE_CHECKING:
@@ -23,5 +24,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"stages": [{"name": name, "state": item.state, "reason": item.reason} for name, item in plan.stages.items()]})
     else:
-        sys.stdout.write(status_text(plan) + "\n")
+        sys.stdout.write(status_text(plan, width_of(sys.stdout)) + "\n")
     return 0

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nbmlops.runner.results import StageResult
 
 __all__ = ["Moment", "Watcher"]
@@ -32,6 +34,8 @@ class Moment:
         How many have their status.
     doing : str
         What is done with it now beside running it, such as repeating it for a gate; "" for nothing.
+    upstream : callable
+        Gives the stages that one waits for.
     """
 
     stage: str
@@ -41,6 +45,7 @@ class Moment:
     waiting: tuple[str, ...]
     done: int
     doing: str = ""
+    upstream: Callable[[str], Iterable[str]] = lambda _stage: ()
 
 
 Watcher = Callable[[Moment], None]

@@ -26,7 +26,7 @@ from nbmlops.store.locks import HELD
 from nbmlops.store.records import StageRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from nbmlops.executors.base import Executor
     from nbmlops.executors.progress import Watcher
@@ -508,8 +508,14 @@ class Scheduler:
                     waiting=tuple(other for other in waiting if other not in self.results and other not in running),
                     done=len(self.results),
                     doing=doing,
+                    upstream=self._upstream,
                 )
             )
+
+    def _upstream(self, name: str) -> Iterable[str]:
+        """Return the stages that one waits for: the report cells wait for all."""
+        stages = self.planner.pipeline.stages
+        return stages if name == REPORT else stages[name].upstream if name in stages else ()
 
     def _set(self, result: StageResult) -> None:
         self.results[result.name] = result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import cell_magic, line_magic, magics_class
 
@@ -10,6 +10,12 @@ from nbmlops.errors import UsageError
 from nbmlops.magics.base import VerbMagics, split_words
 from nbmlops.magics.hooks import split_tag_mark
 from nbmlops.magics.running import run_stage
+
+if TYPE_CHECKING:
+    import argparse
+
+    from nbmlops.magics.progress import CellProgress
+    from nbmlops.session.batch import Session
 
 __all__ = ["StageMagics"]
 
@@ -55,25 +61,51 @@ class StageMagics(VerbMagics):
 
         Example: ``%mlrun -p learning_rate 0.2``
         """
-        from nbmlops.arguments import add_run, given_parameters  # noqa: PLC0415
+        from nbmlops.arguments import add_run, given_parameters, given_words  # noqa: PLC0415
+        from nbmlops.session.run import Interrupted  # noqa: PLC0415
         from nbmlops.views.html import run_html  # noqa: PLC0415
         from nbmlops.views.text import run_text  # noqa: PLC0415
 
         options = self.parse("mlrun", line, add_run, notebook=True)
-        found = self.open(options).run(
-            given_parameters(options),
-            output=options.output,
-            stages=options.stage,
-            force=options.force,
-            force_stage=options.force_stage,
-            workers=options.workers,
-            executor=options.executor,
-            track=not options.no_track,
-            fail_fast=options.fail_fast,
-        )
-        if not options.quiet or found.result.exit_code:
-            self.show(run_text(found.result), run_html(found.result))
+        session = self.open(options)
+        progress = self._progress(session, options)
+        stopped: BaseException | None = None
+        try:
+            found = session.run(
+                given_parameters(options),
+                output=options.output,
+                stages=options.stage,
+                force=options.force,
+                force_stage=options.force_stage,
+                workers=options.workers,
+                executor=options.executor,
+                track=not options.no_track,
+                fail_fast=options.fail_fast,
+                watcher=progress,
+            )
+        except Interrupted as stop:
+            found, stopped = stop.run, stop
+        except BaseException:
+            if progress is not None:
+                progress.end({"text/plain": ""})
+            raise
+        given, own = given_words(options), options.notebook is None
+        text, page = run_text(found.result, given, in_kernel=own), run_html(found.result, given=given, in_kernel=own)
+        if progress is not None:
+            progress.end({"text/plain": text, "text/html": page})
+        elif not options.quiet or found.result.exit_code:
+            self.show(text, page)
+        if stopped is not None:
+            raise stopped
         return None if found.status == "done" and line.rstrip().endswith(";") else found
+
+    def _progress(self, session: Session, options: argparse.Namespace) -> CellProgress | None:
+        """Return what shows how the run stands, where somebody looks on: elsewhere each drawing would be one more output."""
+        if self.shell is None or options.quiet or not self.is_watched():
+            return None
+        from nbmlops.magics.progress import CellProgress  # noqa: PLC0415 - only where something runs
+
+        return CellProgress(self.shell.display_pub.publish, session.usual_seconds, options.workers or session.settings.worker_count)
 
     @line_magic
     def mlgraph(self, line: str) -> None:

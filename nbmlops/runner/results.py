@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nbmlops.runner.task import StageError
     from nbmlops.store.records import Artifact, StageRecord
 
-__all__ = ["EXIT_CODES", "RunResult", "StageResult", "run_status", "why_not_run"]
+__all__ = ["DONE", "EXIT_CODES", "PAST", "RunResult", "StageResult", "run_status", "why_not_run"]
 
 EXIT_CODES: Mapping[str, int] = {"done": 0, "failed": 1, "refused": 3, "cancelled": 130}
 DONE = frozenset({"ran", "reused", "skipped"})
@@ -191,11 +191,12 @@ def run_status(results: Mapping[str, StageResult], report: StageResult | None, *
     return "done" if statuses <= DONE else "failed"
 
 
-_PAST = {"failed": "failed", "refused": "was refused", "timed-out": "ran out of time", "cancelled": "was cancelled"}
+# what a stage did that is not done, in a sentence
+PAST: Mapping[str, str] = {"failed": "failed", "refused": "was refused", "timed-out": "ran out of time", "cancelled": "was cancelled"}
 
 
 def why_not_run(upstream: Iterable[str], results: Mapping[str, StageResult]) -> str:
     """Return why a stage did not run: because of the first of those that it hangs on that is not done, else because the run was stopped."""
     statuses = {name: results[name].status if name in results else "not-run" for name in upstream}
     blocker = next((name for name, status in statuses.items() if status not in DONE), None)
-    return f"stage {blocker} {_PAST.get(statuses[blocker], 'did not run')}" if blocker is not None else "the run was stopped"
+    return f"stage {blocker} {PAST.get(statuses[blocker], 'did not run')}" if blocker is not None else "the run was stopped"

@@ -20,7 +20,7 @@ from nbmlops.runner.serve import judged, serve
 from nbmlops.runner.stagekey import Surroundings
 from nbmlops.session.parameters import all_parameters, check_parameters
 from nbmlops.session.registering import REGISTRY, may_register, registered
-from nbmlops.session.run import Run
+from nbmlops.session.run import Run, last_failure
 from nbmlops.settings import Settings, load_settings
 from nbmlops.store.store import Store
 
@@ -124,13 +124,15 @@ class Session:
         return planner.plan(report=False)
 
     def why(self, stage: str, parameters: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-        """Return what decides about a stage, one line per difference from its nearest earlier record."""
+        """Return what decides about a stage, one line per difference from its nearest earlier record; and how it last failed."""
         plan = self.status(parameters)
         only_stages(plan.pipeline, [stage])
         planned = plan.stages[stage]
+        reasons = planned.reasons
         if planned.state == "fresh" and planned.record is not None:
-            return (f"fresh: nothing that it uses has changed since run {planned.record.run_id[:8]}",)
-        return planned.reasons
+            reasons = (f"fresh: nothing that it uses has changed since run {planned.record.run_id[:8]}",)
+        failed = last_failure(self.store.runs(notebook_name(self.source, self.surroundings)), stage)
+        return (*reasons, failed) if failed else reasons
 
     def planner(self, parameters: Mapping[str, Any] | None = None, trial: Trial | None = None) -> Planner:
         """Return a planner for the given parameters."""

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.runner.results import DONE, PAST
 from nbmlops.session.history import StageRun
 from nbmlops.store.fingerprint import value_fingerprint
 from nbmlops.store.loading import load_artifact
@@ -50,7 +51,10 @@ def load_run(session: KernelSession, stage: str, run_id: str | None) -> str:
     store = session.store
     notebook = session.planner().notebook
     runs = [store.run(run_id)] if run_id else list(store.runs(notebook) or store.runs())
-    run = next((item for item in runs if item is not None and any(entry["name"] == stage for entry in item.stages)), None)
+    holding = [item for item in runs if item is not None and any(entry["name"] == stage for entry in item.stages)]
+    # what a run did not come to is not there to be loaded
+    reached = (item for item in holding if any(entry["name"] == stage and entry["status"] != "not-run" for entry in item.stages))
+    run = next(reached, next(iter(holding), None))
     if run is None:
         raise UsageError(f"no run {run_id or ''} has a stage {stage!r}".replace("  ", " "), code="NB402", fix="see nbmlops store ls")
     entries = {item["name"]: item for item in run.stages}
@@ -59,9 +63,18 @@ def load_run(session: KernelSession, stage: str, run_id: str | None) -> str:
         names = _load_outputs(session, entry, None)
         return f"loaded {', '.join(names) or 'nothing'} of stage {stage} from run {run.run_id[:8]}"
     wanted = session.known().stages[stage].inputs if stage in session.known().stages else {}
-    names = [name for provider in dict.fromkeys(wanted.values()) for name in _load_outputs(session, entries[provider], set(wanted))]
+    providers = [entries[provider] for provider in dict.fromkeys(wanted.values()) if provider in entries]
+    lacking = next((item for item in providers if item["status"] not in DONE), None)
+    if lacking is not None:
+        why = f"stage {stage!r} reads from stage {lacking['name']!r}, which {PAST.get(lacking['status'], 'did not run')} in run {run.run_id[:8]}"
+        raise UsageError(why, code="NB402", fix=f"load that one: %mlload {lacking['name']} --run {run.run_id[:8]}")
+    names = [name for provider in providers for name in _load_outputs(session, provider, set(wanted))]
+    if entry["status"] == "refused" and entry.get("key"):
+        names += _load_outputs(session, entry, None)
     shown = "\n".join((entry.get("error") or {}).get("traceback", ()))
-    return f"loaded {', '.join(names) or 'nothing'}, the inputs of stage {stage}, which {entry['status']} in run {run.run_id[:8]}\n{shown}"
+    what = "the inputs and outputs" if entry["status"] == "refused" else "the inputs"
+    ended = PAST.get(entry["status"], "did not run")
+    return f"loaded {', '.join(names) or 'nothing'}, {what} of stage {stage}, which {ended} in run {run.run_id[:8]}\n{shown}".rstrip()
 
 
 def _load_outputs(session: KernelSession, entry: Mapping[str, Any], only: set[str] | None) -> list[str]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UpstreamMissing
 from nbmlops.pipeline.model import Diagnostic
-from nbmlops.runner.results import RunResult, StageResult
+from nbmlops.runner.results import PAST, RunResult, StageResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from nbmlops.session.batch import Session
     from nbmlops.store.records import Artifact, RunRecord, StageRecord
 
-__all__ = ["Interrupted", "Run"]
+__all__ = ["Interrupted", "Run", "last_failure"]
+
+_LINE = 400
 
 
 class Run:
@@ -137,12 +140,36 @@ class Run:
         return self._namespace
 
 
+def last_failure(runs: Iterable[RunRecord], stage: str) -> str:
+    """Say how a stage ended in the newest of these runs that came to it, if not well; else nothing.
+
+    Parameters
+    ----------
+    runs : iterable of RunRecord
+        Newest first.
+    stage : str
+    """
+    found = ((run, item) for run in runs for item in run.stages if item["name"] == stage and item["status"] != "not-run")
+    run, item = next(found, (None, {}))
+    if run is None or item["status"] not in PAST:
+        return ""
+    error = item.get("error") or {}
+    refused = [gate["name"] for gate in item.get("gates", ()) if not gate.get("passed")]
+    cause = f"{error['type']}: {error['message']}" if error else ", ".join(refused)
+    where = f" (cell {error['cell']})" if error.get("cell") is not None else ""
+    return shorten(f"in run {run.run_id[:8]} it {PAST[item['status']]}" + (f": {cause}" if cause else ""), _LINE, placeholder=" …") + where
+
+
 class Interrupted(KeyboardInterrupt):
     """A run that was stopped by SIGINT or SIGTERM; `run` is what became of it."""
 
     def __init__(self, run: Run) -> None:
-        super().__init__("interrupted")
+        super().__init__("interrupted: finished stages are kept; the same command continues")
         self.run = run
+
+    def _render_traceback_(self) -> list[str]:
+        """Show one line in IPython, which would show where in the scheduler the signal came."""
+        return [str(self)]
 
 
 def _stage(item: Mapping[str, Any], session: Session) -> StageResult:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from nbmlops.views.amounts import human_value
 from nbmlops.views.escape import cut, escape
+from nbmlops.views.failing import errors_of, help_commands
 from nbmlops.views.registered import registered_lines
 from nbmlops.views.svg import describe_graph, graph_svg
 from nbmlops.views.tables import Table, diagnostics_table, graph_table, run_table, said_state
-from nbmlops.views.text import diagnostic_line, error_lines, headline
+from nbmlops.views.text import diagnostic_line, headline, notable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nbmlops.pipeline.model import Diagnostic, Pipeline
     from nbmlops.runner.results import RunResult
@@ -44,7 +45,7 @@ def graph_html(
     return card(_picture(pipeline, states or {}, {}) + table + html_list(map(diagnostic_line, pipeline.diagnostics)))
 
 
-def run_html(result: RunResult, pipeline: Pipeline | None = None) -> str:
+def run_html(result: RunResult, pipeline: Pipeline | None = None, given: Sequence[str] = (), *, in_kernel: bool = False) -> str:
     """Return what became of a run.
 
     Parameters
@@ -52,6 +53,8 @@ def run_html(result: RunResult, pipeline: Pipeline | None = None) -> str:
     result : RunResult
     pipeline : Pipeline, optional
         The notebook's, for a picture above the table.
+    given, in_kernel
+        As `failure_lines` takes them.
     """
     picture = ""
     if pipeline is not None and pipeline.stages:
@@ -60,9 +63,18 @@ def run_html(result: RunResult, pipeline: Pipeline | None = None) -> str:
         picture = _picture(pipeline, {name: stage.status for name, stage in done.items()}, seconds)
     metrics = [f"{cut(name, 48)} {human_value(value)}" for name, value in result.metrics.items()]
     said = f"<p>metrics: {escape(', '.join(metrics))}</p>" if metrics else ""
-    notes = [*error_lines(result), *(diagnostic_line(item) for item in result.diagnostics if item.severity != "info")]
+    notes = html_list([diagnostic_line(item) for item in notable(result)])
     models = html_list(registered_lines(result))
-    return card(f"<p>{escape(headline(result))}</p>{picture}{html_table(run_table(result))}{html_list(notes)}{said}{models}")
+    written = f"<p>notebook: {escape(cut(result.output, 600))}</p>" if result.output else ""
+    failure = _failure(result, help_commands(result, given, in_kernel=in_kernel))
+    return card(f"<p>{escape(headline(result))}</p>{picture}{html_table(run_table(result))}{said}{models}{written}{notes}{failure}")
+
+
+def _failure(result: RunResult, commands: Iterable[tuple[str, str]]) -> str:
+    """Return each error, the line that raised it, and the commands that help with the first."""
+    told = "".join(f"<p>✗ {escape(line)}{f'<br><code>{escape(raised)}</code>' if raised else ''}</p>" for line, raised in errors_of(result))
+    helping = "".join(f"<li><code>{escape(command)}</code> {escape(what)}</li>" for command, what in commands)
+    return told + (f"<ul>{helping}</ul>" if helping else "")
 
 
 def diagnostics_html(diagnostics: Iterable[Diagnostic], notebook: str) -> str:

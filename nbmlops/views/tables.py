@@ -48,12 +48,15 @@ class Table:
         The column that holds bare states, which each front draws in its own way.
     numbers : frozenset of int
         Columns that stand to the right.
+    wraps : frozenset of int
+        Columns of text, which may go on below where a terminal is narrow.
     """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     state: int | None = None
     numbers: frozenset[int] = frozenset()
+    wraps: frozenset[int] = frozenset()
 
 
 def run_table(result: RunResult) -> Table:
@@ -61,7 +64,8 @@ def run_table(result: RunResult) -> Table:
     rows = [_run_row(stage.name, stage) for stage in result.stages.values()]
     if result.report is not None:
         rows.append(_run_row(REPORT_ROW, result.report))
-    return Table(header=("stage", "status", "took", "reason", "outputs"), rows=tuple(rows), state=1, numbers=frozenset({2}))
+    header = ("stage", "status", "took", "reason", "outputs")
+    return Table(header=header, rows=tuple(rows), state=1, numbers=frozenset({2}), wraps=frozenset({3, 4}))
 
 
 def _run_row(name: str, stage: StageResult) -> tuple[str, ...]:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from nbmlops.runner.redaction import MASK, looks_secret
+from nbmlops.runner.results import DONE
 from nbmlops.views.amounts import exact_value, human_seconds, human_value
 from nbmlops.views.escape import cut, listed
+from nbmlops.views.failing import failure_lines
+from nbmlops.views.fitting import fitted_table
 from nbmlops.views.registered import REGISTRY, registered_lines
-from nbmlops.views.stageline import error_text, gate_texts, raising_line, refusal_texts, stage_line
+from nbmlops.views.stageline import gate_texts, stage_line
 from nbmlops.views.states import words_of
-from nbmlops.views.tables import REPORT_ROW, Table, aligned, by_kind, reason_of, run_table, text_table
+from nbmlops.views.tables import REPORT_ROW, Table, aligned, by_kind, reason_of, run_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from nbmlops.pipeline.model import Diagnostic, FileUse, Parameter, Pipeline, Read, Stage
     from nbmlops.runner.plan import Plan
     from nbmlops.runner.results import RunResult
 
-__all__ = ["diagnostic_line", "diagnostics_text", "error_lines", "failure_text", "graph_text", "headline", "run_text", "stage_line", "status_text"]
+__all__ = ["diagnostic_line", "diagnostics_text", "failure_text", "graph_text", "headline", "notable", "run_text", "stage_line", "status_text"]
 
 _NAME, _REASON, _SENTENCE = 48, 120, 600
 _NO_STAGES = "no stages: put %%mlstage NAME on the first line of a cell, or the tag stage:NAME on it"
@@ -43,8 +45,8 @@ def graph_text(pipeline: Pipeline) -> str:
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def status_text(plan: Plan) -> str:
-    """Return each stage's state with its reason, and what a run would do."""
+def status_text(plan: Plan, width: int | None = None) -> str:
+    """Return each stage's state with its reason, and what a run would do; in so many columns where the table can."""
     if not plan.stages:
         return _NO_STAGES
     rows = tuple((cut(name, _NAME), item.state, reason_of(item.reason)) for name, item in plan.stages.items())
@@ -53,37 +55,36 @@ def status_text(plan: Plan) -> str:
         summary = "nothing to run: every stage is fresh" + (f" ({states['skipped']} skipped)" if states["skipped"] else "")
     else:
         summary = ", ".join(f"{states[state]} {state}" for state in ("fresh", "stale", "unknown", "skipped") if states[state])
-    return "\n".join([*text_table(Table(header=("stage", "state", "reason"), rows=rows, state=1)), "", summary])
+    return "\n".join([*fitted_table(Table(header=("stage", "state", "reason"), rows=rows, state=1, wraps=frozenset({2})), width), "", summary])
 
 
-def run_text(result: RunResult) -> str:
-    """Return what became of a run: a table of its stages, then errors, gates, metrics, and where to look further."""
-    blocks = [[headline(result)], text_table(run_table(result)) if result.stages or result.report else []]
-    blocks += [list(_failure(result)), _facts(result)]
-    blocks.append([diagnostic_line(item) for item in result.diagnostics if item.severity != "info"])
+def run_text(result: RunResult, given: Sequence[str] = (), *, in_kernel: bool = False, width: int | None = None) -> str:
+    """Return what became of a run: a table of its stages, metrics and gates, where to look further, and last how it failed and what helps.
+
+    Parameters
+    ----------
+    result : RunResult
+    given, in_kernel
+        As `failure_lines` takes them.
+    width : int or None
+        The columns that the table has.
+    """
+    blocks = [[headline(result)], fitted_table(run_table(result), width) if result.stages or result.report else []]
+    blocks += [_facts(result), [diagnostic_line(item) for item in notable(result)]]
+    blocks.append(list(failure_lines(result, given, in_kernel=in_kernel)))
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def failure_text(result: RunResult) -> str:
+def failure_text(result: RunResult, given: Sequence[str] = ()) -> str:
     """Return how a run failed and what helps; nothing of one that is done."""
-    return "" if result.exit_code == 0 else "\n".join([headline(result), *_failure(result)])
+    return "" if result.exit_code == 0 else "\n".join([headline(result), *failure_lines(result, given)])
 
 
-def _failure(result: RunResult) -> Iterator[str]:
-    """Return each error with the line that raised it, and the commands that help with the first."""
-    yield from (f"✗ {line}" for line in error_lines(result))
-    failed = next((stage for stage in result.stages.values() if stage.status in {"failed", "timed-out"}), None)
-    if failed is None:
-        return
-    raised = raising_line(failed.error) if failed.error is not None else ""
-    if raised:
-        yield f"    {cut(raised, _REASON)}"
-    name = cut(failed.name, 64)
-    commands = (
-        (f"nbmlops why {shlex.quote(cut(result.notebook, _SENTENCE))} {name}", "what decides about it"),
-        (f"%mlload {name} --run {cut(result.run_id[:8], 8)}", "its inputs and its traceback, in a kernel"),
-    )
-    yield from _indented(aligned(commands, header=False))
+def notable(result: RunResult) -> list[Diagnostic]:
+    """Return the diagnostics that a reader must see, without that which says of the report cells what their error says."""
+    said = None if result.report is None or result.report.error is None else result.report.error.cell
+    own = {"NB214", result.report.error.code} if result.report is not None and result.report.error is not None else set()
+    return [item for item in result.diagnostics if item.severity != "info" and not (item.code in own and item.cell == said)]
 
 
 def diagnostics_text(diagnostics: Iterable[Diagnostic], notebook: str) -> str:
@@ -108,20 +109,11 @@ def headline(result: RunResult) -> str:
     counts = Counter(stage.status for stage in result.stages.values())
     told = [f"{number} {words_of(cut(status, 20))}" for status, number in counts.items()]
     saved = sum(stage.seconds for stage in result.stages.values() if stage.status == "reused")
+    if result.report is not None and result.report.status not in {*DONE, "not-run"}:
+        told.append(f"{REPORT_ROW} {words_of(cut(result.report.status, 20))}")
     told += [f"saved {human_seconds(saved)}"] if saved else []
     head = f"{run} of {cut(result.notebook, 120)}: {words_of(cut(result.status, 20))} in {human_seconds(result.seconds)}"
     return f"{head} ({', '.join(told)})" if told else head
-
-
-def error_lines(result: RunResult) -> Iterator[str]:
-    """Return a line for each error and each refusal."""
-    stages = [(stage.name, stage) for stage in result.stages.values()]
-    stages += [(REPORT_ROW, result.report)] if result.report is not None else []
-    for name, stage in stages:
-        if stage.error is not None:
-            yield f"{cut(name, _NAME)}: {error_text(stage.error)}"
-        elif stage.status == "refused":
-            yield from (f"{cut(name, _NAME)}: {text}" for text in refusal_texts(stage))
 
 
 def _facts(result: RunResult) -> list[str]:

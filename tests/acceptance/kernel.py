@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ class Executed:
 
     reply: dict[str, Any]
     outputs: list[dict[str, Any]]
+    replaced: list[dict[str, Any]] = field(default_factory=list)  # what other output has taken the place of
 
     @property
     def text(self) -> str:
@@ -87,10 +88,10 @@ class Kernel:
             self._process.wait(REPLY_S)
             shutil.rmtree(self._connection.parent, ignore_errors=True)
 
-    def run(self, source: str, metadata: Mapping[str, Any] | None = None, cell_id: str = "") -> Executed:
-        """Execute one cell and return what it gave; metadata goes with the request as JupyterLab sends it."""
+    def run(self, source: str, metadata: Mapping[str, Any] | None = None, cell_id: str | None = "") -> Executed:
+        """Execute one cell and return what it gave; metadata goes with the request as JupyterLab sends it, without an id as nbclient does."""
         content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False, "stop_on_error": True}
-        sent = {"trusted": True, "deletedCells": [], "recordTiming": False, **(metadata or {}), "cellId": cell_id}
+        sent = {"trusted": True, "deletedCells": [], "recordTiming": False, **(metadata or {}), **({} if cell_id is None else {"cellId": cell_id})}
         message = self._client.session.msg("execute_request", content, metadata=sent)
         self._client.shell_channel.send(message)
         return self._gather(message["header"]["msg_id"])
@@ -135,6 +136,7 @@ class Kernel:
 
     def _gather(self, request: str) -> Executed:
         outputs: list[dict[str, Any]] = []
+        replaced: list[dict[str, Any]] = []
         end = time.monotonic() + REPLY_S
         while True:
             message = self._client.get_iopub_msg(timeout=max(0.1, end - time.monotonic()))
@@ -145,6 +147,11 @@ class Kernel:
                 break
             if kind in {"stream", "display_data", "execute_result", "error"}:
                 outputs.append({"output_type": kind, **content})
+            if kind == "update_display_data":
+                for output in outputs:
+                    if output.get("transient", {}).get("display_id") == content["transient"]["display_id"]:
+                        replaced.append(dict(output))
+                        output.update(data=content["data"], metadata=content["metadata"])
         while (reply := self._client.get_shell_msg(timeout=REPLY_S))["parent_header"].get("msg_id") != request:
             continue
-        return Executed(reply["content"], outputs)
+        return Executed(reply["content"], outputs, replaced)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.acceptance.kernel import Executed, Kernel
-from tests.acceptance.project import PIPELINE, Project, cell
+from tests.acceptance.project import PIPELINE, Project, cell, text_of
 
 LOAD = "%load_ext nbmlops"
 CELLS = [LOAD, *PIPELINE]
@@ -319,14 +319,37 @@ def test_mlrun_runs_the_file_and_mlload_brings_its_values(project: Project, star
     assert kernel.value("model") == "[0.0, 4.0, 16.0]"
 
 
+def test_mlrun_shows_how_the_run_stands_where_somebody_looks_on(project: Project, start: Starter) -> None:
+    """One output, drawn anew, that becomes the result; without a front end there is the result alone."""
+    project.write([LOAD, "%%mlstage a\nx = 1"])
+    kernel = start(load=True)
+    done = kernel.run("run = %mlrun", cell_id="c1")
+    (shown,) = [item for item in done.outputs if item["output_type"] == "display_data"]
+    assert all(re.match(r"\d of \d done", text_of(item)) for item in done.replaced)
+    assert done.replaced
+    assert re.match(r"run \w+ of .*: done in ", text_of(shown))
+    assert "text/html" in shown["data"]
+    alone = kernel.run("run = %mlrun --force", cell_id=None)
+    assert (len(alone.outputs), alone.replaced) == (1, [])
+    assert ": done in " in alone.text
+
+
 def test_mlload_of_a_failed_stage(project: Project, start: Starter) -> None:
-    """A failed stage's inputs come into the kernel, and its traceback is shown."""
-    project.write([LOAD, "%%mlstage a\nx = {1, 2}", "%%mlstage b\ny = len(x) / 0"])
+    """Its inputs come into the kernel, and its traceback is shown; of a refused one its outputs too, and why it failed is told by `%mlwhy`."""
+    project.write([LOAD, "%%mlstage a\nx = {1, 2}", "%%mlstage b\ny = len(x) / 0", "%%mlstage c --metrics m --require 'm > 2'\nm = len(x)"])
     assert project.run().code == 1
     kernel = start(load=True)
     shown = kernel.run("%mlload b")
     assert "ZeroDivisionError" in shown.text
     assert kernel.value("x") == "{1, 2}"
+    assert "it failed: ZeroDivisionError: division by zero (cell 2)" in kernel.run("%mlwhy b").text
+    assert "loaded x, m, the inputs and outputs of stage c, which was refused in run " in kernel.run("%mlload c").text
+    assert kernel.value("m") == "2"
+    assert "it was refused: m > 2" in kernel.run("%mlwhy c").text
+    path = project.folder / "nb.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("x = {1, 2}", "x = {1, 2} / 0"), encoding="utf-8")
+    assert project.run().code == 1
+    assert "the inputs of stage b, which failed" in kernel.run("%mlload b").text  # in the run before: this one did not come to it
 
 
 def test_stage_process_state_does_not_leak(project: Project, start: Starter) -> None:

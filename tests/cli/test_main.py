@@ -50,6 +50,22 @@ def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
     assert shown.count("\n") == 1
 
 
+def test_a_misspelt_option_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a misspelt verb does."""
+    assert main(["run", "nb.ipynb", "--wrkers=3"]) == 2
+    assert capsys.readouterr().err == "NB004: nbmlops run: unrecognized arguments: --wrkers=3; did you mean --workers?\n"
+
+
+def test_a_notebook_with_several_errors_says_how_many_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first is told, and the command that lists all."""
+    path = tmp_path / "nb.py"
+    path.write_text("# %%\n%%mlstage a --sed 1\nx = 1\n# %%\n%%mlstage b\ny = z\n# %%\n%%mlstage b\nw = 1\n", encoding="utf-8")
+    assert main(["run", str(path)]) == 2
+    first, more = capsys.readouterr().err.splitlines()
+    assert first.endswith("cell 0: %%mlstage has the unknown option 'sed'; did you mean --seed?")
+    assert more == f"2 more errors: nbmlops check {path}"
+
+
 def test_with_json_an_error_is_one_object_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Scripts find the error where they look for the result."""
     assert main(["run", str(tmp_path / "none.ipynb"), "--json"]) == 2

@@ -11,6 +11,7 @@ from nbmlops.runner.plan import Plan, PlannedStage
 from nbmlops.runner.results import RunResult, StageResult
 from nbmlops.runner.task import StageError
 from nbmlops.store.records import Artifact
+from nbmlops.views.html import run_html
 from nbmlops.views.text import diagnostics_text, failure_text, graph_text, run_text, status_text
 
 TROUBLE = Diagnostic(code="NB203", severity="error", message="stage 'train' reads 'X'", fix="define it", cell=7, line=2, stage="train")
@@ -135,8 +136,31 @@ def test_failed_run_ends_with_the_line_and_the_commands_that_help(run: RunResult
         "%mlload judge --run 0c1d2e3f its inputs and its traceback, in a kernel",
     ]
     assert told[0].startswith("run 0c1d2e3f")
-    assert set(told[1:]) <= set(lines(run_text(replace(run, stages={"judge": replace(failed, error=error)}))))
+    assert lines(run_text(replace(run, stages={"judge": replace(failed, error=error)})))[-4:] == told[1:]
     assert failure_text(replace(run, status="done", stages={}, report=None)) == ""
+
+
+def test_commands_that_help_ask_about_the_same_run(run: RunResult) -> None:
+    """With its parameters and its store, quoted for the shell; in the kernel of the notebook by the magic."""
+    given = ["-p", "n", "3", "-p", "note", "two words", "--store", "else where"]
+    told = lines(failure_text(replace(run, notebook="it's mine.ipynb"), given))
+    assert told[-2].startswith("""nbmlops why 'it'"'"'s mine.ipynb' judge -p n 3 -p note 'two words' --store 'else where' """)
+    assert "%mlwhy judge -p n 3 what decides about it" in lines(run_text(run, given[:3], in_kernel=True))
+    page = run_html(run, given=given[:3], in_kernel=True)
+    assert "<code>%mlwhy judge -p n 3</code>" in page
+    assert "<p>✗ judge: ValueError: no rows at all (cell 7)</p>" in page
+
+
+def test_failed_report_cells_are_told_once(run: RunResult) -> None:
+    """The headline counts them, and the diagnostic that the JSON has for them is not repeated."""
+    report = StageResult(name="@report", status="failed", error=StageError(type="ValueError", message="no rows", cell=9))
+    trouble = Diagnostic(code="NB214", severity="error", message="the report cell raised ValueError: no rows", fix="mend the cell", cell=9)
+    done = replace(run, stages={"fit": run.stages["fit"]}, report=report, diagnostics=(trouble,))
+    told = lines(run_text(done))
+    assert told[0].endswith("(1 ran, report cells failed)")
+    assert told[-2:] == ["✗ report cells: ValueError: no rows (cell 9)", "every stage is kept: mend the report cell, and run again"]
+    assert sum("no rows" in line for line in told) == 1
+    assert "every stage is kept" not in run_text(replace(run, report=report))
 
 
 def test_run_tells_gates_with_the_value_judged(run: RunResult) -> None:

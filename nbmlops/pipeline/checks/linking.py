@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbmlops.dataflow.hidden import is_history, is_last_value
+from nbmlops.dataflow.scopes import analyse
 from nbmlops.nearest import close_matches
+from nbmlops.notebook.code import parse_code
 from nbmlops.notebook.expressions import parse_expression
 from nbmlops.notebook.kale import speaks_kale
 from nbmlops.notebook.roles import Role
@@ -46,25 +48,40 @@ def undefined_names(checked: Checked) -> Iterator[Diagnostic]:
     cannot_know = False
     # a cell that could not be read may define any name
     unreadable = min((roled.cell.index for roled in checked.cells if roled.error is not None and roled.error.code == "NB109"), default=None)
+    refused = {name: roled.cell.index for roled in reversed(checked.cells) if roled.error is not None for name in _names_of(roled.cell.source)}
     for position, (piece, unit) in enumerate(zip(checked.pieces, checked.links, strict=True)):
         after_unreadable = unreadable is not None and piece.cell > unreadable
-        cannot_know = cannot_know or after_unreadable or bool(piece.flow.dynamic or piece.flow.star_imports)
+        cannot_know = cannot_know or bool(piece.flow.dynamic or piece.flow.star_imports)
         for item in unit.undefined:
             if item.hidden_by is not None:
                 continue  # NB203 says more
+            if after_unreadable or refused.get(item.name, piece.cell) < piece.cell:
+                continue  # a cell above defines it, or may do so, and what is wrong with that one is told
             if item.how.startswith("free name") and any(item.name in later.writes for later in checked.links[position + 1 :]):
                 continue  # the function is handed on here, and called where the name is known
             certain = item.how in {"name", "--in"} and not cannot_know and piece.role is not Role.REPORT
             who = f"stage {piece.stage!r}" if piece.stage else "the cell"
+            after = zip(checked.pieces[position + 1 :], checked.links[position + 1 :], strict=True)
+            below = next((other.cell for other, links in after if other.cell > piece.cell and item.name in links.writes), None)
+            where = f", only cell {below} below it" if below is not None else ""
             yield Diagnostic(
                 code="NB201",
                 severity="error" if certain else "warning",
-                message=f"{who} reads {item.name!r}, which no earlier cell defines" + ("" if item.how == "name" else f" ({item.how})"),
+                message=f"{who} reads {item.name!r}, which no earlier cell defines{where}" + ("" if item.how == "name" else f" ({item.how})"),
                 fix="define it in an earlier cell or make it a parameter",
                 cell=piece.cell,
                 line=item.line or None,
                 stage=piece.stage,
             )
+
+
+def _names_of(source: str) -> Iterable[str]:
+    """Return the names that a cell binds whose first line, a magic, is wrong; none where its code cannot be read either."""
+    first, _, rest = source.lstrip().partition("\n")
+    try:
+        return analyse(parse_code(rest if first.startswith("%%") else source)).binds
+    except (SyntaxError, ValueError):
+        return ()
 
 
 def history(checked: Checked) -> Iterator[Diagnostic]:

@@ -53,6 +53,20 @@ def test_clean_notebook_has_no_diagnostic(cells: list[str]) -> None:
     assert pipeline_of(*cells).diagnostics == ()
 
 
+@pytest.mark.parametrize("line", ["%%mlstage a --sed 1", "%%mlstag a", "%%mlstage"])
+def test_names_of_a_cell_that_is_refused_are_not_missed(line: str) -> None:
+    """What is wrong is that cell's first line; its readers are right."""
+    found = pipeline_of(f"{line}\nx = 1", "%%mlstage b\ny = x", "print(x)").diagnostics
+    assert [(item.code, item.cell) for item in found] == [("NB105", 0)]
+    assert [item.code for item in pipeline_of("%%mlstage b\ny = x", f"{line}\nx = 1").diagnostics] == ["NB201", "NB105"]
+
+
+def test_name_that_only_a_cell_below_defines_says_which() -> None:
+    """Of several, the first."""
+    (found,) = pipeline_of("%%mlstage a\ny = x", "%%mlstage b\nz = 1", "%%mlstage c\nx = 1", "%%mlstage d\nx = 2").diagnostics
+    assert found.message == "stage 'a' reads 'x', which no earlier cell defines, only cell 2 below it"
+
+
 def test_same_trouble_twice_is_said_once() -> None:
     """A name that a cell reads ten times is one diagnostic."""
     assert len(pipeline_of("%%mlstage a\nx = nowhere + nowhere\ny = nowhere").diagnostics) == 1
