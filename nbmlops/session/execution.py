@@ -336,7 +336,7 @@ def notebook_of(session: Session, planner: Planner, result: RunResult, started_s
         report_cells=report.cells if report else (),
         started_s=started_s,
     )
-    redacted: dict[str, Any] = redactor_of(planner).data(notebook)
+    redacted: dict[str, Any] = redactor_of(planner).record(notebook)
     return redacted
 
 
@@ -349,11 +349,11 @@ def redactor_of(planner: Planner) -> Redactor:
 def recorded(stages: Iterable[StageResult], redactor: Redactor) -> tuple[dict[str, Any], ...]:
     """Return what became of stages as a run's record has it: what was found as its events have it too, without the secrets of the run."""
     found = (stage.to_record() for stage in stages)
-    return tuple({**stage, "metrics": redactor.data(stage["metrics"]), "gates": redactor.data(stage["gates"])} for stage in found)
+    return tuple({**stage, "metrics": redactor.data(stage["metrics"]), "gates": redactor.record(stage["gates"])} for stage in found)
 
 
 def redacted(event: Event, redactor: Redactor) -> Event:
     """Return an event without the secrets of its run."""
     from nbmlops.executors.events import event_from_json, event_to_json  # noqa: PLC0415 - beside its only use
 
-    return event_from_json(redactor.data(event_to_json(event)))
+    return event_from_json(redactor.record(event_to_json(event)))

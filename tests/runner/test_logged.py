@@ -54,7 +54,7 @@ def test_what_is_no_metric_is_refused_by_name(name: Any, value: Any, step: Any) 
 
 def test_secrets_are_hidden_before_anything_is_kept() -> None:
     """In names, evidence, reports, and what is said of a model; a report's digest is that of what is kept."""
-    with logging_to(Logbook("train", hide=Redactor(["hunter2"]).data)) as book:
+    with logging_to(Logbook("train", redactor=Redactor(["hunter2"]))) as book:
         nbmlops.log_metric("auc_hunter2", 1, 0)
         add_evidence({"name": "hunter2", "passed": True, "value": "hunter2"})
         digest = book.add_report(b'["hunter2"]')
