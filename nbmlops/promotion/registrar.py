@@ -65,7 +65,7 @@ class Registrar:
             evidence = evidence_of(history, started, finished, stage, request, shown)
             version = self._register(store, request, evidence)
             made.append(f"{request.name}/{version}")
-        return {"run_id": shown.get("run_id", started.run_id), "experiment": started.experiment, "models": ", ".join(made)}
+        return {"run_id": shown.get("run_id", started.run_id), "experiment": started.experiment, "models": ", ".join(dict.fromkeys(made))}
 
     def close(self) -> None:
         """Let go of the registry."""

@@ -133,8 +133,17 @@ class Logbook:
         return digest
 
     def add_model(self, model: Mapping[str, Any]) -> None:
-        """Keep what is to be registered; the last of a name counts."""
+        """Keep what is to be registered; of the same model, as its digest tells, what was said last.
+
+        Two models of one name are refused: what the stage logs, and what its gates judge, would be told of both, and is true of one.
+        """
         self._check_process("a model")
+        if any(item["name"] == model["name"] and item["digest"] != model["digest"] for item in self.models):
+            raise UsageError(
+                f"stage {self.stage!r} registers two different models as {model['name']!r}, and its metrics and gates can speak for one only",
+                code="NB680",
+                fix="register the one that you choose, or each in a stage of its own, or under a name of its own",
+            )
         model = {**model, "metrics": self.redactor.data(model["metrics"])}
         self.models = [*(item for item in self.models if item["name"] != model["name"]), dict(model)]
 

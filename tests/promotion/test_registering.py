@@ -208,6 +208,27 @@ def test_the_gate_of_a_stage_is_judged_again_by_what_that_stage_logged(history: 
     assert judge_version(found, champion, Settings(project_root=tmp_path, store="")).refusals != ()
 
 
+def test_models_of_one_name_from_two_stages_are_two_versions(history: list[Event], tmp_path: Path) -> None:
+    """None is lost, however often it is told: each has the metrics of its own stage; the same model from both is one version."""
+    stage, other = history[1:3]
+    assert isinstance(stage, StageFinished)
+    assert isinstance(other, StageFinished)
+    second = {**stage.models[0], "digest": "d2", "metrics": {}}
+    run = [history[0], stage, replace(other, models=[second], metrics={"auc": 0.25, "loss": 2}), history[3]]
+    for _ in range(2):
+        told = deliver(run, tmp_path)
+        assert told is not None
+        assert told["models"] == "m/1, m/2"
+    kept = {item.version: item.evidence for item in MlflowRegistry(tmp_path).versions("m")}
+    assert {number: found and (found.stage, found.metrics["auc"], found.metrics["loss"]) for number, found in kept.items()} == {
+        1: ("train", 0.9, 1.0),
+        2: ("other", 0.25, 2.0),
+    }
+    told = deliver([history[0], stage, replace(other, models=[stage.models[0]]), history[3]], tmp_path)
+    assert told is not None
+    assert told["models"] == "m/1"
+
+
 @pytest.mark.parametrize("role", ["trial", "sweep"])
 def test_trials_register_nothing(history: list[Event], tmp_path: Path, role: str) -> None:
     """One of a thousand is no version; the best one's full run is."""
