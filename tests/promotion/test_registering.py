@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from nbmlops.promotion.mlflow_registry import MlflowRegistry
 from nbmlops.promotion.registrar import Registrar
 from nbmlops.settings import Settings
 from nbmlops.store.store import Store
+from nbmlops.tracking.delivery import Report, sync
+from nbmlops.tracking.outbox import Outbox
 from tests.acceptance.kernel import Kernel
 from tests.acceptance.project import Cell, Outcome, Project, cell
 from tests.servers import free_port
@@ -109,6 +112,17 @@ def test_sync_registers_what_waited(project: Project, down: Outcome) -> None:
     assert "nothing to do" in again.err
 
 
+def test_a_registry_that_was_made_anew_gets_the_model_again(project: Project, down: Outcome, empty_database: Path) -> None:
+    """A run that would have had nothing to do computes nothing, and is the one that speaks for the version there."""
+    (project.folder / "mlflow.db").write_bytes(empty_database.read_bytes())
+    again = project.call("run", "nb.ipynb", "-p", "limit", "0.95", "--json", env=tracked())
+    assert set(again.statuses.values()) == {"reused"}
+    assert again.data["tracking"]["registry"]["models"] == "flight-delay/1"
+    assert again.data["run_id"] != down.data["run_id"]
+    found = evidence(project)
+    assert (found["run_id"], found["status"]) == (again.data["run_id"], "done")
+
+
 def test_what_is_registered_is_served(project: Project, down: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow loads the version by its name, and the files are those of the evidence."""
     import mlflow
@@ -189,7 +203,7 @@ def deliver(history: list[Event], root: Path) -> dict[str, str] | None:
 def test_a_run_is_taken_when_it_has_ended(history: list[Event], tmp_path: Path) -> None:
     """Of its metrics the request has the last word, then the stage that registers; what the stages themselves logged stands beside it."""
     assert deliver(history[:-1], tmp_path) is None
-    assert deliver(history, tmp_path) == {"run_id": "r1", "experiment": "nb", "models": "m/1"}
+    assert deliver(history, tmp_path) == {"run_id": "r1", "experiment": "nb", "models": "m/1", "place": f"sqlite:///{tmp_path}/mlflow.db"}
     found = MlflowRegistry(tmp_path).version("m", 1).evidence
     assert found is not None
     assert dict(found.metrics) == {"train/loss": 1.0, "other/loss": 2.0, "size": 3.0, "auc": 0.9, "loss": 1.0, "train/auc": 0.5}
@@ -206,6 +220,23 @@ def test_the_gate_of_a_stage_is_judged_again_by_what_that_stage_logged(history: 
     assert found.evidence.metrics["other/loss"] == -math.inf
     champion = replace(found, version=2, evidence=replace(found.evidence, metrics={"auc": 0.7}))
     assert judge_version(found, champion, Settings(project_root=tmp_path, store="")).refusals != ()
+
+
+def test_sync_tells_a_registry_again_what_it_has_lost(history: list[Event], tmp_path: Path, empty_database: Path) -> None:
+    """Also one whose address is as before; a version that somebody has deleted stays so, and what the store has lost is not asked for."""
+    outbox = Outbox(tmp_path / "store" / "outbox", ("registry",))
+    outbox.append(*history)
+    sent, nothing = Report(delivered={"registry": ["r1"]}), Report()
+    assert [sync(outbox, ["registry"], tmp_path) for _ in range(2)] == [sent, nothing]
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    assert [sync(outbox, ["registry"], tmp_path) for _ in range(2)] == [sent, nothing]
+    client = MlflowRegistry(tmp_path).connect()
+    client.delete_model_version("m", "1")
+    assert sync(outbox, ["registry"], tmp_path) == nothing
+    client.delete_registered_model("m")
+    shutil.rmtree(tmp_path / "store" / "objects")
+    assert sync(outbox, ["registry"], tmp_path) == nothing
+    assert outbox.undelivered() == []
 
 
 def test_models_of_one_name_from_two_stages_are_two_versions(history: list[Event], tmp_path: Path) -> None:
@@ -236,7 +267,9 @@ def test_trials_register_nothing(history: list[Event], tmp_path: Path, role: str
     assert isinstance(started, RunStarted)
     assert deliver([replace(started, sweep={"role": role}), *history[1:]], tmp_path) == {}
     assert MlflowRegistry(tmp_path).versions("m") == ()
-    assert deliver([replace(started, sweep={"role": "best"}), *history[1:]], tmp_path) == {"run_id": "r1", "experiment": "nb", "models": "m/1"}
+    told = deliver([replace(started, sweep={"role": "best"}), *history[1:]], tmp_path)
+    assert told is not None
+    assert told["models"] == "m/1"
 
 
 def test_files_that_are_gone_or_lead_out_are_told(history: list[Event], tmp_path: Path) -> None:

@@ -136,7 +136,9 @@ def test_a_secret_that_looks_like_a_digest_is_hidden() -> None:
     assert Redactor([f"x{DIGEST}", "dead"]).record(data) == {"digest": DIGEST, "reason": f"{DIGEST} {MASK}"}
 
 
-@given(st.text(max_size=30), st.text(alphabet="0123456789abcdef", min_size=4, max_size=6), st.text(alphabet="0123456789abcdef", min_size=16, max_size=64))
+@given(
+    st.text(max_size=30), st.text(alphabet="0123456789abcdef", min_size=4, max_size=6), st.text(alphabet="0123456789abcdef", min_size=16, max_size=64)
+)
 def test_no_secret_is_left_beside_a_digest(text: str, secret: str, digest: str) -> None:
     """What is left of it is a part of the digest."""
     data = Redactor([secret]).record({"digest": digest, "reason": f"{text}{secret} {digest}"})
