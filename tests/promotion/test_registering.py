@@ -112,15 +112,17 @@ def test_sync_registers_what_waited(project: Project, down: Outcome) -> None:
     assert "nothing to do" in again.err
 
 
-def test_a_registry_that_was_made_anew_gets_the_model_again(project: Project, down: Outcome, empty_database: Path) -> None:
+def test_another_registry_gets_the_model_too(project: Project, down: Outcome, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that would have had nothing to do computes nothing, and is the one that speaks for the version there."""
-    (project.folder / "mlflow.db").write_bytes(empty_database.read_bytes())
-    again = project.call("run", "nb.ipynb", "-p", "limit", "0.95", "--json", env=tracked())
+    uri = f"sqlite:///{project.folder}/another.db"
+    (project.folder / "another.db").write_bytes(empty_database.read_bytes())
+    again = project.call("run", "nb.ipynb", "-p", "limit", "0.95", "--json", env={**tracked(), "MLFLOW_TRACKING_URI": uri})
     assert set(again.statuses.values()) == {"reused"}
-    assert again.data["tracking"]["registry"]["models"] == "flight-delay/1"
-    assert again.data["run_id"] != down.data["run_id"]
+    assert (again.data["tracking"]["registry"]["models"], again.data["tracking"]["registry"]["place"]) == ("flight-delay/1", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     found = evidence(project)
     assert (found["run_id"], found["status"]) == (again.data["run_id"], "done")
+    assert found["run_id"] != down.data["run_id"]
 
 
 def test_what_is_registered_is_served(project: Project, down: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
