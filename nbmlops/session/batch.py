@@ -376,9 +376,12 @@ class Session:
         if target is not None:
             from nbmlops.runner.executed import write_notebook  # noqa: PLC0415 - a run with nothing to do writes only what it was asked to
             from nbmlops.session.execution import notebook_of  # noqa: PLC0415
+            from nbmlops.session.stood import Standings  # noqa: PLC0415
 
             result = replace(result, output=str(target.resolve()))
-            write_notebook(target, notebook_of(self, planner, result, begun))
+            standings = Standings(self.settings, self.source.cells)
+            standings.ask()
+            write_notebook(target, notebook_of(self, planner, result, begun, standings.outputs(self.settings.track_wait_s)))
         return Run(replace(result, seconds=time.time() - begun), self)
 
     def _send_left(self, run: RunRecord, plan: Plan, pipeline: Pipeline, trackers: Sequence[str]) -> Mapping[str, Mapping[str, str]]:

@@ -38,6 +38,7 @@ CELLS: list[Cell | str] = [
     TRAIN,
     "%%mlstage judge --require 'auc >= 0.5'\nassert not broken\nnbmlops.log_metric('auc', float(model.score(X, y)))",
     "%%mlstage publish --require 'auc >= 0.9' --after judge\nnbmlops.log_metric('auc', limit)",
+    "%load_ext nbmlops\n%mlpromote flight-delay",
 ]
 
 
@@ -54,6 +55,13 @@ def project(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> P
 def down(project: Project) -> Outcome:
     """Run while no tracker and no registry answers."""
     return project.call("run", "nb.ipynb", "-p", "limit", "0.95", "--json", env=nowhere())
+
+
+def shown(outcome: Outcome) -> dict[str, Any]:
+    """Return what the executed notebook shows below its last cell."""
+    (output,) = json.loads(Path(outcome.data["output"]).read_text(encoding="utf-8"))["cells"][-1]["outputs"]
+    assert isinstance(output, dict)
+    return output
 
 
 def nowhere() -> dict[str, str]:
@@ -80,6 +88,8 @@ def test_a_registry_that_is_down_holds_nothing_up(project: Project, down: Outcom
     assert "the registry cannot be used now" in waits
     assert "secret" not in down.out + down.err
     assert MlflowRegistry(project.folder).versions("flight-delay") == ()
+    assert shown(down)["text"].startswith("! how flight-delay stands is not shown: the registry cannot be used now")
+    assert "secret" not in json.dumps(shown(down))
 
 
 def test_a_run_with_nothing_to_do_says_that_a_model_still_waits(project: Project, down: Outcome) -> None:
@@ -123,6 +133,7 @@ def test_another_registry_gets_the_model_too(project: Project, down: Outcome, em
     found = evidence(project)
     assert (found["run_id"], found["status"]) == (again.data["run_id"], "done")
     assert found["run_id"] != down.data["run_id"]
+    assert shown(again)["text"] == "! how flight-delay stands is not shown: no model is registered as 'flight-delay'; no model is registered yet\n"
 
 
 def test_what_is_registered_is_served(project: Project, down: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,8 +154,11 @@ def test_what_is_registered_is_served(project: Project, down: Outcome, monkeypat
 
 def test_a_run_that_fails_afterwards_says_so(project: Project, down: Outcome) -> None:
     """The stage is reused, so it is the same version: its evidence is that of the later run now, and of no other."""
-    failed = project.call("run", "nb.ipynb", "-p", "broken", "true", env={"NBMLOPS_TRACKERS": ""})
+    failed = project.call("run", "nb.ipynb", "failed.ipynb", "-p", "broken", "true", env={"NBMLOPS_TRACKERS": "", "NBMLOPS_TRACK_WAIT_S": "120"})
     assert (down.code, failed.code) == (0, 1)
+    (output,) = json.loads((project.folder / "failed.ipynb").read_text(encoding="utf-8"))["cells"][-1]["outputs"]
+    assert "champion is no version, challenger is no version; 1 version" in output["data"]["text/html"]
+    assert "before anything that this run registers" in output["data"]["text/plain"]
     assert "registered flight-delay version 1: no gate was asked, but the run is failed" in failed.err
     found = evidence(project)
     assert (found["status"], found["gates"], found["tracking"]) == ("failed", [], {})
