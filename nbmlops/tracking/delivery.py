@@ -125,13 +125,12 @@ class Delivery:
     def recall(self) -> None:
         """Let the runs wait again that a tracker has had and lost, as far as it can tell; one that does not answer has nothing to tell now."""
         for name in self.trackers:
-            if delivered := self.outbox.delivered(name):
-                with suppress(Exception):
-                    self._recall(name, self._tracker(name), delivered)
+            with suppress(Exception):
+                self._recall(name, self._tracker(name))
 
-    def _recall(self, name: str, tracker: Tracker | Recalling, run_ids: Iterable[str]) -> None:
+    def _recall(self, name: str, tracker: Tracker | Recalling) -> None:
         if isinstance(tracker, Recalling):
-            for run_id in run_ids:
+            for run_id in self.outbox.delivered(name):
                 if tracker.lacks(self.outbox.journal(run_id).events, self.outbox.progress(name, run_id).reference):
                     self.outbox.owe(name, run_id)
 
