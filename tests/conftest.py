@@ -7,9 +7,15 @@ another way to the same code, which would cost `make test` more than it tells. `
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from nbmlops.tracking.mlflow_store import make_database
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 settings.register_profile("nbmlops", deadline=None, derandomize="NBMLOPS_TEST_EXAMPLES" not in os.environ)
 settings.load_profile("nbmlops")
@@ -26,3 +32,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("thorough") is not None:
             item.add_marker(pytest.mark.skip(reason="runs in make chaos"))
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give MLflow's database as it is after its making, which takes seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    make_database(folder / "mlflow.db", folder / "mlartifacts")
+    return folder / "mlflow.db"

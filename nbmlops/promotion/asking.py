@@ -88,6 +88,12 @@ class Asking:
             raise _rebuilt(answer["error"])
         return answer["answer"]
 
+    def stop(self) -> None:
+        """End the process now, whatever it does; may be called by another thread than the one that waits for its answer, and gets none then."""
+        process = self._process
+        if process is not None and self._owner == os.getpid():
+            process.kill()
+
     def close(self) -> None:
         """End the process; one that was forked meanwhile only forgets it."""
         process, self._process = self._process, None

@@ -20,6 +20,7 @@ from nbmlops.promotion.judging import judge_version
 from nbmlops.promotion.log import Log
 from nbmlops.promotion.mlflow_registry import CARD_FILE
 from nbmlops.promotion.packing import EVALUATION_FILE
+from nbmlops.promotion.renamed import explained
 from nbmlops.promotion.state import Candidate, Expected, History, ModelState, PromotionEvent
 from nbmlops.promotion.told import Chain, chain_of, told_in
 from nbmlops.promotion.whose import who_acts
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from nbmlops.promotion.base import Registry
     from nbmlops.promotion.state import Difference
+    from nbmlops.promotion.told import Told
     from nbmlops.settings import Settings
     from nbmlops.store.store import Store
 
@@ -87,7 +89,6 @@ class Desk:
     def history(self, model: str) -> History:
         """Return the log of a model; an act that was broken off is settled first."""
         self._check_name(model)
-        log = Log(self.store, model)
         tags = self.registry.tags(model)
         told = told_in(tags)
         notes: list[str] = []
@@ -98,7 +99,7 @@ class Desk:
             tags = self.registry.tags(model)
             told = told_in(tags)
         live = [item for item in claims_in(model, tags) if not item.is_stale(time.time())]
-        chain = chain_of(log.read(), told, model, log.known_store_id())
+        chain = self._chain(model, told)
         if not chain.events and not self._exists(model):
             raise self._unknown(model)
         notes += [f"{item.who} is moving {item.alias} just now" for item in live]
@@ -109,7 +110,8 @@ class Desk:
             told_of = "1 entry is" if count == 1 else f"{count} entries are"
             notes.append(f"{told_of} told by the registry alone, written in another store")
         strayed = self._strayed(chain, self.registry.aliases(model), on_its_way=bool(live or told.pending))
-        return History(model=model, events=chain.events[::-1], broken=chain.broken, notes=(*notes, *strayed), strayed=strayed)
+        broken = "; ".join(filter(None, (chain.broken, chain.remedy)))
+        return History(model=model, events=chain.events[::-1], broken=broken, notes=(*notes, *strayed), strayed=strayed)
 
     def promote(
         self, model: str, version: int, alias: str, reason: str, *, override: str = "", approver: str = "", expected: Expected | None = None
@@ -134,7 +136,7 @@ class Desk:
             verify_evidence(wanted, self.store)
             chain = self._chain(model)
             if chain.broken and not override:
-                raise self._broken(model, chain.broken)
+                raise self._broken(model, chain)
             act = "override" if override and (against or chain.broken) else "promote"
             event = self._event(act, wanted, alias, seen.holder, who, reason, approver=approver, gates=gates, override=override)
             return Act(self.registry, Log(self.store, model), claim).do(event, chain)
@@ -147,7 +149,7 @@ class Desk:
         who = self._check_people(reason, approver)
         history = self.history(model)  # settles what was broken off, before it is decided what was before
         if history.broken:
-            raise self._broken(model, history.broken)
+            raise self._broken(model, self._chain(model))
         now = self.registry.aliases(model).get(alias)
         wanted = self._before(model, alias, now)
         seen = Expected(holder=expected.holder if expected else now, digest=expected.digest if expected and expected.digest else wanted.digest)
@@ -158,7 +160,7 @@ class Desk:
             self._compare(model, alias, seen, wanted)
             chain = self._chain(model)
             if chain.broken:
-                raise self._broken(model, chain.broken)
+                raise self._broken(model, chain)
             gates = judge_version(wanted, self._champion(model), self.settings).gates
             event = self._event("rollback", wanted, alias, seen.holder, who, reason, approver=approver, gates=gates)
             return Act(self.registry, Log(self.store, model), claim).do(event, chain)
@@ -239,9 +241,10 @@ class Desk:
             return {"url": url.partition("/versions/")[0]}
         return way_to_mlflow(self.settings.project_root, {}) if self.settings.registry == "mlflow" else {}
 
-    def _chain(self, model: str) -> Chain:
+    def _chain(self, model: str, told: Told | None = None) -> Chain:
         log = Log(self.store, model)
-        return chain_of(log.read(), told_in(self.registry.tags(model)), model, log.known_store_id())
+        told = told or told_in(self.registry.tags(model))
+        return explained(chain_of(log.read(), told, model, log.known_store_id()), told, model, self.registry, self.store)
 
     def _strayed(self, chain: Chain, aliases: Mapping[str, int], *, on_its_way: bool) -> tuple[str, ...]:
         """Return which aliases mean something else than the log says."""
@@ -332,9 +335,11 @@ class Desk:
                 fix="nothing was changed by this; look again",
             )
 
-    def _broken(self, model: str, what: str) -> Tampered:
+    def _broken(self, model: str, chain: Chain) -> Tampered:
+        if chain.remedy:
+            return Tampered(f"the log of {model!r} is not one of that name: {chain.broken}", code="NB681", fix=chain.remedy)
         return Tampered(
-            f"the log of {model!r} is not what was written: {what}",
+            f"the log of {model!r} is not what was written: {chain.broken}",
             code="NB659",
             fix="find out who changed it: nbmlops history --verify; promote --override TEXT goes on from here, and is recorded",
         )

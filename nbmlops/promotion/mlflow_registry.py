@@ -20,8 +20,9 @@ from urllib.parse import quote
 
 from nbmlops.errors import NbmlopsError, TrackerUnavailable, UsageError
 from nbmlops.promotion.base import Evidence, ModelRequest, ModelVersion
+from nbmlops.promotion.presence import DIGEST_TAG, place_of
 from nbmlops.tracking.mlflow_client import experiment_named, line_of, open_client, refused
-from nbmlops.tracking.mlflow_store import tracking_uri
+from nbmlops.tracking.mlflow_store import registry_uri
 from nbmlops.tracking.pages import text_of
 
 if TYPE_CHECKING:
@@ -31,11 +32,10 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion as Registered
 
-__all__ = ["CARD_FILE", "EVIDENCE_FILE", "MlflowRegistry", "registry_uri"]
+__all__ = ["CARD_FILE", "EVIDENCE_FILE", "MlflowRegistry"]
 
 EVIDENCE_FILE = "nbmlops/evidence.json"
 CARD_FILE = "nbmlops/card.md"
-_DIGEST_TAG = "nbmlops.digest"
 _EVIDENCE_TAG = "nbmlops.evidence"
 _PART = 90_000  # MLflow's own limit of a tag is 100,000
 _TAG = 5000
@@ -51,11 +51,6 @@ _QUIET = {
 }
 
 
-def registry_uri(project_root: Path) -> str:
-    """Return ``MLFLOW_REGISTRY_URI`` if it is set, else where the project's runs are tracked."""
-    return os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri(project_root)
-
-
 class MlflowRegistry:
     """The registry of `registry_uri`; see `nbmlops.promotion.base.Registry`.
 
@@ -69,6 +64,7 @@ class MlflowRegistry:
     def __init__(self, project_root: Path) -> None:
         self.project_root = project_root
         self.uri = registry_uri(project_root)
+        self.place = place_of(self.uri)
         self._connected: MlflowClient | None = None
 
     def connect(self) -> MlflowClient:
@@ -196,7 +192,7 @@ class MlflowRegistry:
         return ModelVersion(
             model=found.name,
             version=number,
-            digest=found.tags.get(_DIGEST_TAG, ""),
+            digest=found.tags.get(DIGEST_TAG, ""),
             created_s=found.creation_timestamp / 1000,
             evidence=_evidence_in(found.tags),
             aliases=tuple(alias for alias, meant in aliases.items() if meant == number),
@@ -233,7 +229,7 @@ class MlflowRegistry:
                 request.name,
                 f"models:/{model.model_id}",
                 run_id=run.info.run_id if run is not None else None,
-                tags={_DIGEST_TAG: request.digest, **_told_tags(request.digest, evidence), **dict(parts)},
+                tags={DIGEST_TAG: request.digest, **_told_tags(request.digest, evidence), **dict(parts)},
                 description=_card(folder),
                 model_id=model.model_id,
             )
@@ -252,7 +248,7 @@ class MlflowRegistry:
         else:
             name = evidence.tracking.get("experiment") or Path(evidence.notebook).stem or request.name
             experiment = experiment_named(client, name, self.project_root).experiment_id
-        marks = {_DIGEST_TAG: request.digest, "nbmlops.run_id": evidence.run_id, "nbmlops.model": request.name}
+        marks = {DIGEST_TAG: request.digest, "nbmlops.run_id": evidence.run_id, "nbmlops.model": request.name}
         query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in marks.items())
         found = list(client.search_logged_models([experiment], filter_string=query))
         model = found[0] if found else client.create_logged_model(experiment, request.name, run.info.run_id if run else None, marks)
@@ -270,7 +266,7 @@ class MlflowRegistry:
         before = _evidence_in(known.tags)
         evidence = replace(evidence, files=before.files if before is not None else {})
         name, number = known.name, str(known.version)
-        wanted = {**_parts(evidence), **_told_tags(known.tags.get(_DIGEST_TAG, ""), evidence)}
+        wanted = {**_parts(evidence), **_told_tags(known.tags.get(DIGEST_TAG, ""), evidence)}
         for key, value in wanted.items():
             if known.tags.get(key) != value:
                 client.set_model_version_tag(name, number, key, value)
@@ -309,7 +305,7 @@ def _same_model(client: MlflowClient, request: ModelRequest) -> Registered | Non
 
 
 def _search(client: MlflowClient, model: str, digest: str | None = None) -> list[Registered]:
-    query = f"name = {_quoted(model)}" + ("" if digest is None else f" and tags.`{_DIGEST_TAG}` = {_quoted(digest)}")
+    query = f"name = {_quoted(model)}" + ("" if digest is None else f" and tags.`{DIGEST_TAG}` = {_quoted(digest)}")
     found: list[Registered] = []
     token: str | None = None
     while token != "":
@@ -377,7 +373,7 @@ def _evidence_in(tags: Mapping[str, str]) -> Evidence | None:
 def _told_tags(digest: str, evidence: Evidence) -> dict[str, str]:
     """Return what MLflow's page shows of a version, one short line each; nothing reads it back."""
     tags = {
-        _DIGEST_TAG: digest,
+        DIGEST_TAG: digest,
         "nbmlops.run_id": evidence.run_id,
         "nbmlops.stage": evidence.stage,
         "nbmlops.status": evidence.status,

@@ -45,6 +45,7 @@ class Registrar:
     def __init__(self, project_root: Path) -> None:
         self.project_root = project_root
         self._registry: Registry | None = None
+        self._names: frozenset[str] | None = None
 
     def deliver(self, history: Sequence[Event], *, new: int, reference: Mapping[str, str]) -> dict[str, str] | None:  # noqa: ARG002 - a tracker's
         """Register the models of a run that has ended; empty for one that has none."""
@@ -65,7 +66,23 @@ class Registrar:
             evidence = evidence_of(history, started, finished, stage, request, shown)
             version = self._register(store, request, evidence)
             made.append(f"{request.name}/{version}")
-        return {"run_id": shown.get("run_id", started.run_id), "experiment": started.experiment, "models": ", ".join(made)}
+        found = {"run_id": shown.get("run_id", started.run_id), "experiment": started.experiment, "models": ", ".join(dict.fromkeys(made))}
+        place = getattr(self._opened(), "place", "")
+        return {**found, "place": place} if place else found
+
+    def lacks(self, history: Sequence[Event], reference: Mapping[str, str]) -> bool:
+        """Tell whether the registry has no model of a name that this run has registered, and the store still has what it takes.
+
+        Of a model that is there, a version that is not was deleted by somebody, who does not want it back for an old run's sake.
+        """
+        started = history[0]
+        if not reference.get("models") or not isinstance(started, RunStarted):
+            return False
+        if self._names is None:
+            self._names = frozenset(self._opened().names())
+        store = self._store(started)
+        lost = [request for _, request in offered(history) if request.name not in self._names]
+        return any(all(store.objects.exists(digest) for digest in request.files.values()) for request in lost)
 
     def close(self) -> None:
         """Let go of the registry."""
@@ -74,16 +91,18 @@ class Registrar:
             self._registry = None
 
     def _register(self, store: Store, request: ModelRequest, evidence: dict[str, Any]) -> int:
-        if self._registry is None:
-            name = getattr(load_settings(self.project_root), "registry", "mlflow")
-            self._registry = REGISTRIES.get(name)(self.project_root)
         card = card_of(request, Evidence.from_json(evidence))
         with _unpacked(store, request) as folder:
             path = folder / _CARD
             path.parent.mkdir(exist_ok=True)
             path.write_text(card, encoding="utf-8")
             files = {item.relative_to(folder).as_posix(): _blake3(item) for item in sorted(folder.rglob("*")) if item.is_file()}
-            return self._registry.register(request, Evidence.from_json({**evidence, "files": files}), folder).version
+            return self._opened().register(request, Evidence.from_json({**evidence, "files": files}), folder).version
+
+    def _opened(self) -> Registry:
+        if self._registry is None:
+            self._registry = REGISTRIES.get(load_settings(self.project_root).registry)(self.project_root)
+        return self._registry
 
     def _store(self, started: RunStarted) -> Store:
         settings = load_settings(self.project_root, store=started.tags.get("store") or None)

@@ -81,6 +81,8 @@ class Chain:
         What the registry lacks, if it has nothing at all, as one that was made anew.
     free : int
         The next position, behind all that is taken, also by what cannot be read.
+    remedy : str
+        What mends what is broken, where that is known.
     """
 
     events: tuple[PromotionEvent, ...] = ()
@@ -88,6 +90,7 @@ class Chain:
     missing: tuple[PromotionEvent, ...] = ()
     untold: tuple[PromotionEvent, ...] = ()
     free: int = 1
+    remedy: str = ""
 
     @property
     def last(self) -> PromotionEvent | None:

@@ -29,7 +29,7 @@ _INJECTED = "injected-parameters"
 Outputs = Callable[[str], list[list[dict[str, Any]]]]
 
 
-def executed_notebook(
+def executed_notebook(  # noqa: PLR0913 - what a run has of it
     document: Document,
     cells: tuple[RoledCell, ...],
     pipeline: Pipeline,
@@ -39,6 +39,7 @@ def executed_notebook(
     overrides: Mapping[str, Any],
     report_cells: tuple[int, ...],
     started_s: float,
+    beside: Mapping[int, list[dict[str, Any]]] | None = None,
 ) -> dict[str, Any]:
     """Return the notebook's JSON with the outputs and the status of every cell.
 
@@ -56,9 +57,11 @@ def executed_notebook(
         The cells that the report process ran.
     started_s : float
         Unix time in seconds.
+    beside : mapping of int to list of dict, optional
+        What cells show that a run leaves out.
     """
     notebook = copy.deepcopy(document.raw)
-    by_cell = _by_cell(pipeline, result, outputs, report_cells)
+    by_cell = {index: (shown, None) for index, shown in (beside or {}).items()} | _by_cell(pipeline, result, outputs, report_cells)
     count = 0
     for roled in cells:
         data = notebook["cells"][roled.cell.index]

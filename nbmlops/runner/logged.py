@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UsageError
+from nbmlops.runner.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from nbmlops.store.serializers import Context
     from nbmlops.store.store import Store
@@ -50,8 +51,8 @@ class Logbook:
         Where what the stage leaves is kept.
     context : Context or None
         What the stage's code is bound to.
-    hide : callable, optional
-        Takes JSON data and returns them without the stage's secrets.
+    redactor : Redactor
+        Knows the stage's secrets.
 
     Attributes
     ----------
@@ -76,10 +77,10 @@ class Logbook:
         *,
         store: Store | None = None,
         context: Context | None = None,
-        hide: Callable[[Any], Any] = lambda data: data,
+        redactor: Redactor | None = None,
     ) -> None:
         self.stage = stage
-        self.hide = hide
+        self.redactor = redactor or Redactor()
         self.store = store
         self.context = context
         self.metrics: dict[str, float] = {}
@@ -99,7 +100,7 @@ class Logbook:
         if not name or type(name) is not str:
             raise UsageError(f"stage {self.stage!r} logs a metric named {name!r}", code="NB613", fix="give a name")
         number = self.number(name, value)
-        name = self.hide(name)
+        name = self.redactor.text(name)
         place = None if step is None else self._step(name, step)
         self.metrics[name] = number
         if place is not None:
@@ -117,7 +118,7 @@ class Logbook:
     def add_evidence(self, gate: Mapping[str, Any]) -> None:
         """Keep what a gate in the stage's code has found; a later one of the same name replaces it only if it is as bad or worse."""
         self._check_process("evidence")
-        gate = self.hide(gate)
+        gate = self.redactor.record(gate)
         if not any(item["name"] == gate["name"] and not item["passed"] and gate["passed"] for item in self.evidence):
             self.evidence = [*(item for item in self.evidence if item["name"] != gate["name"]), dict(gate)]
 
@@ -126,15 +127,24 @@ class Logbook:
         from nbmlops.store.objects import digest_of_buffers  # noqa: PLC0415 - for those who leave evidence
 
         self._check_process("evidence")
-        data = self.hide(data.decode("utf-8", "surrogatepass")).encode("utf-8", "surrogatepass")
+        data = self.redactor.text(data.decode("utf-8", "surrogatepass")).encode("utf-8", "surrogatepass")
         digest = digest_of_buffers([data])
         self.reports[digest] = data
         return digest
 
     def add_model(self, model: Mapping[str, Any]) -> None:
-        """Keep what is to be registered; the last of a name counts."""
+        """Keep what is to be registered; of the same model, as its digest tells, what was said last.
+
+        Two models of one name are refused: what the stage logs, and what its gates judge, would be told of both, and is true of one.
+        """
         self._check_process("a model")
-        model = {**model, "metrics": self.hide(model["metrics"])}
+        if any(item["name"] == model["name"] and item["digest"] != model["digest"] for item in self.models):
+            raise UsageError(
+                f"stage {self.stage!r} registers two different models as {model['name']!r}, and its metrics and gates can speak for one only",
+                code="NB680",
+                fix="register the one that you choose, or each in a stage of its own, or under a name of its own",
+            )
+        model = {**model, "metrics": self.redactor.data(model["metrics"])}
         self.models = [*(item for item in self.models if item["name"] != model["name"]), dict(model)]
 
     def merged(self, named: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nbmlops.pattern import pattern
@@ -22,6 +22,10 @@ _VALUE = pattern(rf"^(sk-[A-Za-z0-9_-]{{8,}}|{_SHAPES})$")
 _IN_TEXT = pattern(rf"(?<![A-Za-z0-9])(?:sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{{20,}}|{_SHAPES})(?![A-Za-z0-9])")
 # looked for first: a search for the shapes themselves takes 1 s for 100 MB, one for these a tenth
 _BEGINNINGS = ("sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "AKIA", "xox", "eyJ")
+_DIGEST = re.compile(r"[0-9a-f]{16,128}")
+# under these our records have digests and ids; what stands under the others is named by users, and may hold anything
+_OF_DIGESTS = frozenset({"digest", "digests", "files", "git_commit", "id", "key", "notebook_digest", "output_digest", "report", "run_id"})
+_OF_USERS = frozenset({"metrics", "outputs", "papermill", "parameters", "series", "source", "space", "summary"})
 
 
 def looks_secret(name: str, value: object) -> bool:
@@ -43,16 +47,19 @@ class Redactor:
     ----------
     values : iterable of str
         The secrets; shorter ones than four characters would hide ordinary text and are left.
+    kept : iterable of str
+        Words that stay whole although a secret stands in them.
     """
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
-        kept = [value for value in values if len(value) >= _SHORTEST]
-        self._pattern = re.compile("|".join(map(re.escape, sorted(kept, key=len, reverse=True)))) if kept else None
+    def __init__(self, values: Iterable[str] = (), kept: Iterable[str] = ()) -> None:
+        self._values = frozenset(value for value in values if len(value) >= _SHORTEST)
+        self._kept = frozenset(kept)
+        self._pattern = _pattern(self._values, self._kept) if self._values else None
 
     def text(self, text: str) -> str:
         """Return `text` with every secret replaced."""
         if self._pattern is not None:
-            text = self._pattern.sub(MASK, text)
+            text = self._pattern.sub(self._shown, text)
         return _IN_TEXT.sub(MASK, text) if any(beginning in text for beginning in _BEGINNINGS) else text
 
     def data(self, value: Any) -> Any:  # noqa: ANN401 - JSON data
@@ -64,3 +71,36 @@ class Redactor:
         if isinstance(value, (list, tuple)):
             return [self.data(item) for item in value]
         return value
+
+    def record(self, value: Any) -> Any:  # noqa: ANN401 - JSON data
+        """Return a record of ours with every secret in its strings replaced, and every digest and id whole.
+
+        A secret of a few hexadecimal letters stands in many of them, by chance, and a record whose digests are torn means nothing.
+        """
+        if not self._values:
+            return self.data(value)
+        torn = {digest for digest in _digests_in(value) if digest not in self._values and any(secret in digest for secret in self._values)}
+        return Redactor(self._values, torn).data(value)
+
+    def _shown(self, found: re.Match[str]) -> str:
+        return found[0] if found[0] in self._kept else MASK
+
+
+def _pattern(values: frozenset[str], kept: frozenset[str]) -> re.Pattern[str]:
+    """Return what finds any of the texts, the longest first; one to keep only where it is no part of another word."""
+    found = sorted(values | kept, key=len, reverse=True)
+    return re.compile("|".join(rf"(?<!\w){re.escape(text)}(?!\w)" if text in kept else re.escape(text) for text in found))
+
+
+def _digests_in(value: Any, *, named: bool = False) -> Iterator[str]:  # noqa: ANN401 - JSON data
+    """Return the digests and ids of a record, and not what a user has written that looks like one."""
+    if isinstance(value, str):
+        if named and _DIGEST.fullmatch(value):
+            yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key not in _OF_USERS or named:
+                yield from _digests_in(item, named=named or key in _OF_DIGESTS)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _digests_in(item, named=named)

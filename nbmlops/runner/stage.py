@@ -128,7 +128,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
             told=told,
         ),
         left=LeftBehind(folder, Path(task.project_root), context, [step.source for step in task.steps]),
-        logbook=Logbook(task.stage, task.attempt, task.listener, store=store, context=context, hide=recorder.redacted),
+        logbook=Logbook(task.stage, task.attempt, task.listener, store=store, context=context, redactor=redactor),
     )
     run.observation.attribution.used = None if task.stage.startswith("@") else frozenset(task.used)
     with ExitStack() as stack:

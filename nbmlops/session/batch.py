@@ -19,7 +19,7 @@ from nbmlops.runner.results import RunResult, StageResult, run_status
 from nbmlops.runner.serve import judged, serve
 from nbmlops.runner.stagekey import Surroundings
 from nbmlops.session.parameters import all_parameters, check_parameters
-from nbmlops.session.registering import REGISTRY, may_register, registered
+from nbmlops.session.registering import REGISTRY, may_register, registered, unregistered
 from nbmlops.session.run import Run, last_failure
 from nbmlops.settings import Settings, load_settings
 from nbmlops.store.store import Store
@@ -207,6 +207,8 @@ class Session:
         planner.trial = replace(planner.trial, forced=forced | (frozenset({REPORT}) if force else frozenset()), only=asked or None)
         plan = planner.plan()
         earlier = None if self._refuses(planner, plan) else self._equal_run(planner, plan)
+        if earlier is not None and unregistered(earlier, plan, self.settings, self.store.local_path("outbox")):
+            earlier = None  # a registry that was made anew, or another one, gets the models of this run
         if earlier is not None and (target is None or earlier.output is not None):
             tracking = self._send_left(earlier, plan, planner.pipeline, self.settings.trackers if track else ())
             return self._nothing_to_do(planner, plan, replace(earlier, tracking=tracking), target)
@@ -376,9 +378,12 @@ class Session:
         if target is not None:
             from nbmlops.runner.executed import write_notebook  # noqa: PLC0415 - a run with nothing to do writes only what it was asked to
             from nbmlops.session.execution import notebook_of  # noqa: PLC0415
+            from nbmlops.session.stood import Standings  # noqa: PLC0415
 
             result = replace(result, output=str(target.resolve()))
-            write_notebook(target, notebook_of(self, planner, result, begun))
+            standings = Standings(self.settings, self.source.cells)
+            standings.ask()
+            write_notebook(target, notebook_of(self, planner, result, begun, standings.outputs(self.settings.track_wait_s)))
         return Run(replace(result, seconds=time.time() - begun), self)
 
     def _send_left(self, run: RunRecord, plan: Plan, pipeline: Pipeline, trackers: Sequence[str]) -> Mapping[str, Mapping[str, str]]:

@@ -25,6 +25,7 @@ from nbmlops.session.origin import git_tags
 from nbmlops.session.parameters import all_parameters
 from nbmlops.session.registering import PRELOADED, REGISTRY, addressed, may_register, registered
 from nbmlops.session.run import Interrupted, Run
+from nbmlops.session.stood import Standings
 from nbmlops.store.records import RunRecord
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Execution:
         self._offers = False
         self._unfinished = False
         self._redactor = redactor_of(planner)
+        self._standings = Standings(session.settings, session.source.cells)
 
     def run(self, *, workers: int, executor: str, track: bool, fail_fast: bool, watcher: Watcher | None) -> Run:
         """Run what is stale, write the notebook and the run's record, and tell the trackers.
@@ -83,6 +85,7 @@ class Execution:
         """
         session, planner = self._session, self._planner
         self._open_tracking(track=track)
+        self._standings.ask()
         scheduler = Scheduler(
             planner,
             self._executor(executor, workers),
@@ -120,6 +123,7 @@ class Execution:
         """End a run that cannot be finished, such as on a full disk: in a kernel its locks would be held, and its trackers wait, for ever."""
         scheduler.executor.close()
         scheduler.release()
+        self._standings.stop()
         if self._unfinished:
             with suppress(StoreError):
                 now_s = time.time()
@@ -220,7 +224,8 @@ class Execution:
             diagnostics=(*planner.pipeline.diagnostics, *_report_trouble(report)),
             report=report,
         )
-        data = write_notebook(target, notebook_of(session, planner, result, self._started_s))
+        beside = self._standings.outputs(_INTERRUPTED_WAIT_S if cancelled else session.settings.track_wait_s)
+        data = write_notebook(target, notebook_of(session, planner, result, self._started_s, beside))
         digest = session.store.snapshot(data)
         if report is not None and report.status in {"ran", "reused"} and not planner.pipeline.reports:
             result = replace(result, report=None)  # only setup cells ran there, which is nothing to tell
@@ -315,8 +320,10 @@ def _report_trouble(report: StageResult | None) -> tuple[Diagnostic, ...]:
     return (Diagnostic(code=code, severity="error", message=message, fix="mend the cell; every stage is kept", cell=error.cell),)
 
 
-def notebook_of(session: Session, planner: Planner, result: RunResult, started_s: float) -> dict[str, Any]:
-    """Return the executed notebook of a result, secrets hidden."""
+def notebook_of(
+    session: Session, planner: Planner, result: RunResult, started_s: float, beside: Mapping[int, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Return the executed notebook of a result, with what cells show that a run leaves out; secrets are hidden."""
     report = planner.report_stage()
 
     def outputs(digest: str) -> list[list[dict[str, Any]]]:
@@ -335,8 +342,9 @@ def notebook_of(session: Session, planner: Planner, result: RunResult, started_s
         overrides=planner.trial.parameters,
         report_cells=report.cells if report else (),
         started_s=started_s,
+        beside=beside,
     )
-    redacted: dict[str, Any] = redactor_of(planner).data(notebook)
+    redacted: dict[str, Any] = redactor_of(planner).record(notebook)
     return redacted
 
 
@@ -349,11 +357,11 @@ def redactor_of(planner: Planner) -> Redactor:
 def recorded(stages: Iterable[StageResult], redactor: Redactor) -> tuple[dict[str, Any], ...]:
     """Return what became of stages as a run's record has it: what was found as its events have it too, without the secrets of the run."""
     found = (stage.to_record() for stage in stages)
-    return tuple({**stage, "metrics": redactor.data(stage["metrics"]), "gates": redactor.data(stage["gates"])} for stage in found)
+    return tuple({**stage, "metrics": redactor.data(stage["metrics"]), "gates": redactor.record(stage["gates"])} for stage in found)
 
 
 def redacted(event: Event, redactor: Redactor) -> Event:
     """Return an event without the secrets of its run."""
     from nbmlops.executors.events import event_from_json, event_to_json  # noqa: PLC0415 - beside its only use
 
-    return event_from_json(redactor.data(event_to_json(event)))
+    return event_from_json(redactor.record(event_to_json(event)))

@@ -125,6 +125,10 @@ class Promotions:
         data = self._ask("champion", model=model)
         return None if data is None else Candidate.from_json(data).version
 
+    def stop(self) -> None:
+        """End the process that answers, at once; whoever waits for an answer is told that there is none."""
+        self._asking.stop()
+
     def close(self) -> None:
         """End the process that answers."""
         with self._lock:

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from nbmlops.pipeline.model import Pipeline
+    from nbmlops.runner.plan import Plan
     from nbmlops.runner.results import StageResult
-    from nbmlops.store.records import StageRecord
+    from nbmlops.settings import Settings
+    from nbmlops.store.records import RunRecord, StageRecord
     from nbmlops.tracking.sender import Sender
 
-__all__ = ["PRELOADED", "REGISTRY", "addressed", "may_register", "offers", "registered"]
+__all__ = ["PRELOADED", "REGISTRY", "addressed", "may_register", "offers", "registered", "unregistered"]
 
 REGISTRY = "registry"
 PRELOADED = "nbmlops.promotion.preloaded"
@@ -48,3 +51,25 @@ def registered(
     if REGISTRY in tracking or not offers(stages):
         return dict(tracking)
     return {**tracking, REGISTRY: {WAITS: sender.reason(REGISTRY) or _UNSAID}}
+
+
+def unregistered(run: RunRecord, plan: Plan, settings: Settings, folder: Path) -> bool:
+    """Tell whether the registry of today lacks a model that an earlier run with the same records has registered.
+
+    Parameters
+    ----------
+    run : RunRecord
+    plan : Plan
+    settings : Settings
+    folder : Path
+        Of the outbox.
+    """
+    models = [(model["name"], model["digest"]) for item in plan.stages.values() if item.record is not None for model in item.record.models]
+    if not models or settings.registry != "mlflow" or (folder / f"{run.run_id}.jsonl").exists():
+        return False  # one that waits is registered by whoever sends what waits
+    from nbmlops.promotion.presence import are_gone  # noqa: PLC0415 - only where a model was registered
+    from nbmlops.tracking.mlflow_store import registry_uri  # noqa: PLC0415
+    from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415
+
+    told = {**run.tracking, **Outbox(folder).reference(run.run_id)}.get(REGISTRY, {})
+    return are_gone(models, registry_uri(settings.project_root), told.get("place", ""))

@@ -316,7 +316,7 @@ class StageCell:
         recorder.begin(self.cell)
         observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),), stage.files_written)
         observation.attribution = ImportReads()
-        logbook = Logbook(stage.name, store=session.store, context=self.context, hide=redactor.data)
+        logbook = Logbook(stage.name, store=session.store, context=self.context, redactor=redactor)
         names = {*stage.inputs, *(name for position in stage.setup for name in self.planner.pipeline.setup[position].names)}
         watched = sorted(name for name in names if name in self.namespace)
         before = {name: state_fingerprint(self.namespace[name], self.context) for name in watched}
@@ -374,7 +374,7 @@ class StageCell:
             code=stage.code,
             outputs=kept.outputs,
             cell_outputs=digest,
-            metrics=attempt.logbook.merged(attempt.logbook.hide(metrics_of(self.namespace, stage.directive.metrics))),
+            metrics=attempt.logbook.merged(attempt.logbook.redactor.data(metrics_of(self.namespace, stage.directive.metrics))),
             series=attempt.logbook.series,
             evidence=tuple(attempt.logbook.evidence),
             models=tuple(attempt.logbook.models),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from nbmlops.executors.events import Event
 
-__all__ = ["REGISTRY", "TRACKERS", "Tracker", "Watchful"]
+__all__ = ["REGISTRY", "TRACKERS", "Recalling", "Tracker", "Watchful"]
 
 
 class Tracker(Protocol):
@@ -68,6 +68,14 @@ class Watchful(Protocol):
         It is told before any other `deliver`, and again after somebody else has had a turn. A run that began later, and that this object
         has not tried to send itself, is in the tracker nowhere.
         """
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """What a tracker may have besides, to be given again what it has lost, such as a database that was made anew."""
+
+    def lacks(self, history: Sequence[Event], reference: Mapping[str, str]) -> bool:
+        """Tell whether what an earlier delivery of a run has made is gone, and delivering it again would bring it back; raise as `deliver` does."""
 
 
 REGISTRY = "registry"

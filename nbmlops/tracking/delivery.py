@@ -6,11 +6,12 @@ import math
 import os
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import NbmlopsError, StoreError, TrackerUnavailable
-from nbmlops.tracking.base import TRACKERS, Tracker, Watchful
+from nbmlops.tracking.base import TRACKERS, Recalling, Tracker, Watchful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,7 +54,7 @@ class Report:
 
 
 def sync(outbox: Outbox, trackers: Sequence[str], project_root: Path) -> Report:
-    """Close the runs whose process died and send all that waits; never raise for a tracker.
+    """Close the runs whose process died, send all that waits, and again what a tracker has lost; never raise for a tracker.
 
     It imports the trackers into this process: whatever must stay light starts a `nbmlops.tracking.sender.Sender` instead.
 
@@ -70,6 +71,7 @@ def sync(outbox: Outbox, trackers: Sequence[str], project_root: Path) -> Report:
     closed = outbox.close_dead()
     delivery = Delivery(outbox, trackers, project_root)
     try:
+        delivery.recall()
         delivered = delivery.send_all()
         left = {name: runs for name, runs in delivery.left.items() if runs}
         return Report(delivered=delivered, left=left, closed=closed)
@@ -119,6 +121,18 @@ class Delivery:
             if run_id not in waiting:
                 self.outbox.settle(run_id, self.trackers)  # a sender that was killed may have sent it all and not filed it away
         return sent
+
+    def recall(self) -> None:
+        """Let the runs wait again that a tracker has had and lost, as far as it can tell; one that does not answer has nothing to tell now."""
+        for name in self.trackers:
+            with suppress(Exception):
+                self._recall(name, self._tracker(name))
+
+    def _recall(self, name: str, tracker: Tracker | Recalling) -> None:
+        if isinstance(tracker, Recalling):
+            for run_id in self.outbox.delivered(name):
+                if tracker.lacks(self.outbox.journal(run_id).events, self.outbox.progress(name, run_id).reference):
+                    self.outbox.owe(name, run_id)
 
     def send_run(self, run_id: str) -> bool:
         """Try one run; return whether every tracker now has all of it that was written."""

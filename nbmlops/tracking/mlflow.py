@@ -17,6 +17,7 @@ from nbmlops.tracking.mlflow_runs import drop_doubles, first_run, known_run, sen
 from nbmlops.tracking.mlflow_store import tracking_uri
 from nbmlops.tracking.mlflow_sweep import PARENT_TAG, SweepRuns, reference_to, run_of_trial, shows
 from nbmlops.tracking.pages import name_of_run, requirements, stage_table
+from nbmlops.tracking.reports import reports
 from nbmlops.tracking.sweep_page import SweepPart, run_finished, sweep_part
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class MlflowTracker:
         client.log_text(run_id, requirements(started), "requirements.txt")
         client.log_text(run_id, _json(started.parameters), "parameters.json")
         client.log_text(run_id, _json(stage_table(history)), "stages.json")
+        for place, report in reports(history, started.tags.get("store", ""), self.project_root):
+            client.log_text(run_id, report.decode("utf-8", "replace"), place)
         notebook = executed_notebook(finished, started.tags.get("store", ""), self.project_root)
         if notebook is not None:
             with tempfile.TemporaryDirectory() as folder:

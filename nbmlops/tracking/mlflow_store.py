@@ -8,12 +8,17 @@ from pathlib import Path
 
 from nbmlops.store.locks import file_lock
 
-__all__ = ["artifact_location", "database_file", "make_database", "tracking_uri"]
+__all__ = ["artifact_location", "database_file", "make_database", "registry_uri", "tracking_uri"]
 
 
 def tracking_uri(project_root: Path) -> str:
     """Return ``MLFLOW_TRACKING_URI`` if it is set, else the SQLite database at the project root."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root.absolute() / 'mlflow.db'}"
+
+
+def registry_uri(project_root: Path) -> str:
+    """Return ``MLFLOW_REGISTRY_URI`` if it is set, else where the project's runs are tracked."""
+    return os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri(project_root)
 
 
 def database_file(uri: str) -> Path | None:

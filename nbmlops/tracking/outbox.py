@@ -195,6 +195,21 @@ class Outbox:
         self._progress.drop(self._progress_path(tracker, run_id) for tracker in meant)
         self._owner_path(run_id).unlink(missing_ok=True)
 
+    def delivered(self, tracker: str) -> list[str]:
+        """List the runs that are filed away and that `tracker` has told where to find, the oldest first."""
+        found = []
+        for path in (self.folder / "progress" / _checked(tracker)).glob("*.json"):
+            with suppress(FileNotFoundError):
+                found.append((self._delivered_path(path.stem).stat().st_mtime_ns, path.stem))
+        return [run_id for _, run_id in sorted(found) if self.progress(tracker, run_id).reference]
+
+    def owe(self, tracker: str, run_id: str) -> None:
+        """Let a run that is filed away wait for `tracker` again; if this is broken off in between, it is filed away again."""
+        path = self._journal_path(run_id)
+        with _disk_errors(path):
+            self._delivered_path(run_id).rename(path)
+            self._progress_path(tracker, run_id).unlink(missing_ok=True)
+
     def reference(self, run_id: str) -> dict[str, dict[str, str]]:
         """Return where each tracker shows the run, by the tracker's name; those without an answer yet are absent."""
         folder = self.folder / "progress"

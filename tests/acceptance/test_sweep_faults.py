@@ -147,7 +147,8 @@ def tracked(sweeping: Sweeping, trackers: str = "mlflow") -> dict[str, str]:
 
 def runs(sweeping: Sweeping) -> tuple[list[Any], list[Any]]:
     """Return MLflow's runs at the top, and those directly below one; the full run of the best trial is below its trial."""
-    mlflow = pytest.importorskip("mlflow")
+    import mlflow
+
     api = mlflow.MlflowClient(tracking_uri=f"sqlite:///{sweeping.project.folder}/tracking.db")
     found = list(api.search_runs([item.experiment_id for item in api.search_experiments()], max_results=1000))
     top = {item.info.run_id: item for item in found if "mlflow.parentRunId" not in item.data.tags}
@@ -178,7 +179,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sweeping, 
 
 def test_mlflow_shows_one_parent_and_a_child_for_each_trial(shown: tuple[Sweeping, dict[str, Any], dict[str, str]]) -> None:
     """Each trial has one child with its parameters, its value, its metrics by step and its state; the parent is finished."""
-    mlflow = pytest.importorskip("mlflow")
+    import mlflow
+
     sweeping, data, env = shown
     assert sweeping.project.call("track", "sync", env=env).code == 0
     parents, children = runs(sweeping)

@@ -11,11 +11,11 @@ import pytest
 
 from tests.acceptance.project import PIPELINE, Outcome, Project
 
-mlflow = pytest.importorskip("mlflow")
-
 
 def client(folder: Path) -> Any:
     """Return MLflow's client of the project's database."""
+    import mlflow
+
     return mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder}/tracking.db")
 
 

@@ -126,6 +126,12 @@ class NotebookPage:
         self.page.click(f".lm-MenuBar-item:has-text('{menu}')")
         self.page.click(f".lm-Menu-item[data-command='{command}']")
 
+    def theme(self, name: str) -> None:
+        """Choose JupyterLab's theme."""
+        self.page.click(".lm-MenuBar-item:has-text('Settings')")
+        self.page.hover(".lm-Menu-item[data-type='submenu']:has-text('Theme')")
+        self.page.click(f".lm-Menu-item[data-command='apputils:change-theme']:has-text('{name}')")
+
     def run_all(self) -> None:
         """Run all cells, and wait until each has a number."""
         self.menu("Run", "runmenu:run-all")

@@ -109,7 +109,8 @@ def test_sweep_is_stopped_and_mlflow_agrees(server: LabServer, notebook: Noteboo
 
 def mlflow_runs(project: Project) -> list[Any]:
     """Return every run in the project's database."""
-    mlflow = pytest.importorskip("mlflow")
+    import mlflow
+
     api = mlflow.MlflowClient(tracking_uri=f"sqlite:///{project.folder}/mlflow.db")
     return list(api.search_runs([item.experiment_id for item in api.search_experiments()]))
 

@@ -13,27 +13,17 @@ import pytest
 
 from nbmlops.promotion.mlflow_registry import MlflowRegistry
 from nbmlops.tracking.delivery import QUIET
-from nbmlops.tracking.mlflow_store import make_database
 from tests.promotion.office import Office, fill
 from tests.servers import mlflow_server, postgres_server
+from tests.warnings_of_others import UNRAISABLE, let_through
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OTHERS_WARNINGS = (
-    "ignore:.*fork.*:DeprecationWarning",  # we fork to kill; the child only runs what the test is about
-    "ignore::pytest.PytestUnraisableExceptionWarning",  # connections of MLflow's that it leaves to the garbage
-    "ignore::DeprecationWarning:(mlflow|sqlalchemy|alembic|google).*",
-    "ignore:.*noload:DeprecationWarning",  # SQLAlchemy 2.1 about MLflow, laid at our door by its stack level
-)
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let through what MLflow warns of among its own."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            for line in _OTHERS_WARNINGS:
-                item.add_marker(pytest.mark.filterwarnings(line))
+    let_through(items, Path(__file__).parent, UNRAISABLE)
 
 
 @pytest.fixture(autouse=True)
@@ -42,14 +32,6 @@ def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "NBMLOPS_STORE_KEY"):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give MLflow's database as it is after its making, which takes seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    make_database(folder / "mlflow.db", folder / "mlartifacts")
-    return folder / "mlflow.db"
 
 
 @pytest.fixture(scope="session")

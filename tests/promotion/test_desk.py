@@ -415,3 +415,46 @@ def test_a_rollback_to_a_version_that_is_gone(office: Office) -> None:
     office.registry.connect().delete_model_version(MODEL, "1")
     with pytest.raises(UsageError, match="version 1 of 'flight-delay', which champion meant before, is gone"):
         desk.rollback(MODEL, "champion", "x")
+
+
+def test_a_renaming_is_named_and_counts_as_broken(office: Office) -> None:
+    """Under both names, from any store, with the call that takes it back, which makes all whole again."""
+    desk, elsewhere = office.desk(), office.desk("other")
+    desk.promote(MODEL, 1, "champion", "the first")
+    client = office.registry.connect()
+    client.rename_registered_model(MODEL, "delays")
+    back = f"it was renamed in MLflow; rename it back: MlflowClient().rename_registered_model('delays', {MODEL!r})"
+    for found in (desk.history("delays"), elsewhere.history("delays")):
+        assert found.broken == f"its entries are those of {MODEL!r}, all of them whole, and the registry has no model of that name: {back}"
+        assert found.notes == ()
+    assert desk.history(MODEL).broken == f"the registry tells of it under the name 'delays': {back}"
+    for act in (lambda: desk.promote("delays", 2, "champion", "better"), lambda: desk.rollback("delays", "champion", "worse")):
+        with pytest.raises(Tampered, match="was renamed in MLflow; rename it back") as refused:
+            act()
+        assert refused.value.code == "NB681"
+    client.rename_registered_model("delays", MODEL)
+    assert desk.history(MODEL).broken == ""
+    assert desk.promote(MODEL, 2, "champion", "better").position == 2
+
+
+@pytest.mark.parametrize("how", ["edited", "copied", "mixed", "cut"])
+def test_what_is_no_renaming_is_told_as_before(office: Office, how: str) -> None:
+    """An entry that was edited under the other name, tags of a model that is still there, entries of two models, and an end that is gone."""
+    desk = office.desk()
+    desk.promote(MODEL, 1, "champion", "the first")
+    desk.promote(MODEL, 2, "champion", "better")
+    client = office.registry.connect()
+    tags = dict(office.registry.tags(MODEL))
+    if how == "copied":
+        client.create_registered_model("delays")
+        office.registry.set_tags("delays", tags)
+    else:
+        client.rename_registered_model(MODEL, "delays")
+    if how in {"edited", "mixed"}:
+        old, new = ("better", "worse") if how == "edited" else (MODEL, "others")
+        office.registry.set_tags("delays", {"nbmlops.promotion.0002": tags["nbmlops.promotion.0002"].replace(old, new)})
+    if how == "cut":
+        office.registry.delete_tags("delays", ["nbmlops.promotion.0002"])
+    broken = desk.history("delays").broken
+    assert broken
+    assert "renamed" not in broken

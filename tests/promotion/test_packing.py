@@ -107,11 +107,13 @@ def test_a_model_has_signature_example_and_the_installed_versions(stage: Stage, 
 
 
 def test_the_digest_is_that_of_the_model(stage: Stage) -> None:
-    """Equal for one that was made anew and registered otherwise; another for another state."""
+    """Equal for one that was made anew and registered otherwise; another for another state, which needs another name in the same stage."""
     first = stage.register(fitted(), example=X.head(), metrics={"auc": 1.0})
     again = stage.register(fitted(), serialization="cloudpickle")
     assert first["digest"] == again["digest"]
-    assert stage.register(fitted(C=0.5))["digest"] != first["digest"]
+    with pytest.raises(UsageError, match="registers two different models as 'flight-delay'"):
+        stage.register(fitted(C=0.5))
+    assert stage.register(fitted(C=0.5), "other")["digest"] != first["digest"]
 
 
 def test_what_functions_of_the_notebook_do_is_part_of_the_model(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from nbmlops.promotion.mlflow_registry import MlflowRegistry
 from nbmlops.promotion.registrar import Registrar
 from nbmlops.settings import Settings
 from nbmlops.store.store import Store
+from nbmlops.tracking.delivery import Report, sync
+from nbmlops.tracking.outbox import Outbox
 from tests.acceptance.kernel import Kernel
 from tests.acceptance.project import Cell, Outcome, Project, cell
 from tests.servers import free_port
@@ -35,6 +38,7 @@ CELLS: list[Cell | str] = [
     TRAIN,
     "%%mlstage judge --require 'auc >= 0.5'\nassert not broken\nnbmlops.log_metric('auc', float(model.score(X, y)))",
     "%%mlstage publish --require 'auc >= 0.9' --after judge\nnbmlops.log_metric('auc', limit)",
+    "%load_ext nbmlops\n%mlpromote flight-delay",
 ]
 
 
@@ -51,6 +55,13 @@ def project(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> P
 def down(project: Project) -> Outcome:
     """Run while no tracker and no registry answers."""
     return project.call("run", "nb.ipynb", "-p", "limit", "0.95", "--json", env=nowhere())
+
+
+def shown(outcome: Outcome) -> dict[str, Any]:
+    """Return what the executed notebook shows below its last cell."""
+    (output,) = json.loads(Path(outcome.data["output"]).read_text(encoding="utf-8"))["cells"][-1]["outputs"]
+    assert isinstance(output, dict)
+    return output
 
 
 def nowhere() -> dict[str, str]:
@@ -77,6 +88,8 @@ def test_a_registry_that_is_down_holds_nothing_up(project: Project, down: Outcom
     assert "the registry cannot be used now" in waits
     assert "secret" not in down.out + down.err
     assert MlflowRegistry(project.folder).versions("flight-delay") == ()
+    assert shown(down)["text"].startswith("! how flight-delay stands is not shown: the registry cannot be used now")
+    assert "secret" not in json.dumps(shown(down))
 
 
 def test_a_run_with_nothing_to_do_says_that_a_model_still_waits(project: Project, down: Outcome) -> None:
@@ -109,6 +122,20 @@ def test_sync_registers_what_waited(project: Project, down: Outcome) -> None:
     assert "nothing to do" in again.err
 
 
+def test_another_registry_gets_the_model_too(project: Project, down: Outcome, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that would have had nothing to do computes nothing, and is the one that speaks for the version there."""
+    uri = f"sqlite:///{project.folder}/another.db"
+    (project.folder / "another.db").write_bytes(empty_database.read_bytes())
+    again = project.call("run", "nb.ipynb", "-p", "limit", "0.95", "--json", env={**tracked(), "MLFLOW_TRACKING_URI": uri})
+    assert set(again.statuses.values()) == {"reused"}
+    assert (again.data["tracking"]["registry"]["models"], again.data["tracking"]["registry"]["place"]) == ("flight-delay/1", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    found = evidence(project)
+    assert (found["run_id"], found["status"]) == (again.data["run_id"], "done")
+    assert found["run_id"] != down.data["run_id"]
+    assert shown(again)["text"] == "! how flight-delay stands is not shown: no model is registered as 'flight-delay'; no model is registered yet\n"
+
+
 def test_what_is_registered_is_served(project: Project, down: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow loads the version by its name, and the files are those of the evidence."""
     import mlflow
@@ -127,8 +154,11 @@ def test_what_is_registered_is_served(project: Project, down: Outcome, monkeypat
 
 def test_a_run_that_fails_afterwards_says_so(project: Project, down: Outcome) -> None:
     """The stage is reused, so it is the same version: its evidence is that of the later run now, and of no other."""
-    failed = project.call("run", "nb.ipynb", "-p", "broken", "true", env={"NBMLOPS_TRACKERS": ""})
+    failed = project.call("run", "nb.ipynb", "failed.ipynb", "-p", "broken", "true", env={"NBMLOPS_TRACKERS": "", "NBMLOPS_TRACK_WAIT_S": "120"})
     assert (down.code, failed.code) == (0, 1)
+    (output,) = json.loads((project.folder / "failed.ipynb").read_text(encoding="utf-8"))["cells"][-1]["outputs"]
+    assert "champion is no version, challenger is no version; 1 version" in output["data"]["text/html"]
+    assert "before anything that this run registers" in output["data"]["text/plain"]
     assert "registered flight-delay version 1: no gate was asked, but the run is failed" in failed.err
     found = evidence(project)
     assert (found["status"], found["gates"], found["tracking"]) == ("failed", [], {})
@@ -189,7 +219,7 @@ def deliver(history: list[Event], root: Path) -> dict[str, str] | None:
 def test_a_run_is_taken_when_it_has_ended(history: list[Event], tmp_path: Path) -> None:
     """Of its metrics the request has the last word, then the stage that registers; what the stages themselves logged stands beside it."""
     assert deliver(history[:-1], tmp_path) is None
-    assert deliver(history, tmp_path) == {"run_id": "r1", "experiment": "nb", "models": "m/1"}
+    assert deliver(history, tmp_path) == {"run_id": "r1", "experiment": "nb", "models": "m/1", "place": f"sqlite:///{tmp_path}/mlflow.db"}
     found = MlflowRegistry(tmp_path).version("m", 1).evidence
     assert found is not None
     assert dict(found.metrics) == {"train/loss": 1.0, "other/loss": 2.0, "size": 3.0, "auc": 0.9, "loss": 1.0, "train/auc": 0.5}
@@ -208,6 +238,44 @@ def test_the_gate_of_a_stage_is_judged_again_by_what_that_stage_logged(history: 
     assert judge_version(found, champion, Settings(project_root=tmp_path, store="")).refusals != ()
 
 
+def test_sync_tells_a_registry_again_what_it_has_lost(history: list[Event], tmp_path: Path, empty_database: Path) -> None:
+    """Also one whose address is as before; a version that somebody has deleted stays so, and what the store has lost is not asked for."""
+    outbox = Outbox(tmp_path / "store" / "outbox", ("registry",))
+    outbox.append(*history)
+    sent, nothing = Report(delivered={"registry": ["r1"]}), Report()
+    assert [sync(outbox, ["registry"], tmp_path) for _ in range(2)] == [sent, nothing]
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    assert [sync(outbox, ["registry"], tmp_path) for _ in range(2)] == [sent, nothing]
+    client = MlflowRegistry(tmp_path).connect()
+    client.delete_model_version("m", "1")
+    assert sync(outbox, ["registry"], tmp_path) == nothing
+    client.delete_registered_model("m")
+    shutil.rmtree(tmp_path / "store" / "objects")
+    assert sync(outbox, ["registry"], tmp_path) == nothing
+    assert outbox.undelivered() == []
+
+
+def test_models_of_one_name_from_two_stages_are_two_versions(history: list[Event], tmp_path: Path) -> None:
+    """None is lost, however often it is told: each has the metrics of its own stage; the same model from both is one version."""
+    stage, other = history[1:3]
+    assert isinstance(stage, StageFinished)
+    assert isinstance(other, StageFinished)
+    second = {**stage.models[0], "digest": "d2", "metrics": {}}
+    run = [history[0], stage, replace(other, models=[second], metrics={"auc": 0.25, "loss": 2}), history[3]]
+    for _ in range(2):
+        told = deliver(run, tmp_path)
+        assert told is not None
+        assert told["models"] == "m/1, m/2"
+    kept = {item.version: item.evidence for item in MlflowRegistry(tmp_path).versions("m")}
+    assert {number: found and (found.stage, found.metrics["auc"], found.metrics["loss"]) for number, found in kept.items()} == {
+        1: ("train", 0.9, 1.0),
+        2: ("other", 0.25, 2.0),
+    }
+    told = deliver([history[0], stage, replace(other, models=[stage.models[0]]), history[3]], tmp_path)
+    assert told is not None
+    assert told["models"] == "m/1"
+
+
 @pytest.mark.parametrize("role", ["trial", "sweep"])
 def test_trials_register_nothing(history: list[Event], tmp_path: Path, role: str) -> None:
     """One of a thousand is no version; the best one's full run is."""
@@ -215,7 +283,9 @@ def test_trials_register_nothing(history: list[Event], tmp_path: Path, role: str
     assert isinstance(started, RunStarted)
     assert deliver([replace(started, sweep={"role": role}), *history[1:]], tmp_path) == {}
     assert MlflowRegistry(tmp_path).versions("m") == ()
-    assert deliver([replace(started, sweep={"role": "best"}), *history[1:]], tmp_path) == {"run_id": "r1", "experiment": "nb", "models": "m/1"}
+    told = deliver([replace(started, sweep={"role": "best"}), *history[1:]], tmp_path)
+    assert told is not None
+    assert told["models"] == "m/1"
 
 
 def test_files_that_are_gone_or_lead_out_are_told(history: list[Event], tmp_path: Path) -> None:

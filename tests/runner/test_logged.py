@@ -54,14 +54,28 @@ def test_what_is_no_metric_is_refused_by_name(name: Any, value: Any, step: Any) 
 
 def test_secrets_are_hidden_before_anything_is_kept() -> None:
     """In names, evidence, reports, and what is said of a model; a report's digest is that of what is kept."""
-    with logging_to(Logbook("train", hide=Redactor(["hunter2"]).data)) as book:
+    with logging_to(Logbook("train", redactor=Redactor(["hunter2"]))) as book:
         nbmlops.log_metric("auc_hunter2", 1, 0)
         add_evidence({"name": "hunter2", "passed": True, "value": "hunter2"})
         digest = book.add_report(b'["hunter2"]')
-        add_model({"name": "m", "metrics": {"hunter2": 1.0}, "files": {"MLmodel": "0" * 64}})
+        add_model({"name": "m", "digest": "0" * 64, "metrics": {"hunter2": 1.0}, "files": {"MLmodel": "0" * 64}})
     kept = (book.metrics, book.series, book.evidence, book.models, book.reports)
     assert "hunter2" not in repr(kept)
     assert digest == digest_of_buffers([b'["[secret]"]'])
+
+
+def test_two_models_of_one_name_are_refused() -> None:
+    """What the stage logs can speak for one only; the same model again is no second one, and another name is free."""
+    first, again, second = ({"name": "m", "digest": digest, "metrics": {"auc": auc}} for digest, auc in (("a", 0.5), ("a", 0.75), ("b", 0.25)))
+    other = {**second, "name": "other"}
+    with logging_to(Logbook("train")) as book:
+        add_model(first)
+        with pytest.raises(UsageError, match="stage 'train' registers two different models as 'm'") as refused:
+            add_model(second)
+        assert (refused.value.code, book.models) == ("NB680", [first])
+        add_model(other)
+        add_model(again)
+    assert book.models == [other, again]
 
 
 def test_outside_a_stage_it_is_said_that_nothing_is_kept() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbmlops.executors.events import RunFinished, RunStarted, StageFinished, event_to_json
 from nbmlops.runner.redaction import MASK, Redactor, looks_secret, secret_values
 
 LOOKS = [
@@ -83,3 +84,63 @@ def test_shape_of_a_token_is_masked(token: str) -> None:
 def test_no_secret_is_left(before: str, secret: str, after: str) -> None:
     """Whatever surrounds it, a secret is not in the text afterwards."""
     assert secret not in Redactor([secret]).text(before + secret + after)
+
+
+DIGEST = "12dead34" * 8
+EVENTS = [
+    RunStarted(run_id=DIGEST[:16], time_s=1.0, notebook="dead.ipynb", experiment="dead", parameters={"n": DIGEST}, tags={"git_commit": DIGEST[:40]}),
+    StageFinished(
+        run_id=DIGEST[:16],
+        time_s=2.0,
+        stage="train",
+        status="ran",
+        key=DIGEST,
+        metrics={"digest": DIGEST},
+        gates=[{"name": "dead", "reason": "it is dead", "digests": {"frame": DIGEST, "suite": DIGEST}, "report": DIGEST}],
+        models=[{"name": "m", "digest": DIGEST, "files": {"MLmodel": DIGEST}, "metrics": {"dead": 1.0}}],
+        artifacts=[{"name": "x", "digest": DIGEST, "summary": "dead"}],
+        files={"dead.csv": DIGEST},
+    ),
+    RunFinished(run_id=DIGEST[:16], time_s=3.0, status="done", seconds=2.0, output=f"nb-{DIGEST[:16]}.ipynb", output_digest=DIGEST),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_no_digest_of_a_record_is_masked(event: RunStarted | StageFinished | RunFinished) -> None:
+    """A secret of four hexadecimal letters stands in every one of them; where it stands for itself, or a user has written it, it is hidden."""
+    data = event_to_json(event)
+    expected = data | {name: MASK for name in ("experiment",) if name in data}
+    if isinstance(event, RunStarted):
+        expected |= {"notebook": f"{MASK}.ipynb", "parameters": {"n": DIGEST.replace("dead", MASK)}}
+    if isinstance(event, StageFinished):
+        expected |= {
+            "metrics": {"digest": DIGEST},
+            "gates": [{**event.gates[0], "name": MASK, "reason": f"it is {MASK}"}],
+            "models": [{**event.models[0], "metrics": {MASK: 1.0}}],
+            "artifacts": [{**event.artifacts[0], "summary": MASK}],
+            "files": {f"{MASK}.csv": DIGEST},
+        }
+    assert Redactor(["dead"]).record(data) == expected
+
+
+@pytest.mark.parametrize("name", ["parameters", "metrics", "series", "space", "summary", "source", "outputs"])
+def test_what_users_name_keeps_no_secret(name: str) -> None:
+    """What looks like a digest of ours, under a name like ours, is no digest there."""
+    assert "dead" not in repr(Redactor(["dead"]).record({name: {"digest": DIGEST}}))
+
+
+def test_a_secret_that_looks_like_a_digest_is_hidden() -> None:
+    """Be it one as a whole, or longer than one."""
+    data = {"digest": DIGEST, "reason": f"{DIGEST} x{DIGEST}"}
+    assert Redactor([DIGEST]).record(data) == {"digest": MASK, "reason": f"{MASK} x{MASK}"}
+    assert Redactor([f"x{DIGEST}", "dead"]).record(data) == {"digest": DIGEST, "reason": f"{DIGEST} {MASK}"}
+
+
+@given(
+    st.text(max_size=30), st.text(alphabet="0123456789abcdef", min_size=4, max_size=6), st.text(alphabet="0123456789abcdef", min_size=16, max_size=64)
+)
+def test_no_secret_is_left_beside_a_digest(text: str, secret: str, digest: str) -> None:
+    """What is left of it is a part of the digest."""
+    data = Redactor([secret]).record({"digest": digest, "reason": f"{text}{secret} {digest}"})
+    assert data["digest"] == digest or digest == secret
+    assert secret not in data["reason"].replace(digest, "")

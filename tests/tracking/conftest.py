@@ -10,8 +10,8 @@ import pytest
 
 from nbmlops.tracking.conformance import example_run
 from nbmlops.tracking.delivery import QUIET
-from nbmlops.tracking.mlflow_store import make_database
 from nbmlops.tracking.outbox import Outbox
+from tests.warnings_of_others import let_through
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,19 +19,9 @@ if TYPE_CHECKING:
     from nbmlops.executors.events import Event
 
 
-_OTHERS_WARNINGS = (
-    "ignore:.*fork.*:DeprecationWarning",  # we fork to kill; the child only runs what the test is about
-    "ignore::DeprecationWarning:(mlflow|sqlalchemy|alembic|wandb|google).*",
-    "ignore:.*noload:DeprecationWarning",  # SQLAlchemy 2.1 about MLflow, laid at our door by its stack level
-)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let through what MLflow and W&B warn of among themselves."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            for line in _OTHERS_WARNINGS:
-                item.add_marker(pytest.mark.filterwarnings(line))
+    let_through(items, Path(__file__).parent)
 
 
 @pytest.fixture(autouse=True)
@@ -43,14 +33,6 @@ def _no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "wandb-data"))
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "wandb-cache"))
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give MLflow's database as it is after its making, which takes seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    make_database(folder / "mlflow.db", folder / "mlartifacts")
-    return folder / "mlflow.db"
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nbmlops.errors import NbmlopsError, TrackerUnavailable
-from nbmlops.executors.events import RunStarted
+from nbmlops.executors.events import RunStarted, StageFinished
+from nbmlops.settings import Settings
+from nbmlops.store.store import Store
 from nbmlops.tracking.conformance import TrackerConformance, example_run
 from nbmlops.tracking.mlflow import RUN_ID_TAG, MlflowTracker
 
@@ -50,6 +52,26 @@ class TestConformance(TrackerConformance):
     def shown(self, tracker: MlflowTracker, run_id: str) -> list[Any]:
         """List the MLflow runs of ours."""
         return shown_runs(tracker, run_id)
+
+
+def test_a_run_has_the_reports_of_its_gates(tracker: MlflowTracker, project: Path) -> None:
+    """As artifacts, each once however often the run is sent, whatever the gate is called; one that the store has lost keeps nothing back."""
+    store = Store(str(project / "store"), settings=Settings(project_root=project, store=str(project / "store")))
+    started, train, *rest = example_run("r1")
+    assert isinstance(started, RunStarted)
+    assert isinstance(train, StageFinished)
+    names = {"expectations:flights": b'{"success": true}', "expectations:../a: b": b"[1]", "odd": b"[2]"}
+    gates = [{"name": name, "passed": True, "report": store.objects.put([data])} for name, data in names.items()]
+    train = replace(train, gates=[*gates, {"name": "expectations:lost", "passed": True, "report": "0" * 64}])
+    for _ in range(2):
+        tracker.deliver([replace(started, tags={"store": str(project / "store")}), train, *rest], new=0, reference={})
+    client = tracker.connect()
+    (run,) = client.search_runs([item.experiment_id for item in client.search_experiments()], f"tags.`{RUN_ID_TAG}` = 'r1'")
+    folder = Path(client.download_artifacts(run.info.run_id, "", str(project)))
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for kind in ("expectations", "odd") for path in (folder / kind).rglob("*.json")}
+    assert sorted(found.values()) == sorted(names.values())
+    assert found["expectations/train/flights.json"] == b'{"success": true}'
+    assert found["odd/train/odd.json"] == b"[2]"
 
 
 def test_a_run_has_its_parameters_metrics_and_tags(tracker: MlflowTracker) -> None:
