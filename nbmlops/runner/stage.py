@@ -203,6 +203,7 @@ def _load_inputs(run: _Run, position: int) -> None:
         if place != position:
             continue
         run.failed_cell = run.task.steps[position].cell
+        run.left.look_anew()
         if artifact.members:
             if artifact.digest not in bundles:
                 bundles[artifact.digest] = _read(run, artifact)
@@ -259,6 +260,7 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     run.observation.in_setup = not own
     run.observation.attribution.begin(None if own else run.shell.transform_cell(source))
     if not own:
+        run.left.look_anew()
         with observing(run.observation, run.namespace), run.namespace.lacking(step.elsewhere) as missed:
             error = run_cell(run.shell, source, name, keep_history=run.task.stage.startswith("@"))
         return _setup_reads_artifacts(step, missed) or error
