@@ -28,26 +28,23 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nbmlops.executors.supervisors import MESSAGE_BYTES, Attempt, Supervisors
-from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.localmodules import has_own_modules
 from nbmlops.runner.namespace import Namespace
-from nbmlops.runner.observe import Observation, observing
+from nbmlops.runner.observe import Observation
 from nbmlops.runner.outputs import OutputRecorder
+from nbmlops.runner.processstate import ProcessState
 from nbmlops.runner.randomness import loaded_numpy_random
 from nbmlops.runner.redaction import Redactor
-from nbmlops.runner.shell import StageShell, make_shell, run_cell
+from nbmlops.runner.shell import StageShell, make_shell
 from nbmlops.runner.sincefork import mark_loaded
 from nbmlops.runner.stage import execute
 from nbmlops.runner.supervisor import adopt_orphans, end_with_parent
-from nbmlops.store.fingerprint import state_fingerprint
-from nbmlops.store.serializers import SERIALIZERS, Context
+from nbmlops.store.serializers import SERIALIZERS
 
 __all__ = ["NOT_BEFORE_FORK", "main"]
 
 # imports that start threads, which a fork loses: polars hangs, the others are documented not to support it
 NOT_BEFORE_FORK = frozenset({"polars", "grpc", "jax", "ray", "tensorflow", "torch"})
-
-_REHEARSALS = 9  # code that has run eight times is specialised
 
 
 def main() -> int:
@@ -129,8 +126,11 @@ def _get_ready(shell: StageShell) -> bool:
     if "pandas" in sys.modules:
         with suppress(ImportError):
             importlib.import_module("pyarrow.pandas_compat")  # a frame's serializer asks for it
+    shell.transform_cell("ready = True\n")  # IPython compiles its patterns
+    importlib.import_module("bdb")  # running a cell asks for it
     shell.logger  # noqa: B018 - made when it is first asked for
-    _rehearse(shell)
+    Observation(Path.cwd(), Path.cwd())  # asks where libraries and temporary files are
+    ProcessState(Path.cwd()).begin({})  # likewise
     own = has_own_modules()
     if not own:
         mark_loaded()
@@ -138,25 +138,6 @@ def _get_ready(shell: StageShell) -> bool:
     gc.collect()
     gc.freeze()
     return own
-
-
-def _rehearse(shell: StageShell) -> None:
-    """Run a cell that does nothing as a stage runs its own, so often that Python takes the code for worth making faster.
-
-    What Python, IPython and we note when something is used for the first time, each stage would note anew, on a copy of its own of every
-    page that holds it.
-    """
-    folder, namespace = Path.cwd(), shell.user_ns
-    context = Context(namespace=namespace)
-    left, observation = LeftBehind(folder, folder, context, ()), Observation(folder, folder)
-    names = set(dict.keys(namespace))
-    with left.following():
-        for _ in range(_REHEARSALS):
-            with left.around(0, observation), observing(observation, namespace), namespace.watch(()):
-                run_cell(shell, "ready = True", "rehearsal", keep_history=False)
-            state_fingerprint(namespace["ready"], context)
-    for name in dict.keys(namespace) - names:
-        del namespace[name]
 
 
 def _receive(channel: socket.socket) -> dict[str, Any] | None:
