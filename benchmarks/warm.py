@@ -134,6 +134,7 @@ def warm_worker(notebook: Path, workers: int = 1) -> Iterator[Worker]:
 
 
 def _cpu_with_children(pid: int) -> float:
-    """Return the processor time of a process and of its children that have ended, in seconds."""
+    """Return the processor time of a process, of its children that have ended, and likewise of those that have not, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    living = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") + sum(_cpu_with_children(int(child)) for child in living)

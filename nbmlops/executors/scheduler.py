@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import StoreError
+from nbmlops.executors.ending import failure_of, record_of
 from nbmlops.executors.events import Event, stage_finished
 from nbmlops.executors.firstruns import FirstRuns
 from nbmlops.executors.held import Attempt, HeldFailures
@@ -23,7 +24,6 @@ from nbmlops.runner.seeing import lost_on, seen_later
 from nbmlops.runner.serve import judged, remove_files, restore_files, serve
 from nbmlops.runner.task import StageError, StageOutcome
 from nbmlops.store.locks import HELD
-from nbmlops.store.records import StageRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.model import Diagnostic, Stage
     from nbmlops.runner.gate import Outside
     from nbmlops.settings import Settings
+    from nbmlops.store.records import StageRecord
     from nbmlops.store.store import Store
 
 __all__ = ["Scheduler"]
@@ -127,25 +128,29 @@ class Scheduler:
         self._seen = {stage.code: self.store.keys_of(stage.code) for stage in self.planner.pipeline.stages.values()}
         plan = self.planner.plan(self.finished, report=report)
         self._reporting = plan.report is not None
+        last = False  # the report cells come last: looking for a record of theirs after each stage would cost more than the rest of the plan
         while True:
-            plan = self._settle(plan, report=report)
+            planned, plan = plan, self._settle(plan, report=last)
             # what was taken over may be what tells that another result is of older values
-            if self._discard_outdated(plan):
-                plan = self.planner.plan(self.finished, report=report)
+            if plan is not planned and self._discard_outdated(plan):
+                plan = self.planner.plan(self.finished, report=last)
                 continue
             started = self._start_ready(plan)
             if not self._running and not started and not self._waiting(plan) and not self._retraction.is_ending() and not self._crowded_out(plan):
-                if not self._held:
+                if self._held:
+                    self._resolve_held(idle=True)
+                elif last or not report:
                     break
-                self._resolve_held(idle=True)
-                plan = self.planner.plan(self.finished, report=report)
+                else:
+                    last = True
+                plan = self.planner.plan(self.finished, report=last)
                 continue
             for outcome in (yield _POLL_S if self._running else 0.05) or ():
                 self._conclude(outcome)
             self._resolve_held(idle=False)
-            plan = self.planner.plan(self.finished, report=report)
+            plan = self.planner.plan(self.finished, report=last)
             while self._discard_outdated(plan):
-                plan = self.planner.plan(self.finished, report=report)
+                plan = self.planner.plan(self.finished, report=last)
         self._close(plan)
         self._retraction.close()
         return plan
@@ -171,10 +176,10 @@ class Scheduler:
         """Take over what records serve, until nothing new is served."""
         while True:
             fresh = False
-            for stage in plan.pipeline.topological:
-                item = plan.stages.get(stage.name)
-                if item is not None and self._can_take_over(item):
-                    self.take_over(item)
+            served = {name for name, item in plan.stages.items() if item.state in {"fresh", "skipped"} and name not in self.results}
+            for stage in plan.pipeline.topological if served else ():
+                if stage.name in served and self._can_take_over(plan.stages[stage.name]):
+                    self.take_over(plan.stages[stage.name])
                     fresh = True
             # the report cells come when every stage has its status
             planned = plan.report
@@ -215,10 +220,11 @@ class Scheduler:
         started = False
         if self._is_over():
             return False
+        workers = self.executor.workers
         for item in self._candidates(plan):
-            if len(self._running) >= self.executor.workers:
+            if len(self._running) >= workers:
                 break
-            if self._can_start(item) and self._start(item, plan):
+            if item.state == "stale" and self._can_start(item) and self._start(item, plan):
                 started = True
         return started
 
@@ -305,27 +311,7 @@ class Scheduler:
             return
         if self._disturbed(attempt, outcome, key[1]):
             return
-        record = StageRecord(
-            key=key[0],
-            stage=name,
-            notebook=self.planner.notebook,
-            components=key[1],
-            code=attempt.stage_as_planned.code,
-            outputs=outcome.outputs,
-            cell_outputs=outcome.cell_outputs,
-            metrics=outcome.metrics,
-            series=outcome.series,
-            evidence=outcome.evidence,
-            models=outcome.models,
-            effects=effects,
-            seconds=outcome.seconds,
-            started_s=outcome.started_s,
-            remarks=outcome.remarks,
-            environment=outcome.environment,
-            files_written=outcome.files_written,
-            attempt=outcome.attempt,
-            run_id=self.run_id,
-        )
+        record = record_of(attempt, outcome, effects, key, notebook=self.planner.notebook, run_id=self.run_id)
         if self.outside is not NOTHING_OUTSIDE:
             self.store.put_record(record)  # the gates may take long: what is computed is kept if they are interrupted
         result = judged(StageResult.of_record(record, "ran", attempt.reason), attempt.stage_as_planned.directive.require, self.outside)
@@ -407,19 +393,7 @@ class Scheduler:
             self._not_before[name] = time.monotonic() + pause
             self._reasons[name] = f"try {self._tries[name] + 1} of {retries + 1}"
             return
-        self._set(
-            StageResult(
-                name=name,
-                status=outcome.status,
-                key=attempt.planned.key,
-                seconds=outcome.seconds,
-                reason=attempt.reason,
-                gates=outcome.evidence,
-                error=outcome.error,
-                cell_outputs=outcome.cell_outputs,
-                run_id=self.run_id,
-            )
-        )
+        self._set(failure_of(attempt, outcome, self.run_id))
 
     def _drop_damaged(self, stage: Stage) -> bool:
         """Forget upstream results whose bytes the store has lost, so that they are computed again."""
@@ -458,16 +432,14 @@ class Scheduler:
                 self._release(attempt)
                 self._repeat(attempt, "an input has changed meanwhile")
                 found = True
-        for name, record in list(self.finished.items()):
-            planned = plan.report if name == REPORT else plan.stages.get(name)
-            stage = planned.stage if planned else None
-            if stage is not None and name != REPORT and not self._validity.holds(stage, record, self.finished, self.planner):
+        while outdated := self._validity.outdated(plan, self.finished, self.planner):
+            for name in outdated:
                 del self.finished[name]
                 self.results.pop(name, None)
                 self._retraction.undo(name)
                 self._discarded[name] = self._discarded.get(name, 0) + 1
                 self._give_in(name)
-                found = True
+            found = True
         return found
 
     def _stages_done(self, plan: Plan) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.pipeline.files import shows
@@ -10,8 +9,8 @@ from nbmlops.pipeline.files import shows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nbmlops.pipeline.model import Stage
-    from nbmlops.runner.plan import PlannedStage, Planner
+    from nbmlops.pipeline.model import Pipeline, Stage
+    from nbmlops.runner.plan import Plan, PlannedStage, Planner
     from nbmlops.store.records import StageRecord
 
 __all__ = ["Validity", "given", "read_others"]
@@ -41,18 +40,26 @@ class Validity:
     """Whether finished stages are valid; one that was is not looked at again before something that it hangs on is another."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[object, ...]] = {}
+        self._pipeline: Pipeline | None = None
+        self._known: dict[str, StageRecord] = {}
+        self._outside: set[str] = set()
 
-    def holds(self, stage: Stage, record: StageRecord, finished: Mapping[str, StageRecord], planner: Planner) -> bool:
-        """Tell whether a finished stage ran on the versions that its reads now mean, and hangs on nothing that is not done."""
-        used = (stage, planner.pipeline, record, *(finished.get(other) for other in stage.upstream))
-        before = self._found.get(stage.name, ())
-        if len(before) == len(used) and all(map(operator.is_, before, used)) and not _uses_surroundings(stage, record):
-            return True
-        valid = _is_valid(stage, record, finished, planner)
-        if valid:
-            self._found[stage.name] = used
-        return valid
+    def outdated(self, plan: Plan, finished: Mapping[str, StageRecord], planner: Planner) -> list[str]:
+        """Return the finished stages that did not run on the versions that their reads now mean, or that hang on something that is not done."""
+        stages = {name: plan.stages[name].stage for name in finished if name in plan.stages}
+        known = self._known if planner.pipeline is self._pipeline else {}
+        moved = {name for name in stages if known.get(name) is not finished[name]} | (known.keys() - stages.keys())
+        self._outside = {
+            name for name, stage in stages.items() if (_uses_surroundings(stage, finished[name]) if name in moved else name in self._outside)
+        }
+        found = [
+            name
+            for name, stage in stages.items()
+            if (name in moved or name in self._outside or not moved.isdisjoint(stage.upstream))
+            and not _is_valid(stage, finished[name], finished, planner)
+        ]
+        self._pipeline, self._known = planner.pipeline, {name: finished[name] for name in stages}
+        return found
 
 
 def _uses_surroundings(stage: Stage, record: StageRecord) -> bool:

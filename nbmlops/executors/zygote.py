@@ -18,18 +18,16 @@ import importlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
 import threading
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nbmlops.errors import StoreError
+from nbmlops.executors.supervisors import MESSAGE_BYTES, Attempt, Supervisors
 from nbmlops.runner.localmodules import has_own_modules
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation
@@ -40,23 +38,13 @@ from nbmlops.runner.redaction import Redactor
 from nbmlops.runner.shell import StageShell, make_shell
 from nbmlops.runner.sincefork import mark_loaded
 from nbmlops.runner.stage import execute
-from nbmlops.runner.supervisor import adopt_orphans, end_children, end_with_parent, supervise
-from nbmlops.runner.task import RESULT_LOST, StageOutcome, StageTask
+from nbmlops.runner.supervisor import adopt_orphans, end_with_parent
 from nbmlops.store.serializers import SERIALIZERS
 
-__all__ = ["MESSAGE_BYTES", "NOT_BEFORE_FORK", "main"]
+__all__ = ["NOT_BEFORE_FORK", "main"]
 
-MESSAGE_BYTES = 1 << 16
 # imports that start threads, which a fork loses: polars hangs, the others are documented not to support it
 NOT_BEFORE_FORK = frozenset({"polars", "grpc", "jax", "ray", "tensorflow", "torch"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """A stage whose supervisor is running, and where it keeps its files."""
-
-    token: str
-    folder: Path
 
 
 def main() -> int:
@@ -67,70 +55,38 @@ def main() -> int:
     stopped: list[int] = []
     waker, wakes = _wake_on_signal(stopped)
     shell = make_shell(Namespace(), OutputRecorder(Redactor()))
-    running: dict[int, _Attempt] = {}
-    for names in sys.argv[2:]:  # one that has started over
-        _obey({"preload": json.loads(names)}, running, channel, shell, (waker, wakes))
     poller = select.poll()
     poller.register(channel, select.POLLIN | select.POLLHUP)
     poller.register(waker, select.POLLIN)
+    supervisors = Supervisors(lambda task, journal: execute(task, journal=journal, shell=shell), channel, poller, (waker, wakes))
+    for names in sys.argv[2:]:  # one that has started over
+        _get_loaded(json.loads(names), channel, shell)
     while True:
         poller.poll()
         with suppress(BlockingIOError):
             os.read(waker, 1 << 12)
-        _reap(running, channel)
+        for token, status in supervisors.ended():
+            with suppress(OSError):
+                channel.send(json.dumps({"ended": token, "status": status}).encode())
         message = _receive(channel)
         if message is None or stopped:
             break
-        if message:
-            _obey(message, running, channel, shell, (waker, wakes))
-    return _end(running)
+        if "preload" in message:
+            _get_loaded(message["preload"], channel, shell)
+        elif "start" in message:
+            supervisors.start(Attempt(message["start"], Path(message["folder"])))
+        elif "cancel" in message:
+            supervisors.cancel(message["cancel"])
+    supervisors.end()
+    return 0
 
 
-def _obey(message: dict[str, Any], running: dict[int, _Attempt], channel: socket.socket, shell: StageShell, own: tuple[int, int]) -> None:
-    if "preload" in message:
-        names: list[str] = message["preload"]
-        unfit = _preload(names)
-        if unfit is not None:
-            _start_over(channel, [name for name in names if name != unfit])
-        if _get_ready(shell):
-            channel.send(json.dumps({"own_code": True}).encode())
-    elif "start" in message:
-        # a supervisor that is told to end before it listens would not hear it: the signal waits (`supervise` lets it in)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        pid = os.fork()
-        if pid:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-            running[pid] = _Attempt(message["start"], Path(message["folder"]))
-        else:
-            _be_supervisor(message, channel, shell, own)
-    elif "cancel" in message:
-        for pid, attempt in running.items():
-            if attempt.token == message["cancel"]:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
-
-
-def _be_supervisor(message: dict[str, Any], channel: socket.socket, shell: StageShell, own: tuple[int, int]) -> None:
-    """Be the forked supervisor: never return."""
-    code = 1
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for descriptor in own:
-            os.close(descriptor)
-        folder = Path(message["folder"])
-        task = StageTask.from_json(json.loads((folder / "task.json").read_text(encoding="utf-8")))
-
-        def run(task: StageTask, journal: Any) -> StageOutcome:  # noqa: ANN401 - a text file
-            channel.close()
-            return execute(task, journal=journal, shell=shell)
-
-        supervise(task, folder / "result.json", folder / "outputs.jsonl", run, hangup=channel.fileno())
-        code = 0
-    except StoreError:
-        code = RESULT_LOST
-    finally:
-        os._exit(code)
+def _get_loaded(names: list[str], channel: socket.socket, shell: StageShell) -> None:
+    unfit = _preload(names)
+    if unfit is not None:
+        _start_over(channel, [name for name in names if name != unfit])
+    if _get_ready(shell):
+        channel.send(json.dumps({"own_code": True}).encode())
 
 
 def _preload(names: list[str]) -> str | None:
@@ -193,36 +149,6 @@ def _receive(channel: socket.socket) -> dict[str, Any] | None:
     except OSError:
         return None
     return dict(json.loads(data)) if data else None
-
-
-def _reap(running: dict[int, _Attempt], channel: socket.socket) -> None:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        attempt = running.pop(pid, None)
-        if attempt is not None:
-            if status:
-                end_children(spared=running)  # it was killed: what it watched over is ours
-            with suppress(OSError):
-                channel.send(json.dumps({"ended": attempt.token, "status": status}).encode())
-
-
-def _end(running: dict[int, _Attempt]) -> int:
-    """End every stage, and clear away what it was told and has answered: nobody will read that."""
-    for pid in running:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    for pid in list(running):
-        with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
-    end_children()
-    for attempt in running.values():
-        shutil.rmtree(attempt.folder, ignore_errors=True)
-    return 0
 
 
 def _wake_on_signal(stopped: list[int]) -> tuple[int, int]:

@@ -82,6 +82,23 @@ class Effects:
     random: tuple[str, ...] = ()
     left_behind: tuple[tuple[str, ...], ...] = ()
 
+    @property
+    def structure(self) -> tuple[object, ...]:
+        """The part that changes how stages are linked, or what is said of them."""
+        return (
+            self.random,
+            self.unseen,
+            self.reads,
+            self.writes,
+            self.mutated,
+            self.aliases,
+            self.files_read,
+            self.files_absent,
+            self.files_written,
+            self.files_removed,
+            self.left_behind,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the effects as JSON data; empty fields are left out."""
         return {name: value for name, value in asdict(self).items() if value}

@@ -11,7 +11,7 @@ from nbmlops.store.fingerprint import mutable_ids
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["cached", "calls", "keeps_state"]
+__all__ = ["cached", "keeps_state", "times_called"]
 
 _Cached = functools._lru_cache_wrapper  # noqa: SLF001 - it has no public name
 
@@ -28,9 +28,9 @@ def cached(namespace: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def calls(namespace: Mapping[str, Any]) -> dict[str, int]:
-    """Return how often each cached function of a namespace has been called."""
-    found = ((name, function.cache_info()) for name, function in cached(namespace).items())
+def times_called(functions: Mapping[str, Any]) -> dict[str, int]:
+    """Return how often each of these cached functions has been called."""
+    found = ((name, function.cache_info()) for name, function in functions.items())
     return {name: info.hits + info.misses for name, info in found}
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.notebook.code import parse_code
-from nbmlops.runner.caches import cached, calls, keeps_state
+from nbmlops.runner.caches import cached, keeps_state, times_called
 from nbmlops.runner.modulestate import ModuleStates
 from nbmlops.runner.processstate import ProcessState
 from nbmlops.runner.standing import standing
@@ -39,6 +40,7 @@ class LeftBehind:
         self._namespace: Mapping[str, Any] = context.namespace
         self._context = context
         self._found: dict[tuple[str, ...], None] = {}
+        self._left: tuple[int, str] | None = None
 
     @contextmanager
     def following(self) -> Iterator[None]:
@@ -59,16 +61,19 @@ class LeftBehind:
         """
         objects = {name: self._namespace[name] for name in unstorable}
         stood = {name: standing(value, self._context) for name, value in objects.items()}
-        self._modules.begin()
-        self._process.begin(self._namespace)
-        called = calls(self._namespace)
+        # what was found after the cell before is what this one begins with, unless something has run or was imported since
+        unchanged = self._left is not None and self._left == _newest_module()
+        self._modules.begin(unchanged=unchanged)
+        self._process.begin(self._namespace, unchanged=unchanged)
+        called = times_called(cached(self._namespace))
         try:
             yield
         finally:
-            cell = str(ordinal)
+            cell, self._left = str(ordinal), _newest_module()
             for kind, what, *unless in self._modules.changes():
                 self._found[kind, what, cell, *unless] = None
-            functions, times = cached(self._namespace), calls(self._namespace)
+            functions = cached(self._namespace)
+            times = times_called(functions)
             self._found.update({("cache", name, cell): None for name in times if times[name] != called.get(name, 0) and keeps_state(functions[name])})
             for name, before in stood.items():
                 after = standing(objects[name], self._context) if before is not None and self._namespace.get(name) is objects[name] else before
@@ -78,6 +83,10 @@ class LeftBehind:
                 self._found["opaque", subject, cell] = None
             for kind, what, *unless in (*self._process.changes(self._namespace), *observation.environment_changes()):
                 self._found[kind, what, cell, *unless] = None
+
+    def look_anew(self) -> None:
+        """Say that something else runs between two of the stage's own cells: what it changes is not theirs."""
+        self._left = None
 
     @property
     def sources(self) -> dict[str, str]:
@@ -91,6 +100,10 @@ class LeftBehind:
     def entries(self) -> tuple[tuple[str, ...], ...]:
         """Return all that was changed, as effects hold it."""
         return tuple(sorted(self._found))
+
+
+def _newest_module() -> tuple[int, str]:
+    return len(sys.modules), next(reversed(sys.modules))
 
 
 def patched_roots(source: str) -> set[str]:

@@ -74,6 +74,7 @@ class ModuleStates:
         self._folder = folder
         self._context = context
         self._seen: dict[str, Marks] = {}
+        self._last: dict[str, Marks] = {}
         self._held: dict[str, types.ModuleType] = {}
         self._found: dict[ModuleChange, None] = {}
         self._depth = 0
@@ -81,10 +82,10 @@ class ModuleStates:
         self._active = False
         self._loaded = _loaded(project_root)
 
-    def begin(self) -> None:
-        """Take what the modules hold now for what they hold when they are imported and set up."""
+    def begin(self, *, unchanged: bool = False) -> None:
+        """Take what the modules hold now for what they hold when they are imported and set up; nothing has changed since `changes` if `unchanged`."""
         self._active = True
-        self._seen = self._states()
+        self._seen = self._states() if not unchanged or self._found else self._last
 
     def changes(self) -> tuple[ModuleChange, ...]:
         """Return what has changed since `begin`, as effects hold it.
@@ -92,7 +93,8 @@ class ModuleStates:
         Each is a kind, the module's path with the name, and the modules that change it by being imported, if any do. The kind is ``submodule``
         where a package was only given a module that was imported from it, else ``module``.
         """
-        self._compare(self._states(), ())
+        self._last = self._states()
+        self._compare(self._last, ())
         self._active = False
         return tuple(self._found)
 

@@ -402,8 +402,7 @@ def observing(observation: Observation, namespace: dict[str, Any]) -> Iterator[O
     _install()
     wrap_loaded_readers(_opened_natively)
     plain: Any = os.environ.__class__
-    watched: Any = _environ_class(namespace)
-    os.environ.__class__ = os.environb.__class__ = watched
+    os.environ.__class__ = os.environb.__class__ = _WatchedEnviron
     observation.works_in(namespace)
     _current = observation
 
@@ -471,59 +470,56 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
         note_event(observation, event, args, sys._getframe(1))  # noqa: SLF001 - who lists is told by the stack alone
 
 
-def _environ_class(namespace: dict[str, Any]) -> type[os._Environ[Any]]:
-    class WatchedEnviron(os._Environ):  # type: ignore[type-arg]  # noqa: SLF001 - the class of `os.environ` has no public name
-        """`os.environ` that notes which variables the notebook's own code looks up."""
+class _WatchedEnviron(os._Environ):  # type: ignore[type-arg]  # noqa: SLF001 - the class of `os.environ` has no public name
+    """`os.environ` that notes which variables the notebook's own code looks up."""
 
-        def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - of `os.environb` it is bytes
-            _note_lookup(namespace, key)
-            return super().__getitem__(key)
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - of `os.environb` it is bytes
+        _note_lookup(key)
+        return super().__getitem__(key)
 
-        def __contains__(self, key: object) -> bool:
-            _note_lookup(namespace, key)
-            return super().__contains__(key)
+    def __contains__(self, key: object) -> bool:
+        _note_lookup(key)
+        return super().__contains__(key)
 
-        def __iter__(self) -> Iterator[Any]:
-            _note_lookup(namespace, EVERY_VARIABLE)
-            return super().__iter__()
+    def __iter__(self) -> Iterator[Any]:
+        _note_lookup(EVERY_VARIABLE)
+        return super().__iter__()
 
-        def __len__(self) -> int:
-            _note_lookup(namespace, EVERY_VARIABLE)
-            return super().__len__()
+    def __len__(self) -> int:
+        _note_lookup(EVERY_VARIABLE)
+        return super().__len__()
 
-        def __setitem__(self, key: Any, value: Any) -> None:  # noqa: ANN401
-            _note_variable(namespace, os.fsdecode(key))
-            super().__setitem__(key, value)
+    def __setitem__(self, key: Any, value: Any) -> None:  # noqa: ANN401
+        _note_variable(os.fsdecode(key))
+        super().__setitem__(key, value)
 
-        def __delitem__(self, key: Any) -> None:  # noqa: ANN401
-            _note_variable(namespace, os.fsdecode(key))
-            super().__delitem__(key)
-
-    return WatchedEnviron
+    def __delitem__(self, key: Any) -> None:  # noqa: ANN401
+        _note_variable(os.fsdecode(key))
+        super().__delitem__(key)
 
 
-def _note_lookup(namespace: dict[str, Any], key: object) -> None:
-    if _current is not None and not _current.active and isinstance(key, (str, bytes)) and _called_from(namespace, skip=3):
+def _note_lookup(key: object) -> None:
+    if _current is not None and not _current.active and isinstance(key, (str, bytes)) and _called_from(_current, skip=3):
         _current.environment_read(os.fsdecode(key))
 
 
-def _note_variable(namespace: dict[str, Any], key: str) -> None:
+def _note_variable(key: str) -> None:
     observation = _current
     if observation is not None and not observation.in_setup and not observation.active:
         observation.active = True  # looking at what it was is no reading
         try:
-            observation.environment_set(key, sys._getframe(2), direct=_called_from(namespace, skip=3))  # noqa: SLF001 - who sets is told by the stack alone
+            observation.environment_set(key, sys._getframe(2), direct=_called_from(observation, skip=3))  # noqa: SLF001 - who sets is told by the stack alone
         finally:
             observation.active = False
 
 
-def _called_from(namespace: dict[str, Any], depth: int = 4, skip: int = 2) -> bool:
+def _called_from(observation: Observation, depth: int = 4, skip: int = 2) -> bool:
     """Tell whether the notebook's code is among the nearest callers: libraries read dozens of variables of their own."""
     frame: FrameType | None = sys._getframe(skip)  # noqa: SLF001 - `inspect` takes milliseconds for what this tells at once
     for _ in range(depth):
         if frame is None:
             return False
-        if frame.f_globals is namespace or (_current is not None and _current.is_own(frame)):
+        if observation.is_own(frame):
             return True
         if frame.f_globals.get("__name__") not in _PASSING:
             return False

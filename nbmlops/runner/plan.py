@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbmlops.dataclass import dataclass
@@ -120,12 +121,13 @@ class Planner:
         self._known: dict[str, tuple[StageRecord, ...]] = {}
         self._skipped: frozenset[str] = frozenset()
         self._done: dict[str, PlannedStage] = {}
+        self._waiting: dict[str, PlannedStage] = {}
         self.effects: dict[str, Effects] = {name: self._last_effects(name) for name in source.stages}
         self._seen_in = {name: records[0].run_id for name in source.stages if (records := self._records(name))}
         self._builder = builder or Builder()
         self.pipeline = self._build()
 
-    @property
+    @cached_property
     def notebook(self) -> str:
         """The notebook's name in records: its path relative to the project root."""
         return notebook_name(self.source, self.surroundings)
@@ -134,7 +136,7 @@ class Planner:
         """Take over what running a stage has taught; tell whether the pipeline's links have changed by it."""
         if self.effects.get(stage) == effects:
             return False
-        relink = _structure(self.effects.get(stage, NO_EFFECTS)) != _structure(effects)
+        relink = self.effects.get(stage, NO_EFFECTS).structure != effects.structure
         self.effects[stage] = effects
         self._seen_in[stage] = run_id
         if relink:
@@ -278,7 +280,11 @@ class Planner:
             return PlannedStage(stage=stage, state="skipped", reasons=(f"stage {skipped[0]} is skipped",))
         waiting = [name for name in stage.upstream if planned[name].record is None]
         if waiting:
-            return PlannedStage(stage=stage, state="unknown", reasons=(f"hangs on stage {waiting[0]}, which is {planned[waiting[0]].state}",))
+            reason = f"hangs on stage {waiting[0]}, which is {planned[waiting[0]].state}"
+            before = self._waiting.get(stage.name)
+            if before is None or before.stage is not stage or before.reason != reason:
+                before = self._waiting[stage.name] = PlannedStage(stage=stage, state="unknown", reasons=(reason,))
+            return before
         records = {name: record for name in stage.upstream if (record := planned[name].record) is not None}
         verdict = self._condition(stage, planned)
         if verdict is not None:
@@ -296,16 +302,17 @@ class Planner:
 
     def _look_up(self, stage: Stage, inputs: Mapping[str, str], files: Mapping[str, str | None]) -> PlannedStage:
         """Find a record that serves the stage, under each set of effects that its code has been seen to have."""
-        parts = self._components(stage, inputs, self.effects.get(stage.name, NO_EFFECTS), files)
+        known = self.effects.get(stage.name, NO_EFFECTS)
+        parts = self._components(stage, inputs, known, files)
         key = stage_key(parts)
         if stage.name in self.trial.forced:
             return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=("forced",))
         if not stage.directive.cache:
             return PlannedStage(stage=stage, state="stale", key=key, parts=parts, reasons=("--no-cache",))
         lacking: str | None = None
-        for effects in dict.fromkeys((self.effects.get(stage.name, NO_EFFECTS), *(record.effects for record in self._records(stage.name)))):
-            tried = self._components(stage, inputs, effects, files)
-            record = self.store.record(stage_key(tried))
+        for effects in dict.fromkeys((known, *(record.effects for record in self._records(stage.name)))):
+            tried = parts if effects is known else self._components(stage, inputs, effects, files)
+            record = self.store.record(key if effects is known else stage_key(tried))
             if record is None or not record.reproducible or not self.store.whole(record):
                 continue
             chosen = None if self.store.trusted else self._chooses(record)
@@ -488,20 +495,3 @@ def only_stages(pipeline: Pipeline, names: Iterable[str]) -> frozenset[str]:
             fix = f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(pipeline.stages) or '(the notebook has no stages)'}"
             raise UsageError(f"no stage is called {name!r}", code="NB004", fix=fix)
     return frozenset(names)
-
-
-def _structure(effects: Effects) -> tuple[object, ...]:
-    """Return the part of effects that changes how stages are linked, or what is said of them."""
-    return (
-        effects.random,
-        effects.unseen,
-        effects.reads,
-        effects.writes,
-        effects.mutated,
-        effects.aliases,
-        effects.files_read,
-        effects.files_absent,
-        effects.files_written,
-        effects.files_removed,
-        effects.left_behind,
-    )

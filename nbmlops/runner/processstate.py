@@ -42,31 +42,37 @@ class ProcessState:
         self._folder = folder
         self._before: dict[Look, State] = {}
         self._first: dict[Look, State] = {}
+        self._after: dict[Look, State] = {}
         self._found: Found = {}
         self._patchable: dict[str, dict[str, object]] = {}
         self._active = False
         self._depth = 0
 
-    def begin(self, namespace: Mapping[str, Any]) -> None:
-        """Take the present state for the one to compare with."""
+    def begin(self, namespace: Mapping[str, Any], *, unchanged: bool = False) -> None:
+        """Take the present state for the one to compare with: that which `changes` has found, if nothing can have changed since."""
         self._active = True
         self._found = {}
-        self._before = {look: look.look() for look in LOOKS if look.module in sys.modules}
+        known = self._after if unchanged else {}
+        self._before = {look: known[look] if look in known else look.look() for look in LOOKS if look.module in sys.modules}
         self._first = dict(self._before)
-        self._patchable = self._attributes(namespace)
+        if not unchanged:
+            self._patchable = self._attributes(namespace)
 
     def changes(self, namespace: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
         """Return what differs now: each a kind and what, as effects hold them; then the path of the module whose import changed it, if one did."""
         self._active = False
+        self._after = {look: look.look() for look in self._before}
         for look, before in self._before.items():
-            after = look.look()
+            after = self._after[look]
             # one that is as it was at first was changed for a while only, perhaps by an import
             changed = [what for what in look.differing(before, after) if self._first.get(look, before).get(what) != after.get(what)]
             self._found.update({kind_of(what, after.get(what, "")): None for what in changed})
-        for what, attributes in self._attributes(namespace).items():
+        now = self._attributes(namespace)
+        for what, attributes in now.items():
             # classes do not load their attributes lazily
             patched = _patched(self._patchable.get(what, attributes), attributes, grows=what not in sys.modules)
             self._found.update({("process", f"{what}.{name}"): None for name in patched})
+        self._patchable = now
         return tuple(self._found)
 
     @contextmanager

@@ -101,6 +101,13 @@ class StageShell(InteractiveShell):
             transformed: str = super().transform_cell(raw_cell)  # type: ignore[no-untyped-call]
         return transformed
 
+    def should_run_async(self, raw_cell: str, *, transformed_cell: str | None = None, preprocessing_exc_tuple: Any = None) -> bool:  # noqa: ANN401 - IPython's signature
+        """Tell whether a cell awaits: only one that names it is compiled to find out."""
+        if transformed_cell is not None and "async" not in transformed_cell and "await" not in transformed_cell:
+            return False
+        asked = super().should_run_async(raw_cell, transformed_cell=transformed_cell, preprocessing_exc_tuple=preprocessing_exc_tuple)
+        return bool(asked)
+
     @contextmanager
     def _tee(self, channel: str) -> Iterator[None]:  # noqa: ARG002 - IPython's signature
         """Keep nothing of the streams beside the recorder: IPython's history would hold each of a million lines in memory."""

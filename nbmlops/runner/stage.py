@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from nbmlops.errors import GateRefused, NbmlopsError, NotebookError, UpstreamMissing
 from nbmlops.pipeline.effects import Effects
 from nbmlops.pipeline.files import shows
+from nbmlops.runner.describing import describe, line_of
 from nbmlops.runner.environment import THREAD_VARIABLES
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of, refuse_links
 from nbmlops.runner.leftbehind import LeftBehind
@@ -138,7 +139,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
         try:
             return _execute(run, drain, started_s)
         except NbmlopsError as error:
-            failure = StageError(type=type(error).__name__, message=redactor.text(_line_of(error)), code=error.code, cell=run.failed_cell)
+            failure = StageError(type=type(error).__name__, message=redactor.text(line_of(error)), code=error.code, cell=run.failed_cell)
             return _failed(run, failure, started_s)
         except MemoryError:  # what it made could not be compared or stored
             return _failed(run, StageError(type="MemoryError", message=task.out_of_memory, cell=run.failed_cell), started_s)
@@ -170,7 +171,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
             if error is not None:
                 return _failed(
                     run,
-                    _describe(error, step.cell, outputs, task),
+                    describe(error, step.cell, outputs, task),
                     started_s,
                     mutated=tuple(name for name in _changed(run) if name not in task.by_reference),
                     status="cancelled" if isinstance(error, Pruned) else "refused" if isinstance(error, GateRefused) else "failed",
@@ -203,6 +204,7 @@ def _load_inputs(run: _Run, position: int) -> None:
         if place != position:
             continue
         run.failed_cell = run.task.steps[position].cell
+        run.left.look_anew()
         if artifact.members:
             if artifact.digest not in bundles:
                 bundles[artifact.digest] = _read(run, artifact)
@@ -259,6 +261,7 @@ def _run_step(run: _Run, step: Step, name: str, *, own: bool) -> BaseException |
     run.observation.in_setup = not own
     run.observation.attribution.begin(None if own else run.shell.transform_cell(source))
     if not own:
+        run.left.look_anew()
         with observing(run.observation, run.namespace), run.namespace.lacking(step.elsewhere) as missed:
             error = run_cell(run.shell, source, name, keep_history=run.task.stage.startswith("@"))
         return _setup_reads_artifacts(step, missed) or error
@@ -484,37 +487,3 @@ def _seen_files(run: _Run) -> Effects:
         files_read=tuple(sorted(path for path, digest in files.items() if digest is not None)),
         files_absent=tuple(sorted(path for path, digest in files.items() if digest is None)),
     )
-
-
-def _line_of(error: BaseException) -> str:
-    return f"{error.code}: " + "; ".join(filter(None, (error.message, error.fix))) if isinstance(error, NbmlopsError) else str(error)
-
-
-def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]], task: StageTask) -> StageError:
-    last = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
-    status = (error.code or 0) if isinstance(error, SystemExit) else None
-    message = last["evalue"] if last and not isinstance(error, NbmlopsError) else _line_of(error)
-    out_of_memory = isinstance(error, MemoryError) or (task.memory_bytes is not None and _came_of_memory(error))
-    if out_of_memory:
-        message = task.out_of_memory + (f"; {message}" if message else "")
-    return StageError(
-        type="MemoryError" if out_of_memory else type(error).__name__,
-        message=message,
-        code=error.code if isinstance(error, NbmlopsError) else None,
-        cell=cell,
-        traceback=tuple(last["traceback"]) if last else (),
-        exit_code=status if status is None or isinstance(status, int) else 1,
-    )
-
-
-def _came_of_memory(error: BaseException) -> bool:
-    """Tell whether a library, such as IPython, raised an error because there was no memory left for what it does after one."""
-    innermost = error.__traceback__
-    while innermost is not None and innermost.tb_next is not None:
-        innermost = innermost.tb_next
-    if innermost is None or innermost.tb_frame.f_code.co_filename.startswith("<cell"):
-        return False  # the code's own: it has decided what a MemoryError means
-    earlier = error.__context__
-    while earlier is not None and not isinstance(earlier, MemoryError):
-        earlier = earlier.__context__
-    return earlier is not None

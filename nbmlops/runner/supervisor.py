@@ -30,7 +30,7 @@ from nbmlops.store.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-__all__ = ["adopt_orphans", "end_children", "end_with_parent", "supervise"]
+__all__ = ["adopt_orphans", "end_children", "end_with_parent", "lead_session", "supervise"]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -50,8 +50,23 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def supervise(task: StageTask, result: Path, journal: Path, run: Callable[[StageTask, Any], StageOutcome], hangup: int | None = None) -> None:
-    """Run a stage in a child process and write its outcome to `result`, whatever becomes of the child.
+def lead_session() -> None:
+    """Be one who can supervise: leader of a session, parent of all that a stage leaves behind, and ended with its own parent."""
+    with suppress(OSError):
+        os.setsid()
+    adopt_orphans()
+    end_with_parent(signal.SIGTERM)
+
+
+def supervise(
+    task: StageTask,
+    result: Path,
+    journal: Path,
+    run: Callable[[StageTask, Any], StageOutcome],
+    hangup: int | None = None,
+    orders: tuple[int, Callable[[], bool]] | None = None,
+) -> bool:
+    """Run a stage in a child process and write its outcome to `result`, whatever becomes of the child; call `lead_session` before.
 
     Parameters
     ----------
@@ -64,30 +79,30 @@ def supervise(task: StageTask, result: Path, journal: Path, run: Callable[[Stage
         Runs the stage in the child; takes the task and the open journal.
     hangup : int or None
         A socket of the scheduler's; when its other end closes, the stage ends.
+    orders : tuple of int and callable, or None
+        A descriptor, and what tells, when it can be read from, whether the stage is to end.
+
+    Returns
+    -------
+    bool
+        Whether this process may watch over another stage: this one has ended by itself, and nobody has told us to end.
     """
-    _lead_session()
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     started_s, begun, own = time.time(), time.monotonic(), os.getpid()
     child = os.fork()
     if child == 0:
         _be_stage(task, result, journal, run, own)
-    status, end = _wait(child, task.timeout_s, begun, stopped, hangup)
+    status, end = _wait(child, task.timeout_s, begun, stopped, hangup, orders)
     end_children()  # as subreaper we are the parent of all that the stage has left, or will be
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if end is None and result.exists():
-        return
+        return not stopped
     result.unlink(missing_ok=True)
     outcome = _account(task, status, end, time.monotonic() - begun, started_s)
     _write(result, replace(outcome, cell_outputs=_keep_journal(task, journal)))
-
-
-def _lead_session() -> None:
-    with suppress(OSError):
-        os.setsid()
-    adopt_orphans()
-    end_with_parent(signal.SIGTERM)
+    return False
 
 
 def _be_stage(task: StageTask, result: Path, journal: Path, run: Callable[[StageTask, Any], StageOutcome], supervisor: int) -> None:
@@ -121,20 +136,25 @@ def _be_stage(task: StageTask, result: Path, journal: Path, run: Callable[[Stage
         os._exit(code)
 
 
-def _wait(child: int, timeout_s: float | None, begun: float, stopped: list[int], hangup: int | None) -> tuple[int, str | None]:
+def _wait(
+    child: int, timeout_s: float | None, begun: float, stopped: list[int], hangup: int | None, orders: tuple[int, Callable[[], bool]] | None
+) -> tuple[int, str | None]:
     """Wait for the child; return its wait status, and why it was ended if it was."""
     pidfd = os.pidfd_open(child)
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     if hangup is not None:
         poller.register(hangup, select.POLLHUP | select.POLLERR)
+    if orders is not None:
+        poller.register(orders[0], select.POLLIN)
     end: str | None = None
     while True:
         left = _POLL_S if timeout_s is None else min(_POLL_S, max(0.0, begun + timeout_s - time.monotonic()))
         ready = dict(poller.poll(left * 1000))
         if pidfd in ready:
             break
-        if stopped or (hangup is not None and ready.get(hangup, 0) & (select.POLLHUP | select.POLLERR)):
+        told = orders is not None and orders[0] in ready and orders[1]()
+        if stopped or told or (hangup is not None and ready.get(hangup, 0) & (select.POLLHUP | select.POLLERR)):
             end = "cancelled"
         elif timeout_s is not None and time.monotonic() - begun >= timeout_s:
             end = "timed-out"

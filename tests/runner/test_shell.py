@@ -25,6 +25,8 @@ SHOWN = [
     ("get_ipython().__class__.__name__", [("execute_result", "'StageShell'")]),
     ("from IPython.display import HTML\nHTML('<b>')", [("execute_result", "<IPython.core.display.HTML object>")]),
     ("__name__", [("execute_result", "'__main__'")]),
+    ("import asyncio\nawait asyncio.sleep(0)\n1", [("execute_result", "1")]),
+    ("'await'", [("execute_result", "'await'")]),
 ]
 
 

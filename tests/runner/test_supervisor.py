@@ -167,7 +167,7 @@ ALONE = """
 import sys, os, socket
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from nbmlops.runner.supervisor import supervise
+from nbmlops.runner.supervisor import lead_session, supervise
 from nbmlops.runner.task import StageTask, StageOutcome
 from nbmlops.pipeline.model import Step
 folder = Path(sys.argv[2])
@@ -177,6 +177,7 @@ def run(task, journal):
 task = StageTask(run_id="r", attempt="t", notebook="nb", folder=str(folder), stage="a", steps=(Step(kind="stage", cell=4, source=""),),
                  store=str(folder / ".nbmlops"), project_root=str(folder))
 hangup = int(sys.argv[4]) if len(sys.argv) > 4 else None
+lead_session()
 supervise(task, folder / "result.json", folder / "journal", run, hangup)
 """
 
