@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import nbmlops
 from nbmlops.arguments import Parser
+from nbmlops.cli.streams import guard_streams, undelivered
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.nearest import close_matches
 
@@ -49,14 +50,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is not None:
         return _answer(words)
+    guard_streams()
     gc.set_threshold(_GARBAGE, 20, 50)
-    code = _answer(words)
+    try:
+        code = _delivered(_answer(words))
+    except KeyboardInterrupt:  # once more, while the first one was told
+        code = _INTERRUPTED
     if code == _INTERRUPTED:
         # `python -m` ends itself by the signal if that came in code compiled from a text, such as that of a dataclass, although it was caught
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     gc.freeze()  # the process ends: looking for garbage in all that is alive would be a tenth of a run with nothing to do
     _end(code)
     return code
+
+
+def _delivered(code: int) -> int:
+    """Say so if nobody can have got what was printed; how the work itself ended stands."""
+    lost = undelivered()
+    if lost is not None:
+        print(f"{lost.code}: {lost}", file=sys.stderr)
+    return code or (lost.exit_code if lost is not None else 0)
 
 
 def _end(code: int) -> None:
@@ -71,6 +84,8 @@ def _end(code: int) -> None:
 def _answer(words: list[str]) -> int:
     """Run a command and turn what goes wrong into one line and an exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not for `nohup`
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -85,9 +100,6 @@ def _answer(words: list[str]) -> int:
             )
         print("interrupted: finished stages are kept; the same command continues", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a pager that has gone is nobody's error
-        return 0
     return code
 
 
