@@ -101,8 +101,7 @@ def _be_stage(task: StageTask, result: Path, journal: Path, run: Callable[[Stage
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if task.memory_bytes:
             limit_memory(task.memory_bytes)
-        with journal.open("w", encoding="utf-8") as sink:
-            outcome = run(task, sink)
+        outcome = run(task, journal.open("w", encoding="utf-8"))  # never closed: code may have closed it, and opened another file there
         if os.getpid() == own:  # a fork that the stage's code let run on does not speak for it
             _write(result, outcome)
             code = 0
