@@ -31,7 +31,7 @@ del files[:], file
 
 def test_files_that_get_our_numbers_hold_what_the_code_wrote(bench: Bench) -> None:
     """Neither outputs nor marks of ours are written into the code's files, none of them is read or closed, and its values are handed on."""
-    done = bench.outcome(_CLOSES_AND_OPENS, later=("x",))
+    done = bench.outcome(_CLOSES_AND_OPENS, wants=("x",))
     assert (done.status, done.error) == ("ran", None)
     assert {path.read_text() for path in bench.folder.glob("out*.txt")} == {"own"}
     assert [bytes(bench.store.objects.view(digest)) for digest in set(done.files_written.values())] == [b"own"]
@@ -40,7 +40,7 @@ def test_files_that_get_our_numbers_hold_what_the_code_wrote(bench: Bench) -> No
 @pytest.mark.parametrize("closes", ["os.closerange(0, 256)", "[os.dup2(os.open(os.devnull, os.O_RDWR), number) for number in range(1, 40)]"])
 def test_stage_without_descriptors_ends_at_once(bench: Bench, closes: str) -> None:
     """Nobody waits for the outputs of descriptors that are no longer there, nor fails for want of them."""
-    done = bench.outcome(f"%%mlstage a\nimport os\nx = 1\n{closes}\nprint('shown')", later=("x",))
+    done = bench.outcome(f"%%mlstage a\nimport os\nx = 1\n{closes}\nprint('shown')", wants=("x",))
     assert (done.status, done.error) == ("ran", None)
 
 
