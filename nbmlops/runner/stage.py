@@ -33,6 +33,7 @@ from nbmlops.runner.seeding import seed_random, seed_when_imported, untouched_si
 from nbmlops.runner.sharing import holders, noting_holders, refuse_changed, sharing
 from nbmlops.runner.shell import StageShell, make_shell, run_cell
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
+from nbmlops.runner.threads import busy_threads
 from nbmlops.settings import load_settings
 from nbmlops.store.fingerprint import state_fingerprint
 from nbmlops.store.loading import load_artifact
@@ -98,7 +99,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
     compile_own_code()
     if task.rehearsal is not None:
         rehearse(task.rehearsal)
-    redactor = Redactor(secret_values(task.parameters, os.environ, task.secrets))
+    redactor = Redactor((*secret_values(task.parameters, os.environ, task.secrets), *task.hidden))
     store = Store(task.store, settings=load_settings(folder, store=task.store))
     recorder = OutputRecorder(
         redactor,
@@ -170,7 +171,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
             if error is not None:
                 return _failed(
                     run,
-                    _describe(error, step.cell, outputs, task),
+                    _describe(error, step.cell, outputs, task, run.recorder),
                     started_s,
                     mutated=tuple(name for name in _changed(run) if name not in task.by_reference),
                     status="cancelled" if isinstance(error, Pruned) else "refused" if isinstance(error, GateRefused) else "failed",
@@ -356,6 +357,8 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         cell=task.steps[-1].cell,
         hooked=hooked,
     )
+    for function in busy_threads(run.context.local_roots):
+        run.left.add("thread", function)
     outputs = {name: noting_holders(artifact, run.held.get(name, ())) for name, artifact in outputs.items()}
     states = random_states()
     draws = tuple(sorted(name for name, state in states.items() if name in drawn and drawn[name] != state))
@@ -490,10 +493,10 @@ def _line_of(error: BaseException) -> str:
     return f"{error.code}: " + "; ".join(filter(None, (error.message, error.fix))) if isinstance(error, NbmlopsError) else str(error)
 
 
-def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]], task: StageTask) -> StageError:
+def _describe(error: BaseException, cell: int, outputs: list[dict[str, Any]], task: StageTask, recorder: OutputRecorder) -> StageError:
     last = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
     status = (error.code or 0) if isinstance(error, SystemExit) else None
-    message = last["evalue"] if last and not isinstance(error, NbmlopsError) else _line_of(error)
+    message = last["evalue"] if last and not isinstance(error, NbmlopsError) else str(recorder.redacted(_line_of(error)))
     out_of_memory = isinstance(error, MemoryError) or (task.memory_bytes is not None and _came_of_memory(error))
     if out_of_memory:
         message = task.out_of_memory + (f"; {message}" if message else "")

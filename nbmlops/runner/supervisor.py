@@ -199,7 +199,7 @@ def _keep_journal(task: StageTask, journal: Path) -> str | None:
     cells = [step.cell for step in task.steps if step.kind in {"stage", "report"} or task.stage.startswith("@")]
     try:
         lines = journal.read_text(encoding="utf-8").splitlines()
-        hidden = Redactor(secret_values(task.parameters, {**os.environ, **task.environment}, task.secrets))
+        hidden = Redactor((*secret_values(task.parameters, {**os.environ, **task.environment}, task.secrets), *task.hidden))
         shown = read_journal(lines, limit_bytes=task.output_limit_bytes, redactor=hidden)
         outputs = [shown.get(cell, []) for cell in cells]
         store = Store(task.store, settings=load_settings(Path(task.folder), store=task.store))
