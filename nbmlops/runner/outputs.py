@@ -455,7 +455,7 @@ def _mime(data: dict[str, Any]) -> dict[str, Any]:
         if kind == _HIDDEN_MIME and len(data) > 1:
             continue  # a live widget is dead in a saved notebook; its text or HTML twin is kept
         if isinstance(value, bytes):
-            bundle[kind] = value.decode() if kind.startswith(_TEXT_MIME) else base64.b64encode(value).decode()
+            bundle[kind] = value.decode(errors="replace") if kind.startswith(_TEXT_MIME) else base64.b64encode(value).decode()
         else:
             bundle[kind] = value
     return bundle

@@ -25,6 +25,7 @@ from nbmlops.runner.losses import losses
 from nbmlops.runner.memory import lift_memory_limit
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
+from nbmlops.runner.openfiles import flush_open_files
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
 from nbmlops.runner.randomness import random_states
 from nbmlops.runner.redaction import Redactor, secret_values
@@ -162,6 +163,8 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
                 _remember(run)
             error = _run_step(run, step, f"cell {step.cell}" + (f" ({task.stage})" if step.kind == "stage" else ""), own=own)
             drain()
+            if own:
+                flush_open_files()
             outputs = run.recorder.take()
             error = error or run.logbook.pruned  # a bare `except:` has caught it
             if own or task.stage.startswith("@") or error is not None:
@@ -456,7 +459,7 @@ def derive_seed(seed: int, draw: str) -> int:
 
 
 def _keep_outputs(run: _Run) -> str | None:
-    return run.store.objects.put([json.dumps(run.outputs).encode()]) if any(run.outputs) else None
+    return run.store.objects.put([json.dumps(run.outputs, default=str).encode()]) if any(run.outputs) else None
 
 
 def _evidence(run: _Run) -> tuple[dict[str, Any], ...]:
