@@ -91,6 +91,11 @@ def _answer(words: list[str]) -> int:
         sys.stdout.flush()
     except NbmlopsError as error:
         return _tell(error, words)
+    except FileNotFoundError:
+        if _has_folder():
+            raise
+        gone = UsageError("the folder that this command was started in is gone", code="NB674", fix="change to one that is there")
+        return _tell(gone, words)
     except KeyboardInterrupt:
         if "--json" in words:
             print(
@@ -101,6 +106,14 @@ def _answer(words: list[str]) -> int:
         print("interrupted: finished stages are kept; the same command continues", file=sys.stderr)
         return _INTERRUPTED
     return code
+
+
+def _has_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - whether it is there, not which it is
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _dispatch(words: list[str]) -> int:

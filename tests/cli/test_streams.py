@@ -73,3 +73,10 @@ def test_a_terminal_without_the_letters_breaks_nothing_off(failing: Project) -> 
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert b"notebook " in done.stderr
+
+
+def test_a_working_folder_that_is_gone_is_told(failing: Project) -> None:
+    """By one line, whatever asks for it first."""
+    command = ["sh", "-c", 'rm -r "$PWD"; exec "$@"', "sh", *_COMMAND, "store", "ls"]
+    done = subprocess.run(command, cwd=failing.folder, env=failing.environment(), capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count("\n"), "NB674" in done.stderr) == (2, 1, True)
