@@ -143,6 +143,9 @@ def _store_values(
         except NotStorable as error:
             if name in needed:
                 lost.append(error.message)
+        except MemoryError:
+            if name in needed:
+                lost.append(f"there is no memory left to store {name!r}")
     return kept, lost
 
 
