@@ -75,6 +75,11 @@ def _delivered(code: int) -> int:
 def _end(code: int) -> None:
     """End the process at once, without taking apart what the system takes back, unless somebody waits for its end: atexit, a thread, a profiler."""
     watched = sys.getprofile() is not None or sys.gettrace() is not None
+    if code == _INTERRUPTED and not watched:
+        # a library's thread would get the signal that this one has blocked (see `main`), and the end would be that of a signal
+        atexit._run_exitfuncs()  # noqa: SLF001 - what the interpreter would do
+        sys.stderr.flush()
+        os._exit(code)
     if watched or atexit._ncallbacks() or len(sys._current_frames()) > 1:  # noqa: SLF001 - nothing public tells
         return
     sys.stderr.flush()

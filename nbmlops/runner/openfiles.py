@@ -41,7 +41,10 @@ def flush_open_files() -> None:
 
 def _some_are_open() -> bool:
     """Tell whether this process may write to files on disk: then it is worth a look at all objects."""
-    for name in os.listdir(_DESCRIPTORS):  # noqa: PTH208 - names are all that is wanted
+    names: list[str] = []
+    with suppress(OSError):  # code may have left itself no descriptor to look with
+        names = os.listdir(_DESCRIPTORS)  # noqa: PTH208 - names are all that is wanted
+    for name in names:
         with suppress(OSError, ValueError):
             number = int(name)
             if number > 2 and stat.S_ISREG(os.fstat(number).st_mode) and _is_written(number):  # noqa: PLR2004 - beside the standard ones
