@@ -25,7 +25,7 @@ from nbmlops.runner.losses import losses
 from nbmlops.runner.memory import lift_memory_limit
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
-from nbmlops.runner.openfiles import flush_open_files
+from nbmlops.runner.openfiles import files_written_to, flush_open_files
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
 from nbmlops.runner.randomness import random_states
 from nbmlops.runner.redaction import Redactor, secret_values
@@ -149,6 +149,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
 def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: ANN401 - a callable
     task = run.task
     first = next(position for position, step in enumerate(task.steps) if step.kind in {"stage", "report"} or position == len(task.steps) - 1)
+    standing = files_written_to()
     seed_random(_setup_seed(task))
     drawn: dict[str, Any] = {}
     with seed_when_imported(_setup_seed(task)) as coming:
@@ -164,7 +165,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
             error = _run_step(run, step, f"cell {step.cell}" + (f" ({task.stage})" if step.kind == "stage" else ""), own=own)
             drain()
             if own:
-                flush_open_files()
+                flush_open_files(standing)
             outputs = run.recorder.take()
             error = error or run.logbook.pruned  # a bare `except:` has caught it
             if own or task.stage.startswith("@") or error is not None:

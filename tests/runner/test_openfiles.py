@@ -26,6 +26,15 @@ def test_what_waits_in_a_buffer_is_written(tmp_path: Path) -> None:
         assert ((tmp_path / "a.txt").read_text(), (tmp_path / "b.bin").read_bytes(), reader.closed) == ("abc", b"xyz", False)
 
 
+def test_our_own_file_is_no_reason_to_look(bench: Bench) -> None:
+    """A stage has a journal open all the time: a look at all objects after each cell would cost more than the cell."""
+    counts = "%%mlstage a\nimport gc\nseen = []\ngc.get_objects = lambda: seen.append(1) or []"
+    done = bench.outcome(counts, "%%mlstage a\nx = len(seen)", wants=("x",))
+    assert bench.value(done, "a", "x") == 0
+    done = bench.outcome(f"{counts}\nf = open('q.txt', 'w')", "%%mlstage a\nx = len(seen)", wants=("x",))
+    assert bench.value(done, "a", "x") == 1
+
+
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     """A full disk fails the stage, instead of leaving a part of the file as if it were the whole."""
     (tmp_path / "on-disk.txt").touch()
