@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import gc
 import importlib
-import io
 import json
 import os
 import shlex
 import signal
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import nbmlops
 from nbmlops.arguments import Parser
-from nbmlops.errors import NbmlopsError, StoreError, UsageError
+from nbmlops.cli.streams import guard_streams, undelivered
+from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.nearest import close_matches
 
 if TYPE_CHECKING:
@@ -53,9 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is not None:
         return _answer(words)
-    _make_writable()
+    guard_streams()
     gc.set_threshold(_GARBAGE, 20, 50)
-    code = _answer(words)
+    try:
+        code = _delivered(_answer(words))
+    except KeyboardInterrupt:  # once more, while the first one was told
+        code = _INTERRUPTED
     if code == _INTERRUPTED:
         # `python -m` ends itself by the signal if that came in code compiled from a text, such as that of a dataclass, although it was caught
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -64,22 +65,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _make_writable() -> None:
-    """Let nothing fail because of where it is shown: on streams that are closed, as daemons close them, or that know no arrows and ticks."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which else a file of ours would get
-            os.set_inheritable(null, True)  # noqa: FBT003 - our processes need the three too
-            if null == number:
-                setattr(sys, name, os.fdopen(null, "r" if number == 0 else "w", encoding="utf-8"))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        with suppress(OSError):
-            sys.stdout.reconfigure(errors="backslashreplace")  # as stderr
+def _delivered(code: int) -> int:
+    """Say so if nobody can have got what was printed; how the work itself ended stands."""
+    lost = undelivered()
+    if lost is not None:
+        print(f"{lost.code}: {lost}", file=sys.stderr)
+    return code or (lost.exit_code if lost is not None else 0)
 
 
 def _end(code: int) -> None:
     """End the process at once, without taking apart what the system takes back, unless somebody waits for its end: atexit, a thread, a profiler."""
     watched = sys.getprofile() is not None or sys.gettrace() is not None
+    if code == _INTERRUPTED and not watched:
+        # a library's thread would get the signal that this one has blocked (see `main`), and the end would be that of a signal
+        atexit._run_exitfuncs()  # noqa: SLF001 - what the interpreter would do
+        sys.stderr.flush()
+        os._exit(code)
     if watched or atexit._ncallbacks() or len(sys._current_frames()) > 1:  # noqa: SLF001 - nothing public tells
         return
     sys.stderr.flush()
@@ -89,11 +90,18 @@ def _end(code: int) -> None:
 def _answer(words: list[str]) -> int:
     """Run a command and turn what goes wrong into one line and an exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not for `nohup`
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         code = _dispatch(words)
         sys.stdout.flush()
     except NbmlopsError as error:
         return _tell(error, words)
+    except FileNotFoundError:
+        if _has_folder():
+            raise
+        gone = UsageError("the folder that this command was started in is gone", code="NB674", fix="change to one that is there")
+        return _tell(gone, words)
     except KeyboardInterrupt:
         if "--json" in words:
             print(
@@ -103,14 +111,15 @@ def _answer(words: list[str]) -> int:
             )
         print("interrupted: finished stages are kept; the same command continues", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a pager that has gone is nobody's error
-        return 0
-    except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:  # that of a stream names no file
-            raise
-        return _tell(StoreError("the output cannot be written: no space is left", code="NB603", fix="make room, or write it elsewhere"), [])
     return code
+
+
+def _has_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - whether it is there, not which it is
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _dispatch(words: list[str]) -> int:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner
+from nbmlops.runner.redaction import secret_values
 from nbmlops.runner.task import StageTask
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def make_task(
         binds=stage.binds,
         metrics=stage.directive.metrics,
         secrets=tuple(sorted({name for other in pipeline.stages.values() for name in other.directive.secrets})),
+        hidden=secret_values({name: item.default for name, item in pipeline.parameters.items()}, {}, ()),
         store=settings.store,
         project_root=str(settings.project_root),
         trusted=store.trusted,

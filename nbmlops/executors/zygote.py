@@ -50,6 +50,7 @@ NOT_BEFORE_FORK = frozenset({"polars", "grpc", "jax", "ray", "tensorflow", "torc
 def main() -> int:
     """Serve until the scheduler closes its end of the socket."""
     end_with_parent(signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the scheduler's to handle, also where somebody interrupts all processes of one name
     adopt_orphans()  # of a supervisor that is killed
     channel = socket.socket(fileno=int(sys.argv[1]))
     stopped: list[int] = []

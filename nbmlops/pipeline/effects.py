@@ -61,7 +61,7 @@ class Effects:
         What it changed that is neither a variable nor a file: a kind, what, and in which of its cells (from 0). The kinds: ``module``
         (path and name; then the paths of the modules whose import changes it, if it was an import), ``submodule`` (likewise, of a package that
         was given a module imported from it), ``opaque``, ``cache``, ``definition``, ``object``, ``iterator``, ``accessor``, ``process``,
-        ``variable``, ``shown``, ``lossy`` (a name, and what its object does not get back when it is loaded).
+        ``variable``, ``shown``, ``lossy`` (a name, and what its object does not get back when it is loaded), ``thread`` (the function that it runs).
     """
 
     reads: tuple[str, ...] = ()

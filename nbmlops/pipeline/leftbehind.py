@@ -183,6 +183,11 @@ _WARNINGS = {
         "stage {stage!r} hands on {subject} is another one once it is loaded: {later} gets what the class's __getstate__ or __reduce__ makes of it",
         "let it keep all that can be stored",
     ),
+    "thread": (
+        "NB672",
+        "a thread of stage {stage!r}, in {subject}(), still runs when the stage ends and is ended there; {later} does not see what it would do",
+        "wait for it at the end of the stage: thread.join()",
+    ),
     "opaque": (
         "NB321",
         "stage {stage!r} uses {subject}, whose state cannot be compared; if the stage changes it, {later} does not see that",

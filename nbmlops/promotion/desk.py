@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ from nbmlops.promotion.renamed import explained
 from nbmlops.promotion.state import Candidate, Expected, History, ModelState, PromotionEvent
 from nbmlops.promotion.told import Chain, chain_of, told_in
 from nbmlops.promotion.whose import who_acts
-from nbmlops.runner.redaction import Redactor
+from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.store.locks import HELD, file_lock
 from nbmlops.tracking.opening import way_to_mlflow
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Desk", "before"]
 
 _LOCK_S = 60.0
+_SHORTEST_SECRET = 8  # a variable PASSWORD=test hides no ordinary word
 _TOLD = 3
 _TRIES = 6
 _ALIEN = frozenset("/:")
@@ -378,7 +380,8 @@ class Desk:
         override: str = "",
     ) -> PromotionEvent:
         evidence = version.evidence
-        hide = Redactor().text  # the log keeps it for ever, and the registry shows it
+        # the log keeps it for ever, and the registry shows it; which variables the notebook names is not known here
+        hide = Redactor(text for text in secret_values(os.environ, {}, ()) if len(text) >= _SHORTEST_SECRET).text
         return PromotionEvent(
             act=act,
             model=version.model,

@@ -8,6 +8,7 @@ from nbmlops.errors import NbmlopsError
 from nbmlops.runner.task import StageError
 
 if TYPE_CHECKING:
+    from nbmlops.runner.outputs import OutputRecorder
     from nbmlops.runner.task import StageTask
 
 __all__ = ["describe", "line_of"]
@@ -18,7 +19,7 @@ def line_of(error: BaseException) -> str:
     return f"{error.code}: " + "; ".join(filter(None, (error.message, error.fix))) if isinstance(error, NbmlopsError) else str(error)
 
 
-def describe(error: BaseException, cell: int, outputs: list[dict[str, Any]], task: StageTask) -> StageError:
+def describe(error: BaseException, cell: int, outputs: list[dict[str, Any]], task: StageTask, recorder: OutputRecorder) -> StageError:
     """Return what ended a cell as its outcome tells it.
 
     Parameters
@@ -28,10 +29,12 @@ def describe(error: BaseException, cell: int, outputs: list[dict[str, Any]], tas
     outputs : list of dict
         What the cell has shown, the error's own output among it.
     task : StageTask
+    recorder : OutputRecorder
+        Masks what must not be told.
     """
     last = next((output for output in reversed(outputs) if output["output_type"] == "error"), None)
     status = (error.code or 0) if isinstance(error, SystemExit) else None
-    message = last["evalue"] if last and not isinstance(error, NbmlopsError) else line_of(error)
+    message = last["evalue"] if last and not isinstance(error, NbmlopsError) else str(recorder.redacted(line_of(error)))
     out_of_memory = isinstance(error, MemoryError) or (task.memory_bytes is not None and _came_of_memory(error))
     if out_of_memory:
         message = task.out_of_memory + (f"; {message}" if message else "")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -87,7 +88,7 @@ def python_version() -> str:
 def file_digest(path: Path) -> str | None:
     """Return the blake3 digest of a file's bytes, of a folder's the names in it; None where there is neither.
 
-    What tools leave in a folder does not count.
+    What tools leave in a folder does not count, and nothing is read of a pipe, a socket or a device: it would be waited for, or have no end.
 
     Raises
     ------
@@ -98,6 +99,9 @@ def file_digest(path: Path) -> str | None:
 
     hasher = blake3()
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            return hasher.update(b"special %o" % stat.S_IFMT(mode)).hexdigest()
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 hasher.update(chunk)

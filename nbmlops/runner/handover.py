@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NotStorable
 from nbmlops.runner.environment import FOLDER
+from nbmlops.runner.threads import busy_threads
+from nbmlops.store.fingerprint import state_fingerprint
 from nbmlops.store.records import Artifact
 from nbmlops.store.serializers import Context, encode
 
@@ -52,6 +54,9 @@ def keep_values(
         If a value cannot be kept, or a name is not bound; the message names the stage and the remedy.
     """
     bundles = {name: members for members in aliases for name in members}
+    names = tuple(names)
+    busy = busy_threads(context.local_roots)
+    before = _marks(namespace, names, context) if busy else {}
     found: dict[str, Artifact] = {}
     for name in names:
         if name in found:
@@ -76,7 +81,8 @@ def keep_values(
             ) from error
         if hooked is not None and encoded.hooked:
             hooked.update(dict.fromkeys(members or (name,), encoded.hooked))
-        digest = store.objects.put(encoded.buffers)
+        # what a thread changes between hashing and writing would lie in the store under a name that is not its own
+        digest = store.objects.put([bytes(memoryview(part).cast("B")) for part in encoded.buffers] if busy else encoded.buffers)
         form = store.objects.put([encoded.form]) if encoded.form else ""
         for member in members or (name,):
             found[member] = Artifact(
@@ -90,7 +96,19 @@ def keep_values(
                 type=encoded.type,
                 summary=encoded.summary,
             )
+    if busy and _marks(namespace, names, context) != before:
+        moving = [name for name, mark in _marks(namespace, names, context).items() if mark != before.get(name)] or list(names)
+        raise NotStorable(
+            f"stage {stage!r} hands on {moving[0]!r}, which a thread of it, in {busy[0]}(), still changes while it is stored",
+            code="NB671",
+            cell=cell,
+            fix="wait for the thread at the end of the stage: thread.join()",
+        )
     return found
+
+
+def _marks(namespace: dict[str, Any], names: Iterable[str], context: Context) -> dict[str, str | None]:
+    return {name: state_fingerprint(namespace[name], context) for name in names if name in namespace}
 
 
 def metrics_of(namespace: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

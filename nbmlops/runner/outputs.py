@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nbmlops.failpoints import failpoint
@@ -29,6 +29,10 @@ _HIDDEN_MIME = "application/vnd.jupyter.widget-view+json"
 # a cell that writes to both streams in turn makes an output each time: beyond these, text joins the last one of its stream
 _MOST_PIECES = 1000
 _BUFFER_CHARACTERS = 1 << 14
+_DRAIN_S = 60.0
+_DRAIN_STEP_S = 0.25
+# code has redirected both ends: what it wrote before has arrived by then, unless a child process keeps the pipe open
+_LAST_WORDS_S = 0.5
 
 
 class OutputRecorder:
@@ -56,6 +60,7 @@ class OutputRecorder:
         self._redactor = redactor
         self._limit = limit_bytes
         self._journal = journal
+        self._journal_file = Descriptor(journal.fileno()) if isinstance(journal, io.TextIOWrapper) else None
         self._lock = threading.RLock()
         self._clear_pending = False
         # text on its way: `print` writes its arguments, the blanks between them and the line break one by one
@@ -186,7 +191,7 @@ class OutputRecorder:
             self.outputs, self._clear_pending = [], False
 
     def _note(self, output: Output) -> None:
-        if self._journal is not None:
+        if self._journal is not None and (self._journal_file is None or self._journal_file.is_ours):
             failpoint("journal.write")
             self._journal.write(json.dumps({"cell": self.cell, "output": output}, default=str) + "\n")
             self._journal.flush()
@@ -340,19 +345,18 @@ def captured_descriptors(recorder: OutputRecorder) -> Iterator[Callable[[], None
     callable
         Waits until everything written so far has reached the recorder.
     """
-    saved = {number: os.dup(number) for number in (1, 2)}
-    threads: list[threading.Thread] = []
+    saved = {number: Descriptor(os.dup(number)) for number in (1, 2)}
+    threads: dict[int, threading.Thread] = {}
     markers: dict[int, threading.Event] = {1: threading.Event(), 2: threading.Event()}
     # what may be its beginning waits for the rest, and text has no such byte: the last letter of a secret must not come after the others
     token = b"\0" + os.urandom(16).hex().encode()
-    own: dict[int, int] = {}  # the pipes' ends again: code may close or redirect 1 and 2
+    own: dict[int, tuple[Descriptor, Descriptor]] = {}  # the pipes' ends again: code may close or redirect 1 and 2
     for number, name in ((1, "stdout"), (2, "stderr")):
         read_end, write_end = os.pipe()
         os.dup2(write_end, number)
-        own[number] = write_end
-        thread = threading.Thread(target=_pump, args=(read_end, name, recorder, token, markers[number]), daemon=True)
-        thread.start()
-        threads.append(thread)
+        own[number] = Descriptor(write_end), Descriptor(write_end, number)
+        threads[number] = threading.Thread(target=_pump, args=(Descriptor(read_end), name, recorder, token, markers[number]), daemon=True)
+        threads[number].start()
     streams = sys.stdout, sys.stderr
     sys.stdout = RecordedStream("stdout", recorder.stream, 1, recorder.flush)
     sys.stderr = RecordedStream("stderr", recorder.stream, 2, recorder.flush)
@@ -364,36 +368,83 @@ def captured_descriptors(recorder: OutputRecorder) -> Iterator[Callable[[], None
             return  # a fork that the code let run on has no threads that read
         for number, marker in markers.items():
             marker.clear()
-            os.write(own[number], token)
-            marker.wait(timeout=60)
+            written = any(end.write(token) for end in own[number] if threads[number].is_alive())
+            left_s = _DRAIN_S if written else _LAST_WORDS_S
+            while left_s > 0 and threads[number].is_alive() and not marker.wait(timeout=_DRAIN_STEP_S):
+                left_s -= _DRAIN_STEP_S
 
     try:
         yield drain
     finally:
         sys.stdout, sys.stderr = streams
         for number, copy in saved.items():
-            os.dup2(copy, number)
-            os.close(copy)
-            os.close(own[number])
-        for thread in threads:
+            if copy.is_ours:
+                os.dup2(copy.number, number)
+            copy.close()
+            own[number][0].close()
+        for thread in threads.values():
             # a child process that outlives the stage keeps the pipe open: its supervisor ends it, we do not wait
             thread.join(timeout=0.2)
 
 
-def _pump(descriptor: int, name: str, recorder: OutputRecorder, token: bytes, marker: threading.Event) -> None:
+class Descriptor:
+    """A descriptor that code may close under us: its number may be that of a file of the code's own then, which must not be written or read.
+
+    Parameters
+    ----------
+    number : int
+        Open now.
+    now : int or None
+        Another number that stands for the same.
+    """
+
+    def __init__(self, number: int, now: int | None = None) -> None:
+        found = os.fstat(number)
+        self._identity = found.st_dev, found.st_ino
+        self.number = number if now is None else now
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the number still stands for what it did."""
+        try:
+            found = os.fstat(self.number)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
+
+    def write(self, data: bytes) -> bool:
+        """Write, and tell whether that was possible."""
+        with suppress(OSError):
+            return self.is_ours and os.write(self.number, data) == len(data)
+        return False
+
+    def close(self) -> None:
+        """Close it, if it is ours."""
+        if self.is_ours:
+            os.close(self.number)
+
+
+def _pump(pipe: Descriptor, name: str, recorder: OutputRecorder, token: bytes, marker: threading.Event) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     held = b""
-    with os.fdopen(descriptor, "rb", buffering=0) as pipe:
-        while chunk := pipe.read(1 << 16):
-            *parts, held = (held + chunk).split(token)
-            for part in parts:
-                recorder.stream(name, decoder.decode(part, final=True))
-                marker.set()
-            # only what may be the first part of the token has to wait: a line of 100 MB is not searched again with each part
-            begun = next((size for size in range(len(token) - 1, 0, -1) if held.endswith(token[:size])), 0)
-            ready, held = held[: len(held) - begun], held[len(held) - begun :]
-            recorder.stream(name, decoder.decode(ready))
+    while chunk := _read(pipe):
+        *parts, held = (held + chunk).split(token)
+        for part in parts:
+            recorder.stream(name, decoder.decode(part, final=True))
+            marker.set()
+        # only what may be the first part of the token has to wait: a line of 100 MB is not searched again with each part
+        begun = next((size for size in range(len(token) - 1, 0, -1) if held.endswith(token[:size])), 0)
+        ready, held = held[: len(held) - begun], held[len(held) - begun :]
+        recorder.stream(name, decoder.decode(ready))
     recorder.stream(name, decoder.decode(held, final=True))
+    pipe.close()
+
+
+def _read(pipe: Descriptor) -> bytes:
+    try:
+        return os.read(pipe.number, 1 << 16) if pipe.is_ours else b""
+    except OSError:
+        return b""
 
 
 def _mime(data: dict[str, Any]) -> dict[str, Any]:
@@ -404,7 +455,7 @@ def _mime(data: dict[str, Any]) -> dict[str, Any]:
         if kind == _HIDDEN_MIME and len(data) > 1:
             continue  # a live widget is dead in a saved notebook; its text or HTML twin is kept
         if isinstance(value, bytes):
-            bundle[kind] = value.decode() if kind.startswith(_TEXT_MIME) else base64.b64encode(value).decode()
+            bundle[kind] = value.decode(errors="replace") if kind.startswith(_TEXT_MIME) else base64.b64encode(value).decode()
         else:
             bundle[kind] = value
     return bundle

@@ -26,6 +26,7 @@ from nbmlops.runner.losses import losses
 from nbmlops.runner.memory import lift_memory_limit
 from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
+from nbmlops.runner.openfiles import files_written_to, flush_open_files
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
 from nbmlops.runner.randomness import random_states
 from nbmlops.runner.redaction import Redactor, secret_values
@@ -34,6 +35,7 @@ from nbmlops.runner.seeding import seed_random, seed_when_imported, untouched_si
 from nbmlops.runner.sharing import holders, noting_holders, refuse_changed, sharing
 from nbmlops.runner.shell import StageShell, make_shell, run_cell
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
+from nbmlops.runner.threads import busy_threads
 from nbmlops.settings import load_settings
 from nbmlops.store.fingerprint import state_fingerprint
 from nbmlops.store.loading import load_artifact
@@ -99,7 +101,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
     compile_own_code()
     if task.rehearsal is not None:
         rehearse(task.rehearsal)
-    redactor = Redactor(secret_values(task.parameters, os.environ, task.secrets))
+    redactor = Redactor((*secret_values(task.parameters, os.environ, task.secrets), *task.hidden))
     store = Store(task.store, settings=load_settings(folder, store=task.store))
     recorder = OutputRecorder(
         redactor,
@@ -148,6 +150,7 @@ def execute(task: StageTask, *, journal: TextIO | None = None, shell: StageShell
 def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: ANN401 - a callable
     task = run.task
     first = next(position for position, step in enumerate(task.steps) if step.kind in {"stage", "report"} or position == len(task.steps) - 1)
+    standing = files_written_to()
     seed_random(_setup_seed(task))
     drawn: dict[str, Any] = {}
     with seed_when_imported(_setup_seed(task)) as coming:
@@ -162,6 +165,8 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
                 _remember(run)
             error = _run_step(run, step, f"cell {step.cell}" + (f" ({task.stage})" if step.kind == "stage" else ""), own=own)
             drain()
+            if own:
+                flush_open_files(standing)
             outputs = run.recorder.take()
             error = error or run.logbook.pruned  # a bare `except:` has caught it
             if own or task.stage.startswith("@") or error is not None:
@@ -171,7 +176,7 @@ def _execute(run: _Run, drain: Any, started_s: float) -> StageOutcome:  # noqa: 
             if error is not None:
                 return _failed(
                     run,
-                    describe(error, step.cell, outputs, task),
+                    describe(error, step.cell, outputs, task, run.recorder),
                     started_s,
                     mutated=tuple(name for name in _changed(run) if name not in task.by_reference),
                     status="cancelled" if isinstance(error, Pruned) else "refused" if isinstance(error, GateRefused) else "failed",
@@ -359,6 +364,8 @@ def _finish(run: _Run, drawn: dict[str, Any], started_s: float) -> StageOutcome:
         cell=task.steps[-1].cell,
         hooked=hooked,
     )
+    for function in busy_threads(run.context.local_roots):
+        run.left.add("thread", function)
     outputs = {name: noting_holders(artifact, run.held.get(name, ())) for name, artifact in outputs.items()}
     states = random_states()
     draws = tuple(sorted(name for name, state in states.items() if name in drawn and drawn[name] != state))
@@ -456,7 +463,7 @@ def derive_seed(seed: int, draw: str) -> int:
 
 
 def _keep_outputs(run: _Run) -> str | None:
-    return run.store.objects.put([json.dumps(run.outputs).encode()]) if any(run.outputs) else None
+    return run.store.objects.put([json.dumps(run.outputs, default=str).encode()]) if any(run.outputs) else None
 
 
 def _evidence(run: _Run) -> tuple[dict[str, Any], ...]:

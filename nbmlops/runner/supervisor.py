@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import mmap
 import os
 import select
 import signal
@@ -35,6 +36,7 @@ __all__ = ["adopt_orphans", "end_children", "end_with_parent", "lead_session", "
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL_S = 0.5
+_NOTE_BYTES = 1 << 15
 _REAP_S = 0.005
 # what a program does whose memory was refused, and what the kernel does to one that took too much
 _MEMORY_SIGNALS = frozenset({signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS})
@@ -91,21 +93,22 @@ def supervise(
     signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     started_s, begun, own = time.time(), time.monotonic(), os.getpid()
+    note = mmap.mmap(-1, _NOTE_BYTES)  # shared with the child, which may have no descriptors left to write with
     child = os.fork()
     if child == 0:
-        _be_stage(task, result, journal, run, own)
+        _be_stage(task, result, journal, run, own, note)
     status, end = _wait(child, task.timeout_s, begun, stopped, hangup, orders)
     end_children()  # as subreaper we are the parent of all that the stage has left, or will be
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if end is None and result.exists():
         return not stopped
     result.unlink(missing_ok=True)
-    outcome = _account(task, status, end, time.monotonic() - begun, started_s)
+    outcome = _account(task, status, end, time.monotonic() - begun, started_s, _noted(note))
     _write(result, replace(outcome, cell_outputs=_keep_journal(task, journal)))
     return False
 
 
-def _be_stage(task: StageTask, result: Path, journal: Path, run: Callable[[StageTask, Any], StageOutcome], supervisor: int) -> None:
+def _be_stage(task: StageTask, result: Path, journal: Path, run: Callable[[StageTask, Any], StageOutcome], supervisor: int, note: mmap.mmap) -> None:
     """Be the child: never return."""
     code, own = 1, os.getpid()
     try:
@@ -116,8 +119,7 @@ def _be_stage(task: StageTask, result: Path, journal: Path, run: Callable[[Stage
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if task.memory_bytes:
             limit_memory(task.memory_bytes)
-        with journal.open("w", encoding="utf-8") as sink:
-            outcome = run(task, sink)
+        outcome = run(task, journal.open("w", encoding="utf-8"))  # never closed: code may have closed it, and opened another file there
         if os.getpid() == own:  # a fork that the stage's code let run on does not speak for it
             _write(result, outcome)
             code = 0
@@ -126,10 +128,15 @@ def _be_stage(task: StageTask, result: Path, journal: Path, run: Callable[[Stage
 
         code_of = error.code if isinstance(error, NbmlopsError) else None
         message = f"{error.code}: {error}" if isinstance(error, NbmlopsError) else str(error)
-        failure = StageError(type=type(error).__name__, message=message, code=code_of, traceback=tuple(traceback.format_exc().splitlines()))
-        with suppress(OSError):
-            if os.getpid() == own:
+        cell = task.steps[-1].cell if task.steps else None
+        lines = tuple(traceback.format_exc().splitlines())
+        failure = StageError(type=type(error).__name__, message=message, code=code_of, cell=cell, traceback=lines)
+        if os.getpid() == own:
+            try:
                 _write(result, StageOutcome(attempt=task.attempt, status="failed", error=failure))
+            except OSError:  # its code has limited itself to no files, or given up the right to write here
+                told = json.dumps(replace(failure, message=message[: _NOTE_BYTES // 8], traceback=()).to_json()).encode()
+                note[: len(told)] = told
     finally:
         with suppress(Exception):
             sys.stdout.flush()
@@ -189,13 +196,22 @@ def _children(parent: int) -> list[int]:
         return []
 
 
-def _account(task: StageTask, status: int, end: str | None, seconds: float, started_s: float) -> StageOutcome:
+def _noted(note: mmap.mmap) -> StageError | None:
+    """Return the error that the child could not write."""
+    with suppress(ValueError, KeyError, TypeError):
+        return StageError.from_json(json.loads(bytes(note).rstrip(b"\0")))
+    return None
+
+
+def _account(task: StageTask, status: int, end: str | None, seconds: float, started_s: float, noted: StageError | None = None) -> StageOutcome:
     """Say how a stage ended that could not say it itself."""
     cell = task.steps[-1].cell if task.steps else None
     if end == "timed-out":
         error = StageError(type="StageTimeout", message=f"stage {task.stage!r} ran longer than its --timeout of {task.timeout_s:g} s", cell=cell)
     elif end == "cancelled":
         error = StageError(type="Cancelled", message=f"stage {task.stage!r} was cancelled", cell=cell)
+    elif noted is not None:
+        error = replace(noted, message=f"{noted.message}; or let its code not limit the process (RLIMIT_NOFILE, RLIMIT_FSIZE, setuid)")
     elif os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         name = signal.Signals(number).name if number in set(signal.Signals) else f"SIG{number}"
@@ -220,7 +236,7 @@ def _keep_journal(task: StageTask, journal: Path) -> str | None:
     cells = [step.cell for step in task.steps if step.kind in {"stage", "report"} or task.stage.startswith("@")]
     try:
         lines = journal.read_text(encoding="utf-8").splitlines()
-        hidden = Redactor(secret_values(task.parameters, {**os.environ, **task.environment}, task.secrets))
+        hidden = Redactor((*secret_values(task.parameters, {**os.environ, **task.environment}, task.secrets), *task.hidden))
         shown = read_journal(lines, limit_bytes=task.output_limit_bytes, redactor=hidden)
         outputs = [shown.get(cell, []) for cell in cells]
         store = Store(task.store, settings=load_settings(Path(task.folder), store=task.store))

@@ -57,6 +57,8 @@ class StageTask:
     binds : tuple of str
         Names that reading the stage says it binds.
     metrics, secrets : tuple of str
+    hidden : tuple of str
+        Texts that the parameters cell holds and that look secret.
     store, project_root : str
     trusted : bool
         Whether artifacts that run code when read may be loaded.
@@ -100,6 +102,7 @@ class StageTask:
     binds: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     trusted: bool = True
     files: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataclass import dataclass
-from nbmlops.errors import NotebookError, UsageError
+from nbmlops.errors import NotebookError
 from nbmlops.notebook.document import Document, read_document
 from nbmlops.pipeline.build import build
 from nbmlops.pipeline.source import Source, read_source
@@ -311,14 +311,12 @@ class Session:
         return verify(self, parameters or {}, stages, progress)
 
     def _target(self, output: Path | str | None) -> Path | None:
+        """Return where the executed notebook goes: the file itself where a link is given."""
         if output is None:
             return None
-        target = Path(output)
-        if self.document.path is not None and target.exists() and target.samefile(self.document.path):
-            raise UsageError(f"OUTPUT {target} is the notebook itself", code="NB009", fix="choose another file; the notebook stays as you wrote it")
-        if target.is_dir():
-            raise UsageError(f"OUTPUT {target} is a folder", code="NB009", fix="give the name of a file that ends in .ipynb")
-        return target
+        from nbmlops.session.target import target_of  # noqa: PLC0415 - only where one is named
+
+        return target_of(output, self.document.path)
 
     def refuse_errors(self, pipeline: Pipeline) -> None:
         """Raise the first diagnostic of severity error, before anything runs."""

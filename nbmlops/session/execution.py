@@ -55,6 +55,7 @@ __all__ = [
 
 _INTERRUPTED_WAIT_S = 2.0
 _NAME_BYTES = 200
+_SHORTEST_DEFAULT = 8
 
 
 class Execution:
@@ -247,7 +248,7 @@ class Execution:
             RunRecord(
                 run_id=result.run_id,
                 notebook=self._planner.notebook,
-                notebook_digest=snapshot_of(session),
+                notebook_digest=snapshot_of(session, self._redactor),
                 status=result.status,
                 started_s=self._started_s,
                 seconds=result.seconds,
@@ -299,9 +300,9 @@ def versions_of(session: Session, pipeline: Pipeline) -> dict[str, str]:
     return session.surroundings.modules(_modules(pipeline), ())[1]
 
 
-def snapshot_of(session: Session) -> str:
-    """Keep the notebook as it is run, and return its digest."""
-    return session.store.snapshot(json.dumps(session.document.raw, sort_keys=True).encode())
+def snapshot_of(session: Session, redactor: Redactor) -> str:
+    """Keep the notebook as it is run, without its secrets, and return its digest."""
+    return session.store.snapshot(json.dumps(redactor.data(session.document.raw), sort_keys=True).encode())
 
 
 def _modules(pipeline: Pipeline) -> set[str]:
@@ -350,8 +351,12 @@ def notebook_of(
 
 def redactor_of(planner: Planner) -> Redactor:
     """Return what hides the secrets of a run: parameters that look so, and the variables that ``--secret`` names."""
+    declared = planner.pipeline.parameters
     names = [name for stage in planner.pipeline.stages.values() for name in stage.directive.secrets]
-    return Redactor(secret_values(all_parameters(planner.pipeline.parameters, planner.trial.parameters), os.environ, names))
+    given = secret_values(all_parameters(declared, planner.trial.parameters), os.environ, names)
+    # what another value was given for stands in the notebook's own source; a short one is "none" or "test", and no secret
+    written = [value for value in secret_values(all_parameters(declared, {}), {}, ()) if len(value) >= _SHORTEST_DEFAULT]
+    return Redactor([*given, *written])
 
 
 def recorded(stages: Iterable[StageResult], redactor: Redactor) -> tuple[dict[str, Any], ...]:

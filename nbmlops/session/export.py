@@ -65,7 +65,8 @@ def _write(value: Any, artifact: Artifact, target: Path, format: str) -> None:  
         elif format == "npy":
             import numpy as np
 
-            np.save(target, value, allow_pickle=False)
+            with target.open("wb") as file:  # to a name it would add .npy
+                np.save(file, value, allow_pickle=False)
         else:
             target.write_bytes(pickle.dumps(value, protocol=5))
     except (AttributeError, TypeError, ValueError) as error:

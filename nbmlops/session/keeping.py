@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import NotStorable
 from nbmlops.pipeline.effects import Effects
 from nbmlops.runner.handover import keep_values
+from nbmlops.runner.openfiles import flush_open_files
 from nbmlops.runner.sharing import holders, noting_holders
 from nbmlops.store.fingerprint import alias_sets
 
@@ -84,6 +85,8 @@ def keep(
     names = [*sorted(handed), *(name for group in aliases for name in group)]
     outputs, lost = _store_values(session, stage, names, aliases, needed, context)
     paths = observation.outputs()
+    if paths:
+        flush_open_files()
     definitions = {name: namespace[name] for name in context.by_reference if name in namespace}
     held = holders(definitions, {name: namespace[name] for name in outputs}, context)
     return Kept(
@@ -140,6 +143,9 @@ def _store_values(
         except NotStorable as error:
             if name in needed:
                 lost.append(error.message)
+        except MemoryError:
+            if name in needed:
+                lost.append(f"there is no memory left to store {name!r}")
     return kept, lost
 
 

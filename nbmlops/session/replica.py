@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,7 +130,10 @@ class Replica:
 
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file with its times; a large one as a clone or a link, where the disk can."""
-    if source.stat().st_size < _COPIED_BYTES:
+    status = source.stat()
+    if not stat.S_ISREG(status.st_mode):
+        return  # a pipe or a socket is nobody's data
+    if status.st_size < _COPIED_BYTES:
         shutil.copy2(source, target)
         return
     try:

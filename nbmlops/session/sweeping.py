@@ -98,7 +98,7 @@ class Sweeping:
         self._emit(planner, self._started(planner, self._run_id, "sweep"))
         self._planner = planner
         session.in_use = Champion(session.settings, planner.pipeline)  # all trials compare with the same version, which is asked for once
-        self._digest = snapshot_of(session)
+        self._digest = snapshot_of(session, redactor_of(planner))
         executor = pool.borrow("local", attempts_folder(session.store), self._workers, preloads(planner.pipeline, session.surroundings))
         try:
             self._shared = SharedExecutor(executor)

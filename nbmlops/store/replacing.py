@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -55,6 +56,7 @@ def replace_file(path: Path, data: Buffer, *, point: str, durable: bool = False)
     OSError
         If it cannot be written; nothing is left behind then.
     """
+    _refuse_device(path)
     temporary = path.with_name(f".tmp-{os.getpid()}-{os.urandom(8).hex()}")  # a name that grew with the file's could be too long
     try:
         failpoint(f"{point}.write")
@@ -73,6 +75,16 @@ def replace_file(path: Path, data: Buffer, *, point: str, durable: bool = False)
     if durable:
         failpoint(f"{point}.sync")
         _sync(path.parent)
+
+
+def _refuse_device(path: Path) -> None:
+    """Leave a device or a pipe in its place: root could put a file there, and ``/dev/null`` would be gone."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is a device or a pipe", str(path))
 
 
 def _sync(folder: Path) -> None:

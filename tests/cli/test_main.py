@@ -74,11 +74,12 @@ def test_with_json_an_error_is_one_object_on_stdout(tmp_path: Path, capsys: pyte
     assert error["fix"]
 
 
-def test_an_interrupt_in_code_from_a_text_is_exit_130(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", ["", "import threading, time; threading.Thread(target=time.sleep, args=(60,)).start()"], ids=["alone", "a thread"])
+def test_an_interrupt_in_code_from_a_text_is_exit_130(tmp_path: Path, beside: str) -> None:
     """`python -m` would end itself by SIGINT, although that was caught, and a script that looks for 130 would not know."""
     (tmp_path / "stop.py").write_text(
         "import sys\nfrom nbmlops.cli import main, store\n"
-        "def stop(options):\n    exec('import os, signal; os.kill(os.getpid(), signal.SIGINT)')\n"
+        f"{beside}\ndef stop(options):\n    exec('import os, signal; os.kill(os.getpid(), signal.SIGINT)')\n"
         "store.run = stop\nsys.argv[1:] = ['store', 'ls', '--json']\nsys.exit(main.main())\n"
     )
     done = subprocess.run([sys.executable, "-m", "stop"], cwd=tmp_path, check=False, capture_output=True, text=True)

@@ -103,12 +103,14 @@ def test_misuse_is_told_in_one_line_and_changes_nothing(office: Office, what: st
     assert office.all() == now
 
 
-def test_a_token_in_a_reason_is_kept_nowhere(office: Office) -> None:
-    """The log keeps what is written for ever, and the registry shows it to everybody."""
-    token = "ghp_" + "a1" * 12
-    event = office.desk().promote(MODEL, 3, "champion", f"fetched with {token}", override=f"{token} said so")
-    assert (event.reason, event.override) == ("fetched with [secret]", "[secret] said so")
+def test_a_token_in_a_reason_is_kept_nowhere(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log keeps what is written for ever, and the registry shows it to everybody: neither what has a token's shape nor a variable called one."""
+    token, password = "ghp_" + "a1" * 12, "correct-horse-battery"
+    monkeypatch.setenv("DEPLOY_PASSWORD", password)
+    event = office.desk().promote(MODEL, 3, "champion", f"fetched with {token} and {password}", override=f"{token} said so")
+    assert (event.reason, event.override) == ("fetched with [secret] and [secret]", "[secret] said so")
     assert token not in str(office.all())
+    assert password not in str(office.all())
 
 
 @pytest.mark.parametrize("version", [True, 0, -1, "2", None, 2.0])

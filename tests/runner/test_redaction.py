@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +27,14 @@ LOOKS = [
     ("anything", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.c2lnbmF0dXJl", True),
     ("tokenizer", "word", False),
     ("password", 12, False),
+    ("password", 73737373, True),
+    ("max_tokens", 4096, False),
+    ("password", True, False),
+    ("db", {"host": "h", "password": "hunter2"}, True),
+    ("db", {"host": "h", "port": 5432}, False),
+    ("passwords", ["hunter2"], True),
+    ("url", "postgres://me:hunter2@host/db", True),
+    ("url", "https://example.org/a@b", False),
     ("password", "", False),
     ("learning_rate", "0.1", False),
     ("path", "data/flights.csv", False),
@@ -31,6 +45,12 @@ LOOKS = [
 def test_what_looks_secret(name: str, value: object, expected: bool) -> None:  # noqa: FBT001 - a table row
     """A parameter is secret by its name, or by a value of a well-known shape."""
     assert looks_secret(name, value) is expected
+
+
+def test_secrets_in_containers_are_collected() -> None:
+    """Of a dict the values whose key says so, of a URL the password: the rest is no secret."""
+    found = secret_values({"db": {"host": "localhost", "password": "hunter2"}, "url": "https://me:opensesame@host", "api_key": 12345678}, {}, [])
+    assert found == ("opensesame", "12345678", "hunter2")
 
 
 def test_values_are_collected_longest_first() -> None:
@@ -69,6 +89,57 @@ def test_without_secrets_nothing_is_touched() -> None:
     """The data is handed on as it is."""
     data = {"k": [1, "through sk-learn-contrib", "sk-a-long-but-harmless-name-of-words"]}
     assert Redactor().data(data) == data
+
+
+WRITTEN = [
+    repr,
+    ascii,
+    json.dumps,
+    lambda text: json.dumps(text, ensure_ascii=False),
+    lambda text: repr(text.encode()),
+    html.escape,
+    quote,
+    quote_plus,
+    lambda text: quote(text, safe=""),
+    lambda text: base64.b64encode(text.encode()).decode(),
+    lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+]
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("secret", ["s3cr+t/K\u00e4\"y&x='1'", "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\n-----END KEY-----", "plain-as-can-be"])
+def test_secret_is_masked_however_it_is_written(written: Callable[[str], str], secret: str) -> None:
+    """A dict that is printed escapes it, a header encodes it, a table escapes it for HTML."""
+    shown = written(secret)
+    inner = shown.strip("b'\"=")[4:-4]
+    assert inner not in Redactor([secret]).text(f"({shown})")
+
+
+@pytest.mark.parametrize("before", ["", "a", "me:", "user:"])
+def test_secret_is_masked_within_base64(before: str) -> None:
+    """`Authorization: Basic` encodes the user's name with it, so that its bytes begin anywhere."""
+    secret = "correct-horse-battery"
+    shown = base64.b64encode(f"{before}{secret}:more".encode()).decode()
+    masked = Redactor([secret]).text(shown)
+    assert MASK in masked
+    middle = len(shown) // 2
+    assert shown[middle - 4 : middle + 4] not in masked
+
+
+def test_a_line_of_a_secret_is_masked() -> None:
+    """A key of several lines may be shown line by line."""
+    assert Redactor(["-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nx\n"]).text("has MIIEvQIBADANBgkq and x") == f"has {MASK} and x"
+
+
+def test_password_in_a_url_is_masked() -> None:
+    """Whoever it belongs to; the rest tells where it went wrong."""
+    assert Redactor().text("no route to postgres://me:hunter2@host/db") == f"no route to postgres://me:{MASK}@host/db"
+    assert Redactor().text("see https://example.org:80/a@b, or a://b:c") == "see https://example.org:80/a@b, or a://b:c"
+
+
+def test_number_that_is_a_secret_is_masked() -> None:
+    """As text and as a number in JSON."""
+    assert Redactor(["73737373"]).data({"pin": 73737373, "text": "73737373", "n": 7}) == {"pin": MASK, "text": MASK, "n": 7}
 
 
 TOKENS = ["ghp_" + "a1" * 18, "sk-proj-" + "Ab3" * 8, "AKIA" + "B2" * 8, "xoxb-" + "1" * 12, "eyJ" + "a" * 12 + ".eyJ9.c2ln"]

@@ -84,6 +84,14 @@ def test_true_end_is_told(bench: Bench, code: str, name: str | None, exit_code: 
     assert (error.type, error.signal, error.exit_code, error.cell) == ("StageDied", name, exit_code, 0)
 
 
+def test_stage_that_can_write_nothing_any_more_is_told(bench: Bench) -> None:
+    """A stage that has left itself no descriptor, and so cannot say how it ended, did not just end by itself with exit code 1."""
+    done = bench.outcome("%%mlstage a\nimport resource\nx = 1\nresource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))", wants=("x",))
+    assert done.status == "failed"
+    assert done.error is not None
+    assert (done.error.code, "Too many open files" in done.error.message, "RLIMIT_NOFILE" in done.error.message) == ("NB801", True, True)
+
+
 def test_killed_stage_keeps_what_it_printed(bench: Bench) -> None:
     """What was printed before SIGKILL is in the outcome, C-level writes too."""
     code = "%%mlstage a\nimport os, time\nprint('from python')\nos.write(1, b'from C\\n')\ntime.sleep(0.3)\nos.kill(os.getpid(), 9)"

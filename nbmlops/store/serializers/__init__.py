@@ -73,7 +73,7 @@ def decode(format: str, view: memoryview, context: Context, form: bytes = b"") -
         )
     try:
         return serializer.decode(memoryview(view), replace(context, form=form) if form else context)
-    except NbmlopsError:
+    except (NbmlopsError, MemoryError):
         raise
     except Exception as error:
         raise StoreError(

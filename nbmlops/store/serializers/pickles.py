@@ -145,7 +145,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """
         try:
             self.dump(self._value)
-        except NotStorable:
+        except (NotStorable, MemoryError):
             raise
         except (RecursionError, pickle.PicklingError) as error:
             if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
