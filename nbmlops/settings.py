@@ -152,13 +152,11 @@ def load_settings(start: Path, **options: Any) -> Settings:  # noqa: ANN401 - ty
 def _project_table(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        content = path.read_bytes()
-        if b"nbmlops" not in content:
-            return {}
-        import tomllib  # noqa: PLC0415 - most notebooks stand in no project with settings
+    import tomllib  # noqa: PLC0415 - most notebooks stand in no project with settings
 
-        table = tomllib.loads(content.decode()).get("tool", {}).get("nbmlops", {})
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file).get("tool", {}).get("nbmlops", {})
     except (OSError, ValueError) as error:  # what is no TOML, or no UTF-8
         raise UsageError(f"{path.name} cannot be read: {error}", code="NB005", fix="mend the file") from error
     return dict(table)
