@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nbmlops.notebook.document import Cell, Document
 
-__all__ = ["Role", "RoledCell", "assign_roles"]
+__all__ = ["Role", "RoledCell", "Roles", "assign_roles"]
 
 _STAGE_TAG = "stage:"
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)")
@@ -101,14 +101,53 @@ def assign_roles(document: Document) -> tuple[RoledCell, ...]:
     tuple of RoledCell
         One for each cell, in order.
     """
-    known = Known()
-    roled = []
-    kale = read_kale(document) or {}
-    for cell in document.cells:
-        found = _kale(cell, document.shown, kale[cell.index]) if cell.index in kale else _role(cell, document.shown, known)
-        roled.append(found)
-        _follow(known, found, tagged=cell.index in kale or "setup" in cell.tags)
-    return tuple(roled) if kale else _share_options(roled, document.shown)
+    return Roles().assign(document)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One cell on the way through a document: what setup had defined before it, what it is, and what setup has defined then."""
+
+    cell: Cell
+    before: Known
+    found: RoledCell
+    after: Known
+
+
+class Roles:
+    """Gives the cells of one notebook their roles again and again, as it is edited; each time as `assign_roles` does.
+
+    A cell that is the same object as before keeps its role where setup above it has defined the same.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[_Step] = []
+        self._shown = ""
+
+    def assign(self, document: Document) -> tuple[RoledCell, ...]:
+        """Give every cell its role."""
+        shown, kale = document.shown, read_kale(document) or {}
+        earlier = self._steps if self._shown == shown and not kale else []
+        steps: list[_Step] = []
+        known = Known()
+        for place, cell in enumerate(document.cells):
+            step = earlier[place] if place < len(earlier) else None
+            if step is None or step.cell is not cell or not (step.before is known or step.before == known):
+                step = _step(cell, shown, known, kale.get(cell.index), step)
+            steps.append(step)
+            known = step.after
+        self._steps, self._shown = steps if not kale else [], shown
+        roled = [step.found for step in steps]
+        return tuple(roled) if kale else _share_options(roled, shown)
+
+
+def _step(cell: Cell, shown: str, before: Known, said: KaleCell | None, earlier: _Step | None) -> _Step:
+    after = before.copy()
+    found = _kale(cell, shown, said) if said is not None else _role(cell, shown, after)
+    _follow(after, found, tagged=said is not None or "setup" in cell.tags)
+    # the very same object again, so that the cells below need not be compared
+    after = before if after == before else earlier.after if earlier is not None and after == earlier.after else after
+    return _Step(cell=cell, before=before, found=found, after=after)
 
 
 def _kale(cell: Cell, notebook: str, said: KaleCell) -> RoledCell:

@@ -117,7 +117,9 @@ class Planner:
         self.trial = trial
         self.store = store
         self.surroundings = surroundings
-        self._known: dict[str, tuple[StageRecord, ...]] = {}
+        codes = {name: code for name, (code, _) in source.codes.items()}
+        told = store.records_of_each(set(codes.values()))
+        self._known: dict[str, tuple[StageRecord, ...]] = {name: told[code] for name, code in codes.items()}
         self._skipped: frozenset[str] = frozenset()
         self._done: dict[str, PlannedStage] = {}
         self.effects: dict[str, Effects] = {name: self._last_effects(name) for name in source.stages}

@@ -39,13 +39,15 @@ class Surroundings:
     project_root : Path
     cache : Path
         A folder of ours for what is costly to find out again.
+    distributions : Distributions or None
+        Of a caller who makes surroundings again and again.
     """
 
-    def __init__(self, folder: Path, project_root: Path, cache: Path) -> None:
+    def __init__(self, folder: Path, project_root: Path, cache: Path, distributions: Distributions | None = None) -> None:
         self.folder = folder
         self.project_root = project_root
         self._cache = cache
-        self._distributions = Distributions(cache / "distributions.json")
+        self._distributions = distributions or Distributions(cache / "distributions.json")
         self._modules = LocalModules(folder, project_root, self._distributions.provides)
         self._files: dict[str, str | None] = {}
         self._stamped: dict[str, tuple[tuple[int, ...], str | None]] = {}

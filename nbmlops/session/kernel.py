@@ -17,7 +17,8 @@ from nbmlops.notebook.document import read_document
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.build import Builder, build
 from nbmlops.pipeline.effects import NO_EFFECTS
-from nbmlops.pipeline.source import Source, read_source
+from nbmlops.pipeline.source import Source, SourceReader, read_source
+from nbmlops.runner.environment import Distributions
 from nbmlops.runner.gate import NOTHING_OUTSIDE, is_outward
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.observe import Observation
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from nbmlops.notebook.document import Document
     from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
     from nbmlops.runner.gate import Outside
     from nbmlops.session.promotions import Promotions
@@ -85,10 +87,13 @@ class KernelSession:
         self._promotions: Promotions | None = None
         self._loaded: LoadedModules | None = None
         self._source: tuple[object, Source] | None = None
+        self._document: Document | None = None
+        self._source_reader = SourceReader()
         self._pipeline: Pipeline | None = None
         self._builder, self._reader = Builder(), Builder()
         self._classes: dict[str, Any] = {}
         self._files: dict[str, tuple[tuple[int, ...], str | None]] = {}
+        self._distributions: Distributions | None = None
         self.code_names: set[str] = set()
         self._before: tuple[dict[str, str], Any] | None = None
         self.seeded: dict[str, Any] = {}
@@ -146,14 +151,17 @@ class KernelSession:
         if not path.is_file():
             raise UsageError(f"there is no notebook {path}", code="NB101", fix="give the path of the .ipynb")
         self.cells.path = path.resolve()
-        self._settings = self._store = self._loaded = self._promotions = None
+        self._settings = self._store = self._loaded = self._promotions = self._distributions = None
 
     def source(self) -> Source:
         """Return the notebook as it stands, read."""
         document = self.cells.notebook().document
-        content = tuple((cell.id, cell.source, cell.tags, repr(cell.options)) for cell in document.cells)
-        if self._source is None or self._source[0] != (document.path, content):
-            self._source, self._pipeline = ((document.path, content), read_source(document)), None
+        if self._document is not document:
+            content = tuple((cell.id, cell.source, cell.tags, repr(cell.options)) for cell in document.cells)
+            if self._source is None or self._source[0] != (document.path, content):
+                self._source, self._pipeline = ((document.path, content), self._source_reader.read(document)), None
+            self._document = document
+        assert self._source is not None  # noqa: S101 - it is there with the first document
         return self._source[1]
 
     def pipeline(self) -> Pipeline:
@@ -165,7 +173,10 @@ class KernelSession:
 
     def planner(self) -> Planner:
         """Return a planner over the notebook as it stands."""
-        surroundings = KernelSurroundings(self.folder, self.settings.project_root, self.store.local_path("cache"), self._files)
+        cache = self.store.local_path("cache")
+        if self._distributions is None:
+            self._distributions = Distributions(cache / "distributions.json")
+        surroundings = KernelSurroundings(self.folder, self.settings.project_root, cache, self._files, self._distributions)
         return Planner(self.source(), Trial(seed=self.settings.seed), self.store, surroundings, self._builder)
 
     # -- all cells

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbmlops.pipeline.model import Pipeline, Stage
+    from nbmlops.runner.environment import Distributions
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.stagekey import Components
     from nbmlops.session.cells import Notebook
@@ -33,10 +34,20 @@ class KernelSurroundings(Surroundings):
         As of `Surroundings`.
     known : dict
         What earlier ones found, by path; kept by the caller.
+    distributions : Distributions
+        Kept by the caller too: they are told to look again.
     """
 
-    def __init__(self, folder: Path, project_root: Path, cache: Path, known: dict[str, tuple[tuple[int, ...], str | None]]) -> None:
-        super().__init__(folder, project_root, cache)
+    def __init__(
+        self,
+        folder: Path,
+        project_root: Path,
+        cache: Path,
+        known: dict[str, tuple[tuple[int, ...], str | None]],
+        distributions: Distributions,
+    ) -> None:
+        distributions.look_again()
+        super().__init__(folder, project_root, cache, distributions)
         self._stamped = known
 
 

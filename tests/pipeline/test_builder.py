@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 from nbmlops.dataflow import acting, linking, localtime, normalise
 from nbmlops.notebook import code as notebook_code
 from nbmlops.notebook import directive, known
+from nbmlops.notebook.document import parse_document
 from nbmlops.pipeline import code as pipeline_code
 from nbmlops.pipeline.build import Builder
 from nbmlops.pipeline.checks import sites
 from nbmlops.pipeline.effects import ALL_NAMES, NO_EFFECTS, Effects
-from tests.pipeline.written import Cell, cell, pipeline_of, source_of
+from nbmlops.pipeline.source import Source, SourceReader
+from tests.acceptance.project import notebook_json
+from tests.pipeline.written import Cell, cell, pipeline_of
 
 _EXAMPLES = int(os.environ.get("NBMLOPS_TEST_EXAMPLES", "24"))
 _NAMES = ("a", "b", "c", "f", "g", "box", "n")
@@ -95,6 +98,24 @@ def _learnt(chance: random.Random, effects: dict[str, Effects]) -> dict[str, Eff
     return {**effects, name: chance.choice([taught, taught, NO_EFFECTS, replace(before, **{field: getattr(taught, field)})])}
 
 
+class _Reader:
+    """Reads one notebook again and again, as a kernel does: of cells that are the same the objects are."""
+
+    def __init__(self) -> None:
+        self._reader = SourceReader()
+        self._document = parse_document(notebook_json([]))
+
+    def read(self, cells: list[Cell | str], path: Path) -> Source:
+        made = notebook_json(cells)
+        known = self._document.raw["cells"]
+        made["cells"] = [
+            known[place] if place < len(known) and {**item, "source": "".join(item["source"])} == known[place] else item
+            for place, item in enumerate(made["cells"])
+        ]
+        self._document = parse_document(made, path, self._document)
+        return self._reader.read(self._document)
+
+
 def _forget() -> None:
     """Forget all that is kept of equal code, so that it is read anew."""
     for module in (acting, directive, known, localtime, normalise, notebook_code, pipeline_code, sites):
@@ -113,14 +134,14 @@ def _short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(st.integers(0, 2**32))
 def test_builder_gives_what_building_anew_gives(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     """Cells are inserted, deleted, edited and moved, effects are learnt and forgotten, parameters change."""
-    chance, builder, path = random.Random(seed), Builder(), _folder(str(tmp_path_factory.getbasetemp())) / "nb.ipynb"
+    chance, builder, reader, path = random.Random(seed), Builder(), _Reader(), _folder(str(tmp_path_factory.getbasetemp())) / "nb.ipynb"
     cells: list[Cell | str] = [_any_cell(chance) for _ in range(chance.randrange(14))]
     effects: dict[str, Effects] = {}
     runs: dict[str, str] = {}
     values: dict[str, Any] = {}
     found = []
     for _ in range(8):
-        source = source_of(*cells, path=path)
+        source = reader.read(cells, path)
         for _ in range(chance.randrange(1, 4)):
             found.append((cells, values, effects, runs, builder.build(source, values, effects, runs)))
             effects = _learnt(chance, effects)
