@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbmlops.dataclass import dataclass
@@ -127,7 +128,7 @@ class Planner:
         self._builder = builder or Builder()
         self.pipeline = self._build()
 
-    @property
+    @cached_property
     def notebook(self) -> str:
         """The notebook's name in records: its path relative to the project root."""
         return notebook_name(self.source, self.surroundings)
@@ -334,14 +335,12 @@ class Planner:
     def _why(self, stage: Stage, parts: Components) -> tuple[str, ...]:
         """Compare with the nearest earlier record: the one that differs in the fewest places."""
         nearest: list[str] | None = None
-        for key in self.store.history(self.notebook, stage.name):
-            record = self.store.record_alone(key)  # it is only asked what it was made of
-            if record is not None:
-                lines = differences(dict(record.components), parts, self.pipeline.parameters)
-                if not lines and not record.reproducible and record.remarks:
-                    return (f"an earlier result does not count, {record.remarks[0]}",)
-                if lines and (nearest is None or len(lines) < len(nearest)):
-                    nearest = lines
+        for record in self.store.records_alone(self.store.history(self.notebook, stage.name)):  # they are only asked what they were made of
+            lines = differences(dict(record.components), parts, self.pipeline.parameters)
+            if not lines and not record.reproducible and record.remarks:
+                return (f"an earlier result does not count, {record.remarks[0]}",)
+            if lines and (nearest is None or len(lines) < len(nearest)):
+                nearest = lines
         return tuple(nearest) if nearest else ("first run",)
 
     def _condition(self, stage: Stage, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:

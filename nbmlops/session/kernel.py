@@ -17,7 +17,7 @@ from nbmlops.notebook.document import read_document
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.build import Builder, build
 from nbmlops.pipeline.effects import NO_EFFECTS
-from nbmlops.pipeline.source import Source, SourceReader, read_source
+from nbmlops.pipeline.source import read_source
 from nbmlops.runner.environment import Distributions
 from nbmlops.runner.gate import NOTHING_OUTSIDE, is_outward
 from nbmlops.runner.leftbehind import LeftBehind
@@ -36,6 +36,7 @@ from nbmlops.session.patches import CodeWatch
 from nbmlops.session.pool import WarmWorkers
 from nbmlops.session.process import ProcessState, snapshot
 from nbmlops.session.provenance import Origin, Provenance, is_code
+from nbmlops.session.reading import LiveReader
 from nbmlops.session.reads import ImportReads, ReadAbove, SetupReads
 from nbmlops.session.stagecell import CellOutcome, StageCell
 from nbmlops.session.staleness import KernelSurroundings
@@ -49,8 +50,8 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from nbmlops.notebook.document import Document
     from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
+    from nbmlops.pipeline.source import Source
     from nbmlops.runner.gate import Outside
     from nbmlops.session.promotions import Promotions
     from nbmlops.store.records import Artifact
@@ -86,11 +87,7 @@ class KernelSession:
         self._store: Store | None = None
         self._promotions: Promotions | None = None
         self._loaded: LoadedModules | None = None
-        self._source: tuple[object, Source] | None = None
-        self._document: Document | None = None
-        self._source_reader = SourceReader()
-        self._pipeline: Pipeline | None = None
-        self._builder, self._reader = Builder(), Builder()
+        self._reading, self._builder = LiveReader(), Builder()
         self._classes: dict[str, Any] = {}
         self._files: dict[str, tuple[tuple[int, ...], str | None]] = {}
         self._distributions: Distributions | None = None
@@ -155,21 +152,11 @@ class KernelSession:
 
     def source(self) -> Source:
         """Return the notebook as it stands, read."""
-        document = self.cells.notebook().document
-        if self._document is not document:
-            content = tuple((cell.id, cell.source, cell.tags, repr(cell.options)) for cell in document.cells)
-            if self._source is None or self._source[0] != (document.path, content):
-                self._source, self._pipeline = ((document.path, content), self._source_reader.read(document)), None
-            self._document = document
-        assert self._source is not None  # noqa: S101 - it is there with the first document
-        return self._source[1]
+        return self._reading.source(self.cells.notebook().document)
 
     def pipeline(self) -> Pipeline:
         """Return the notebook's pipeline, as reading alone tells it."""
-        source = self.source()
-        if self._pipeline is None:
-            self._pipeline = self._reader.build(source)
-        return self._pipeline
+        return self._reading.pipeline(self.cells.notebook().document)
 
     def planner(self) -> Planner:
         """Return a planner over the notebook as it stands."""

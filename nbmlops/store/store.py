@@ -20,7 +20,7 @@ from nbmlops.store.records import BadSeal, ForeignSeal, RunRecord, StageRecord, 
 from nbmlops.store.trust import judge_trust, local_root, store_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from nbmlops.settings import Settings
@@ -93,9 +93,20 @@ class Store:
 
     def record_alone(self, key: str) -> StageRecord | None:
         """Return the record of a stage key although objects that it names may be gone: for what it tells, not what it gives."""
-        if not is_name(key):
-            return None
-        stamp = self._stamp(record_path(key))
+        return self._record_alone(key, self._stamp(record_path(key))) if is_name(key) else None
+
+    def records_alone(self, keys: Sequence[str]) -> Iterator[StageRecord]:
+        """Yield the records of those of the keys that have one, as `record_alone` does; in a folder of this machine all are looked at together."""
+        stamps: dict[str, _Stamp | None] = {}
+        if self._local is not None:
+            found = self._local.stat_in("records", [f"{key}.json" for key in keys if is_name(key)])
+            stamps = {name.removesuffix(".json"): _stamp_of(info) for name, info in found.items()}
+        for key in keys:
+            record = self._record_alone(key, stamps[key]) if key in stamps else self.record_alone(key)
+            if record is not None:
+                yield record
+
+    def _record_alone(self, key: str, stamp: _Stamp | None) -> StageRecord | None:
         if stamp is not None and key in self._records and self._records[key][0] == stamp:
             return self._records[key][1]
         record = self._read(record_path(key), _RECORD, StageRecord.from_json)
