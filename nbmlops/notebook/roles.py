@@ -145,6 +145,8 @@ def _step(cell: Cell, shown: str, before: Known, said: KaleCell | None, earlier:
     after = before.copy()
     found = _kale(cell, shown, said) if said is not None else _role(cell, shown, after)
     _follow(after, found, tagged=said is not None or "setup" in cell.tags)
+    if earlier is not None and earlier.cell is cell and earlier.found == found:
+        found = earlier.found
     # the very same object again, so that the cells below need not be compared
     after = before if after == before else earlier.after if earlier is not None and after == earlier.after else after
     return _Step(cell=cell, before=before, found=found, after=after)

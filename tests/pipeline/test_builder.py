@@ -32,7 +32,7 @@ _PATHS = ("a.txt", "out/", "out/b.txt", "data.csv")
 _SETUP = (
     "n = 1", "n = 2", "box = []", "box.append(n)", "import os\nimport json as b", "from helper import *", "from __future__ import annotations",
     "def f(x: n = 1):\n    return x + n", "def g():\n    open('a.txt').read()\n    return f(a)", "class Box:\n    held = box", "g = f",
-    "os.environ['A'] = '1'", "PATH = 'data.csv'", "%load_ext nbmlops",
+    "os.environ['A'] = '1'", "PATH = 'data.csv'", "%load_ext nbmlops", "b = dict()", "box[0] = n",
 )  # fmt: skip
 _BODIES = (
     "a = 1", "a = n + 1", "b = f(a)", "b = a", "box.append(a)", "a += 1", "c = [a, b]", "if a:\n    b = 2", "del b", "c = g()",
@@ -160,3 +160,65 @@ def _folder(base: str) -> Path:
     (folder / "helper.py").write_text("a = 1\ndef f(x): return x\n")
     (folder / "one.txt").touch()
     return folder
+
+
+_SHARED = {"s1": replace(NO_EFFECTS, aliases=(("a", "both"),))}
+
+
+@pytest.mark.parametrize(
+    ("cells", "edited", "effects"),
+    [
+        pytest.param(
+            [cell("h = dict()", "setup"), "%%mlstage s1\na = 1", "%%mlstage s2\nb = h"],
+            "%%mlstage s2\nb = 2",
+            {},
+            id="what setup calls is for itself when nobody reads it any more",
+        ),
+        pytest.param(
+            ["%%mlstage s1\na = []\nboth = [a]", "%%mlstage s3\nc = a", "%%mlstage s2\nother = 1", "%%mlstage s4\nd = a"],
+            "%%mlstage s2\nboth = 1",
+            _SHARED,
+            id="a name that shares state is another object now",
+        ),
+        pytest.param(
+            ["box = []\nholder = [box]", "%%mlstage s1\nbox[0] = 1", "%%mlstage s2\ny = 1"],
+            "%%mlstage s2\ny = holder",
+            {},
+            id="what a stage changes is read through what holds it",
+        ),
+        pytest.param(
+            ["%%mlstage s1\na = 1", "%%mlstage s2 --after s3\nb = a", "%%mlstage s3\nc = 1"],
+            "%%mlstage s4\nc = 1",
+            {},
+            id="the stage to wait for is gone",
+        ),
+        pytest.param(
+            ["n = int", "m = 1", "from math import pi", "def f(x: n): return x", "%%mlstage s1\na = f(1)"],
+            "from __future__ import annotations",
+            {},
+            id="annotations are evaluated no more",
+        ),
+        pytest.param(
+            ["%%mlstage s1\na = 1", "%%mlstage s2\nb = 1", "%%mlstage s3\nc = 1"],
+            "%%mlstage s3\nc = a",
+            {},
+            id="what a stage hands on is read now",
+        ),
+    ],
+)
+def test_what_one_edit_reaches(tmp_path: Path, cells: list[Cell | str], edited: str, effects: dict[str, Effects]) -> None:
+    """The stages above and below the edited one are as if built from nothing; before and after, and back again."""
+    after = [*cells[:2], edited, *cells[3:]]
+    builder, reader, path = Builder(), _Reader(), tmp_path / "nb.ipynb"
+    for now in (cells, after, cells):
+        assert builder.build(reader.read(now, path), {}, effects) == pipeline_of(*now, path=path, effects=effects)
+
+
+def test_star_of_a_file_that_changes(tmp_path: Path) -> None:
+    """What a cell binds that imports everything from a file is read off the file each time."""
+    builder, reader, path = Builder(), _Reader(), tmp_path / "nb.ipynb"
+    cells: list[Cell | str] = ["from helper import *", "%%mlstage s1\na = f(1)", "%%mlstage s2\nfrom helper import *\nb = g"]
+    for text in ("f = abs\n", "g = 1\n", "f = g = 2\n"):
+        (tmp_path / "helper.py").write_text(text)
+        os.utime(tmp_path / "helper.py", ns=(len(text) * 10**9, len(text) * 10**9))
+        assert builder.build(reader.read(cells, path)) == pipeline_of(*cells, path=path)
