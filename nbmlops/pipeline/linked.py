@@ -43,7 +43,10 @@ def link_source(source: Source, effects: Mapping[str, Effects], earlier: Linked 
     linking = relink(units, earlier.linking if earlier is not None else None)
     if earlier is not None and earlier.source is source and earlier.linking.units == linking.units:
         return earlier
-    return Linked(source, linking, effects)
+    linked = Linked(source, linking, effects)
+    if earlier is not None and linked.has_setup_of(earlier):
+        linked.setup = earlier.setup
+    return linked
 
 
 def _unit(source: Source, effects: Mapping[str, Effects], position: int, piece: Piece) -> Unit:
@@ -219,6 +222,14 @@ class Linked:
         if piece.statement is None or piece.statement.configures or self.links[position].patches:
             return piece.statement is not None
         return piece.statement.calls and "setup" in self.source.cells[piece.cell].cell.tags and not self.readers.get(position)
+
+    def has_setup_of(self, earlier: Linked) -> bool:
+        """Tell whether the setup statements are the same objects in the same places, linked the same, and run for the same reasons."""
+        if self.source.order is not None or earlier.source.order is not None or self.setup_positions != earlier.setup_positions:
+            return False
+        pieces, before = self.source.pieces, earlier.source.pieces
+        same = all(pieces[place] is before[place] and self.links[place] is earlier.links[place] for place in self.setup_positions)
+        return same and self.configuring == earlier.configuring
 
     @cached_property
     def setup(self) -> tuple[SetupStatement, ...]:

@@ -26,9 +26,9 @@ def same_stages(earlier: Linked, now: Linked, aliasing: Collection[str]) -> Iter
     aliasing : collection of str
         The stages of which it was learnt that names share state: their readers hang on everything above.
     """
-    changed = _changed(earlier, now)
-    if not _has_same_setup(earlier, now, changed):
+    if not now.has_setup_of(earlier) or earlier.source.parameters.keys() != now.source.parameters.keys():
         return
+    changed = _changed(earlier, now)
     first, named = min(changed, default=len(now.links)), earlier.source.stages.keys() == now.source.stages.keys()
     moved = {name for name, positions in now.positions.items() if earlier.positions.get(name) != positions or changed.intersection(positions)}
     for name, positions in now.positions.items():
@@ -52,14 +52,6 @@ def _changed(earlier: Linked, now: Linked) -> set[int]:
     pieces = zip_longest(earlier.source.pieces, now.source.pieces)
     links = zip_longest(earlier.links, now.links)
     return {place for place, ((old, new), (before, after)) in enumerate(zip(pieces, links, strict=True)) if old is not new or before is not after}
-
-
-def _has_same_setup(earlier: Linked, now: Linked, changed: set[int]) -> bool:
-    if earlier.source.order is not None or now.source.order is not None:
-        return False  # cells that run in Kale's order: all are read anew
-    if earlier.source.parameters.keys() != now.source.parameters.keys():
-        return False
-    return earlier.setup_positions == now.setup_positions and changed.isdisjoint(now.setup_positions) and earlier.configuring == now.configuring
 
 
 def _are_same(some: Collection[object], others: Collection[object]) -> bool:
