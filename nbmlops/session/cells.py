@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from nbmlops.notebook.document import Cell
 
-__all__ = ["Notebook", "SeenCell", "SeenCells"]
+__all__ = ["Notebook", "SeenCell", "SeenCells", "told_notebook"]
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Stamp = tuple[int, int, int]
@@ -307,3 +308,13 @@ def _replaces(source: str) -> frozenset[str]:
         return frozenset()
     binds = frozenset(flow.binds)
     return binds if binds and not binds & set(flow.reads) and not flow.mutates else frozenset()
+
+
+def told_notebook() -> Path | None:
+    """Return the file of the kernel's notebook where the front end tells it."""
+    named = os.environ.get("JPY_SESSION_NAME", "")
+    if named.endswith((".ipynb", ".py")):
+        path = Path(named)
+        candidates = [path, Path.cwd() / path.name]
+        return next((candidate.resolve() for candidate in candidates if candidate.is_file()), None)
+    return None

@@ -19,13 +19,13 @@ from nbmlops.pipeline.build import Builder, build
 from nbmlops.pipeline.effects import NO_EFFECTS
 from nbmlops.pipeline.source import read_source
 from nbmlops.runner.environment import Distributions
-from nbmlops.runner.gate import NOTHING_OUTSIDE, is_outward
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.observe import Observation
 from nbmlops.runner.plan import Planner, Trial, only_stages
 from nbmlops.runner.randomness import random_states, save_random
 from nbmlops.runner.seeing import modules_of
-from nbmlops.session.cells import SeenCell, SeenCells
+from nbmlops.session.cells import SeenCell, SeenCells, told_notebook
+from nbmlops.session.gates import LiveGates
 from nbmlops.session.hidden import hidden_state
 from nbmlops.session.history import History
 from nbmlops.session.livestate import LiveState
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 
     from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
     from nbmlops.pipeline.source import Source
-    from nbmlops.runner.gate import Outside
-    from nbmlops.session.promotions import Promotions
     from nbmlops.store.records import Artifact
 
 __all__ = ["KernelSession"]
@@ -76,7 +74,7 @@ class KernelSession:
     def __init__(self, shell: InteractiveShell, earlier: Sequence[tuple[int, str]] = (), process: dict[str, str] | None = None) -> None:
         self.shell = shell
         self.run_id = uuid.uuid4().hex[:16]
-        self.cells = SeenCells(_notebook_path())
+        self.cells = SeenCells(told_notebook())
         self.provenance = Provenance()
         self.history = History()
         self.patches = CodeWatch()
@@ -85,7 +83,7 @@ class KernelSession:
         self.process = ProcessState(process if process is not None else snapshot())
         self._settings: Settings | None = None
         self._store: Store | None = None
-        self._promotions: Promotions | None = None
+        self.gates = LiveGates(self)
         self._loaded: LoadedModules | None = None
         self._reading, self._builder = LiveReader(), Builder()
         self._classes: dict[str, Any] = {}
@@ -122,15 +120,6 @@ class KernelSession:
         return self._store
 
     @property
-    def promotions(self) -> Promotions:
-        """The registered models of the project; the process that answers for them is kept."""
-        if self._promotions is None:
-            from nbmlops.session.promotions import Promotions  # noqa: PLC0415 - only where somebody asks
-
-            self._promotions = Promotions(self.settings)
-        return self._promotions
-
-    @property
     def loaded(self) -> LoadedModules:
         """What modules this process runs."""
         if self._loaded is None:
@@ -148,7 +137,8 @@ class KernelSession:
         if not path.is_file():
             raise UsageError(f"there is no notebook {path}", code="NB101", fix="give the path of the .ipynb")
         self.cells.path = path.resolve()
-        self._settings = self._store = self._loaded = self._promotions = self._distributions = None
+        self._settings = self._store = self._loaded = self._distributions = None
+        self.gates = LiveGates(self)
 
     def source(self) -> Source:
         """Return the notebook as it stands, read."""
@@ -167,17 +157,6 @@ class KernelSession:
         return Planner(self.source(), Trial(seed=self.settings.seed), self.store, surroundings, self._builder)
 
     # -- all cells
-
-    def outside(self, pipeline: Pipeline) -> Outside:
-        """Return what the gates of a pipeline may ask beyond its own results; here no stage is repeated, but what batch has found counts."""
-        if not is_outward(pipeline):
-            return NOTHING_OUTSIDE
-        from nbmlops.session.champion import Champion  # noqa: PLC0415 - only where a gate asks
-        from nbmlops.session.outside import SessionOutside  # noqa: PLC0415
-        from nbmlops.session.reproducing import is_reproducible  # noqa: PLC0415
-
-        in_use = Champion(self.settings, pipeline, self.promotions)
-        return SessionOutside(lambda result: is_reproducible(self.store, result), in_use)
 
     def cell_begins(self, source: str = "", process: dict[str, str] | None = None) -> None:
         """Take note of the state of things before a cell; of the process's, where that is known from before the session began."""
@@ -512,13 +491,3 @@ def _is_code_of(stage: Stage, body: str) -> bool:
 def read_and_build(path: Path) -> Pipeline:
     """Return the pipeline that a file describes."""
     return build(read_source(read_document(path)))
-
-
-def _notebook_path() -> Path | None:
-    """Return the file of the kernel's notebook where the front end tells it."""
-    named = os.environ.get("JPY_SESSION_NAME", "")
-    if named.endswith((".ipynb", ".py")):
-        path = Path(named)
-        candidates = [path, Path.cwd() / path.name]
-        return next((candidate.resolve() for candidate in candidates if candidate.is_file()), None)
-    return None
