@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataflow.localtime import time_zone_variables
@@ -63,6 +65,7 @@ class Builder:
     def __init__(self) -> None:
         self._linked: Linked | None = None
         self._known: dict[str, tuple[list[_Taught], Stage]] = {}
+        self._built: tuple[tuple[Linked, dict[str, Effects], dict[str, str], str], Pipeline] | None = None
 
     def build(
         self,
@@ -74,6 +77,9 @@ class Builder:
         """Build a pipeline, as `build` does."""
         parameters, effects, runs = parameters or {}, effects or {}, runs or {}
         linked = link_source(source, effects, self._linked)
+        given = (linked, dict(effects), dict(runs), _here())
+        if not parameters and self._built is not None and self._built[0] == given:
+            return self._built[1]
         if linked is not self._linked:
             self._known = dict(self._still_known(linked))
             self._linked = linked
@@ -100,7 +106,11 @@ class Builder:
             parameters=parameters,
             conflicts=source.order.conflicts if source.order else (),
         )
-        return replace(pipeline, diagnostics=diagnose(checked))
+        built = replace(pipeline, diagnostics=diagnose(checked))
+        # patterns are looked up each time; and parameters that are equal may be of another type
+        lasting = not parameters and not any(stage.directive.files for stage in stages.values())
+        self._built = (given, built) if lasting else None
+        return built
 
     def _still_known(self, linked: Linked) -> Iterator[tuple[str, tuple[list[_Taught], Stage]]]:
         """Give the stages that the next linking tells as the last one did, with what is read later now."""
@@ -120,6 +130,13 @@ class Builder:
         if known is None or known[0] != taught:
             known = self._known[name] = (taught, reader.stage(name))
         return known[1]
+
+
+def _here() -> str:
+    """Return the working directory, from which messages tell how to write an absolute path."""
+    with suppress(OSError):
+        return str(Path.cwd())
+    return ""
 
 
 class _Reader:
