@@ -17,7 +17,7 @@ from nbmlops.notebook.roles import Role, RoledCell, Roles
 from nbmlops.pipeline.checks import Sites, find_sites
 from nbmlops.pipeline.code import fingerprint, flow_of, postpones_annotations
 from nbmlops.pipeline.kale import KaleOrder, kale_order
-from nbmlops.pipeline.setup import Statement, read_parameters, statements, with_acts
+from nbmlops.pipeline.setup import Statement, ToldOfCalls, read_parameters, statements, told_of_calls, with_acts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -82,6 +82,8 @@ class SourceReader:
     def __init__(self) -> None:
         self._roles = Roles()
         self._read: list[_ReadCell] = []
+        self._setup: list[Piece] = []
+        self._told: ToldOfCalls | None = None
         self._acting: dict[int, tuple[Piece, Piece]] = {}
         self._codes: dict[str, tuple[tuple[RoledCell, ...], tuple[str, tuple[str, ...]]]] = {}
 
@@ -127,15 +129,18 @@ class SourceReader:
 
     def _marked(self, found: list[Piece], cells: tuple[RoledCell, ...]) -> list[Piece]:
         """Mark the setup statements that change what is not their own; one that was marked before is the same object again."""
-        marked = _with_acts(found, cells)
-        acting = {id(piece): (piece, now) for piece, now in zip(found, marked, strict=True) if now is not piece}
-        self._acting = {key: self._acting.get(key, pair) for key, pair in acting.items()}
-        return [self._acting[id(piece)][1] if id(piece) in self._acting else piece for piece in found]
+        setup = [piece for piece in found if piece.statement is not None]
+        trees = [roled.tree for roled in cells if roled.tree is not None]
+        told = told_of_calls(trees)
+        if told != self._told or not _are_same(setup, self._setup):
+            acting = {id(piece): (piece, now) for piece, now in zip(setup, _with_acts(setup, told), strict=True) if now is not piece}
+            self._acting = {key: self._acting.get(key, pair) for key, pair in acting.items()}
+            self._setup, self._told = setup, told
+        return [self._acting[id(piece)][1] if id(piece) in self._acting else piece for piece in found] if self._acting else found
 
     def _code(self, name: str, members: tuple[RoledCell, ...]) -> tuple[tuple[RoledCell, ...], tuple[str, tuple[str, ...]]]:
         known = self._codes.get(name)
-        same = known is not None and len(known[0]) == len(members) and all(map(operator.is_, known[0], members))
-        return known if known is not None and same else (members, _code(members))
+        return known if known is not None and _are_same(known[0], members) else (members, _code(members))
 
 
 def _pieces(roled: RoledCell, stars: Stars, *, postponed: bool) -> Iterator[Piece]:
@@ -149,11 +154,13 @@ def _pieces(roled: RoledCell, stars: Stars, *, postponed: bool) -> Iterator[Piec
         yield Piece(cell=index, role=role, flow=_flow(roled, stars, postponed=postponed))
 
 
-def _with_acts(pieces: list[Piece], cells: tuple[RoledCell, ...]) -> list[Piece]:
-    setup = [piece.statement for piece in pieces if piece.statement is not None]
-    marked = iter(with_acts(setup, [roled.tree for roled in cells if roled.tree is not None]))
-    now = [next(marked) if piece.statement is not None else None for piece in pieces]
-    return [piece if statement is piece.statement else replace(piece, statement=statement) for piece, statement in zip(pieces, now, strict=True)]
+def _with_acts(setup: list[Piece], told: ToldOfCalls) -> list[Piece]:
+    marked = with_acts([piece.statement for piece in setup if piece.statement is not None], told)
+    return [piece if now is piece.statement else replace(piece, statement=now) for piece, now in zip(setup, marked, strict=True)]
+
+
+def _are_same(some: Sequence[object], others: Sequence[object]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _flow(roled: RoledCell, stars: Stars, *, postponed: bool) -> Flow:

@@ -145,8 +145,8 @@ def test_builder_gives_what_building_anew_gives(tmp_path_factory: pytest.TempPat
         for _ in range(chance.randrange(1, 4)):
             found.append((cells, values, effects, runs, builder.build(source, values, effects, runs)))
             effects = _learnt(chance, effects)
-            runs = {**runs, f"s{chance.randrange(6)}": chance.choice(["1a2b3c4d5e", "ffffffffff"])}
-            values = chance.choice([values, {}, {"n": 5}, {"n": "data.csv"}, {"PATH": "a.txt"}])
+            runs = chance.choice([runs, {**runs, f"s{chance.randrange(6)}": chance.choice(["1a2b3c4d5e", "ffffffffff"])}])
+            values = chance.choice([values, {}, {}, {"n": 5}, {"n": "data.csv"}, {"PATH": "a.txt"}])
         cells = _edited(chance, cells)
     for cells, values, effects, runs, pipeline in found:
         _forget()
@@ -199,6 +199,18 @@ _SHARED = {"s1": replace(NO_EFFECTS, aliases=(("a", "both"),))}
             id="annotations are evaluated no more",
         ),
         pytest.param(
+            ["class Base: pass", "class Sub(Base): pass", "%%mlstage s1\na = 1", "%%mlstage s2\nb = 1"],
+            "%%mlstage s1\na = Base.__subclasses__()",
+            {},
+            id="classes are looked for without their names",
+        ),
+        pytest.param(
+            ["import os", "n = 1", cell("m = 1", "setup"), "%%mlstage s1\na = 1"],
+            cell("for m in range(n):\n    os.nice(m)", "setup"),
+            {},
+            id="setup does something now",
+        ),
+        pytest.param(
             ["%%mlstage s1\na = 1", "%%mlstage s2\nb = 1", "%%mlstage s3\nc = 1"],
             "%%mlstage s3\nc = a",
             {},
@@ -206,7 +218,7 @@ _SHARED = {"s1": replace(NO_EFFECTS, aliases=(("a", "both"),))}
         ),
     ],
 )
-def test_what_one_edit_reaches(tmp_path: Path, cells: list[Cell | str], edited: str, effects: dict[str, Effects]) -> None:
+def test_what_one_edit_reaches(tmp_path: Path, cells: list[Cell | str], edited: Cell | str, effects: dict[str, Effects]) -> None:
     """The stages above and below the edited one are as if built from nothing; before and after, and back again."""
     after = [*cells[:2], edited, *cells[3:]]
     builder, reader, path = Builder(), _Reader(), tmp_path / "nb.ipynb"
@@ -222,3 +234,25 @@ def test_star_of_a_file_that_changes(tmp_path: Path) -> None:
         (tmp_path / "helper.py").write_text(text)
         os.utime(tmp_path / "helper.py", ns=(len(text) * 10**9, len(text) * 10**9))
         assert builder.build(reader.read(cells, path)) == pipeline_of(*cells, path=path)
+
+
+def test_what_is_learnt_counts_though_no_link_changes(tmp_path: Path) -> None:
+    """A pipeline that was built just now is given again only if nothing else went into it."""
+    builder, reader, path = Builder(), _Reader(), tmp_path / "nb.ipynb"
+    path_of = cell("p = 'a.txt'", "parameters")
+    cells: list[Cell | str] = [path_of, "%%mlstage s1\na = open(p).read()", "%%mlstage s3\nc = 1", "%%mlstage s2 --file *.txt\nb = a"]
+    draws = {"s1": replace(NO_EFFECTS, random=("numpy",), files_read=("z.txt",)), "s3": replace(NO_EFFECTS, random=("numpy",))}
+    cases: list[tuple[dict[str, Effects], dict[str, str], dict[str, Any]]] = [
+        ({}, {}, {}), (draws, {}, {}), (draws, {"s1": "ffffffff"}, {}), (draws, {}, {"p": "b.txt"}), (draws, {}, {}), ({}, {"s1": "ffffffff"}, {}),
+    ]  # fmt: skip
+    for plain in (cells[:3], cells):
+        source = reader.read(plain, path)
+        for effects, runs, values in cases:
+            built = builder.build(source, values, effects, runs)
+            assert built == pipeline_of(*plain, path=path, parameters=values, effects=effects, runs=runs)
+            again = builder.build(source, values, effects, runs)
+            assert again == built
+            assert (again is built) == (not values and plain is not cells)
+    (tmp_path / "new.txt").touch()
+    effects, runs, values = cases[-1]
+    assert builder.build(source, values, effects, runs) == pipeline_of(*cells, path=path, effects=effects, runs=runs)
