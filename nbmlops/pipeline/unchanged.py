@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from collections.abc import Set as AbstractSet
 
     from nbmlops.pipeline.linked import Linked
 
 __all__ = ["same_stages"]
 
 
-def same_stages(earlier: Linked, now: Linked, aliasing: Collection[str]) -> Iterator[str]:
+def same_stages(earlier: Linked, now: Linked, aliasing: AbstractSet[str]) -> Iterator[str]:
     """Yield the stages of which the later linking tells what the earlier one does, but for what is read later.
 
     Pieces and links that did not change are the same objects. What `Builder` reads of a stage hangs on its own pieces and links, on those of
@@ -23,7 +24,7 @@ def same_stages(earlier: Linked, now: Linked, aliasing: Collection[str]) -> Iter
     Parameters
     ----------
     earlier, now : Linked
-    aliasing : collection of str
+    aliasing : set of str
         The stages of which it was learnt that names share state: their readers hang on everything above.
     """
     if not now.has_setup_of(earlier) or earlier.source.parameters.keys() != now.source.parameters.keys():
@@ -41,7 +42,7 @@ def same_stages(earlier: Linked, now: Linked, aliasing: Collection[str]) -> Iter
         directive = now.source.stages[name][0].directive
         if directive is not None and directive.after and not named:
             continue
-        if first < positions[0] and not set(aliasing).isdisjoint(now.providers[name]):
+        if first < positions[0] and not aliasing.isdisjoint(now.providers[name]):
             continue
         if _is_taken_alike(earlier, now, positions) and not now.changed_setup(positions):
             yield name

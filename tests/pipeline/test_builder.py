@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from nbmlops.dataflow import acting, linking, localtime, normalise
 from nbmlops.notebook import code as notebook_code
-from nbmlops.notebook import directive, known
+from nbmlops.notebook import directive, known, roles
 from nbmlops.notebook.document import parse_document
 from nbmlops.pipeline import code as pipeline_code
 from nbmlops.pipeline.build import Builder
@@ -128,6 +128,7 @@ def _forget() -> None:
 def _short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a small notebook have several stretches of pieces."""
     monkeypatch.setattr(linking, "_STRIDE", 3)
+    monkeypatch.setattr(roles, "_STRIDE", 2)
 
 
 @settings(max_examples=_EXAMPLES)
