@@ -206,6 +206,12 @@ _SHARED = {"s1": replace(NO_EFFECTS, aliases=(("a", "both"),))}
             id="classes are looked for without their names",
         ),
         pytest.param(
+            ["n = 1", "m = 1", "z = 3", "k = 1", "w = z", "%%mlstage s2\na = w"],
+            "%%mlstage s1\nz = 3",
+            {},
+            id="a cell below is no setup any more",
+        ),
+        pytest.param(
             ["import os", "n = 1", cell("m = 1", "setup"), "%%mlstage s1\na = 1"],
             cell("for m in range(n):\n    os.nice(m)", "setup"),
             {},
