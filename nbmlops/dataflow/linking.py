@@ -179,25 +179,28 @@ def relink(units: Sequence[Unit], earlier: Linking | None) -> Linking:
     for start in range(0, len(units), _STRIDE):
         stretch, number = tuple(units[start : start + _STRIDE]), start // _STRIDE
         states.append(document)
-        if earlier is not None and _is_same(earlier, number, stretch, document):
+        same = _known_part(earlier, number, stretch, document) if earlier is not None else 0
+        if earlier is not None and same:
             states[-1] = earlier.states[number]  # the very object, which the next look finds at once
-            kept += earlier.units[start : start + len(stretch)]
-            links += earlier.links[start : start + len(stretch)]
+            kept += earlier.units[start : start + same]
+            links += earlier.links[start : start + same]
             document = earlier.states[number + 1]
-            continue
-        kept += stretch
-        document = document.copy()
-        known = earlier.links[start : start + len(stretch)] if earlier is not None else ()
-        made = [document.add(start + place, unit) for place, unit in enumerate(stretch)]
-        links += [old if old == new else new for old, new in itertools.zip_longest(known, made) if new is not None]
+        if same < len(stretch):
+            kept += stretch[same:]
+            document = document.copy()
+            known = earlier.links[start + same : start + len(stretch)] if earlier is not None else ()
+            made = [document.add(start + place, unit) for place, unit in enumerate(stretch) if place >= same]
+            links += [old if old == new else new for old, new in itertools.zip_longest(known, made) if new is not None]
     return Linking(units=tuple(kept), links=tuple(links), states=(*states, document))
 
 
-def _is_same(earlier: Linking, number: int, stretch: tuple[Unit, ...], document: _Document) -> bool:
+def _known_part(earlier: Linking, number: int, stretch: tuple[Unit, ...], document: _Document) -> int:
+    """Return how many units a stretch has in common with an earlier one: all of that, which may be a last one that has grown, or none."""
     start = number * _STRIDE
-    if earlier.units[start : start + _STRIDE] != stretch:
-        return False
-    return earlier.states[number] is document or earlier.states[number] == document
+    known = earlier.units[start : start + _STRIDE]
+    if not known or known != stretch[: len(known)]:
+        return 0
+    return len(known) if earlier.states[number] is document or earlier.states[number] == document else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,15 +30,22 @@ class Stars:
         First on the search path.
     analyse : callable
         Reads a module's code, given what to ask for the stars in it.
+
+    Attributes
+    ----------
+    asked : int
+        How often it was asked: what was read without is what the code alone tells.
     """
 
     def __init__(self, folder: Path, analyse: Callable[[ast.Module, Callable[[str], Mapping[str, bool] | None]], Flow]) -> None:
         self._folder = folder
         self._analyse = analyse
         self._known: dict[str, Names | None] = {}
+        self.asked = 0
 
     def names(self, module: str) -> Names | None:
         """Return what ``from module import *`` binds, or None where its source does not tell."""
+        self.asked += 1
         if module not in self._known:
             self._known[module] = None  # modules that import each other's stars
             self._known[module] = self._look_up(module)

@@ -107,7 +107,7 @@ class PromotionMagics(VerbMagics):
 
         url = store_url(options.store)
         if url is None:
-            return self.hooks.session.promotions
+            return self.hooks.session.gates.promotions
         from dataclasses import replace  # noqa: PLC0415
 
         from nbmlops.session.promotions import Promotions  # noqa: PLC0415

@@ -118,7 +118,7 @@ def read_document(path: Path | str) -> Document:
     return parse_document(raw, path)
 
 
-def parse_document(raw: object, path: Path | None = None) -> Document:
+def parse_document(raw: object, path: Path | None = None, earlier: Document | None = None) -> Document:
     """Check a notebook's parsed JSON and give its `Document`; `raw` itself is left as it is.
 
     Parameters
@@ -127,6 +127,8 @@ def parse_document(raw: object, path: Path | None = None) -> Document:
         The parsed JSON.
     path : Path or None
         The file it came from, for messages.
+    earlier : Document or None
+        One whose cells are taken where those of `raw` are the very objects of its own `raw`, in the same places.
 
     Raises
     ------
@@ -136,15 +138,22 @@ def parse_document(raw: object, path: Path | None = None) -> Document:
     reader = _Reader("notebook" if path is None else str(path))
     notebook = reader.notebook(raw)
     minor = notebook.get("nbformat_minor", 0)
-    cells = [reader.cell(index, cell) for index, cell in enumerate(notebook["cells"])]
+    # what a repaired id was must not be forgotten
+    known = earlier.cells if earlier is not None and not earlier.repaired_ids else ()
+    before = earlier.raw["cells"] if earlier is not None and known else ()
+    same = [index < len(before) and cell is before[index] for index, cell in enumerate(notebook["cells"])]
+    cells = [cell if same[index] else reader.cell(index, cell) for index, cell in enumerate(notebook["cells"])]
     ids, replaced = _unique_ids([cell.get("id") for cell in cells])
     wants_ids = minor >= _FIRST_MINOR_WITH_IDS
     if wants_ids:
         for index in replaced:
-            cells[index]["id"] = ids[index]
+            cells[index] = {**cells[index], "id": ids[index]}
     return Document(
         path=path,
-        cells=tuple(reader.finished(index, cell, ids[index]) for index, cell in enumerate(cells)),
+        cells=tuple(
+            known[index] if same[index] and known[index].id == ids[index] else reader.finished(index, cell, ids[index])
+            for index, cell in enumerate(cells)
+        ),
         raw={**notebook, "cells": cells},
         repaired_ids=replaced if wants_ids else (),
     )

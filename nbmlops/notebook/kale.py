@@ -77,9 +77,10 @@ def speaks_kale(document: Document) -> bool:
     if document.kale:
         return True
     code = [cell for cell in document.cells if cell.kind == "code"]
-    if any(names_steps(cell.tags) for cell in code):
+    tagged = [cell.tags for cell in code if cell.tags]
+    if any(names_steps(tags) for tags in tagged):
         return True
-    return any(names_steps(cell.tags, almost=True) for cell in code) and not any(
+    return any(names_steps(tags, almost=True) for tags in tagged) and not any(
         own_stage(cell.tags) is not None or split_magic(cell.source) for cell in code
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import operator
 import re
 from dataclasses import replace
 from enum import StrEnum
@@ -21,13 +22,14 @@ from nbmlops.notebook.values import STAGE_NAME
 from nbmlops.pattern import pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nbmlops.notebook.document import Cell, Document
 
-__all__ = ["Role", "RoledCell", "assign_roles"]
+__all__ = ["Role", "RoledCell", "Roles", "assign_roles"]
 
 _STAGE_TAG = "stage:"
+_STRIDE = 16
 _CELL_MAGIC = pattern(r"\s*%%(\w+)")
 # the transformer takes a second `%%` line for a line magic whose name begins with `%`
 _LATE_MAGIC = pattern(rf"^[ \t]*%%({MAGIC}|{EXPECT_MAGIC})(?!\w)", re.MULTILINE)
@@ -102,14 +104,65 @@ def assign_roles(document: Document) -> tuple[RoledCell, ...]:
     tuple of RoledCell
         One for each cell, in order.
     """
-    known = Known()
-    roled = []
-    kale = read_kale(document) or {}
-    for cell in document.cells:
-        found = _kale(cell, document.shown, kale[cell.index]) if cell.index in kale else _role(cell, document.shown, known)
-        roled.append(found)
-        _follow(known, found, tagged=cell.index in kale or "setup" in cell.tags)
-    return tuple(roled) if kale else _share_options(roled, document.shown)
+    return Roles().assign(document)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stretch:
+    """Some cells in a row: what setup had defined before them, what they are, and what setup has defined then."""
+
+    cells: tuple[Cell, ...]
+    before: Known
+    found: tuple[RoledCell, ...]
+    after: Known
+
+
+class Roles:
+    """Gives the cells of one notebook their roles again and again, as it is edited; each time as `assign_roles` does.
+
+    The cells are gone through in stretches. One of the same objects, in the same places, keeps its roles where setup above it has defined the same.
+    """
+
+    def __init__(self) -> None:
+        self._stretches: list[_Stretch] = []
+        self._shown = ""
+
+    def assign(self, document: Document) -> tuple[RoledCell, ...]:
+        """Give every cell its role."""
+        shown, kale = document.shown, read_kale(document) or {}
+        earlier = self._stretches if self._shown == shown and not kale else []
+        stretches: list[_Stretch] = []
+        known = Known()
+        for start in range(0, len(document.cells), _STRIDE):
+            cells = document.cells[start : start + _STRIDE]
+            before = earlier[len(stretches)] if len(stretches) < len(earlier) else None
+            if before is None or not _are_same(before.cells, cells) or not (before.before is known or before.before == known):
+                before = _stretch(cells, shown, known, kale, before)
+            stretches.append(before)
+            known = before.after
+        self._stretches, self._shown = stretches if not kale else [], shown
+        roled = [found for stretch in stretches for found in stretch.found]
+        return tuple(roled) if kale else _share_options(roled, shown)
+
+
+def _stretch(cells: tuple[Cell, ...], shown: str, before: Known, kale: Mapping[int, KaleCell], earlier: _Stretch | None) -> _Stretch:
+    after = before.copy()
+    found: list[RoledCell] = []
+    for place, cell in enumerate(cells):
+        said = kale.get(cell.index)
+        roled = _kale(cell, shown, said) if said is not None else _role(cell, shown, after)
+        _follow(after, roled, tagged=said is not None or "setup" in cell.tags)
+        # the very same objects again, so that who goes on from them knows that they are the same
+        if earlier is not None and place < len(earlier.cells) and earlier.cells[place] is cell and earlier.found[place] == roled:
+            roled = earlier.found[place]
+        found.append(roled)
+    if earlier is not None and after == earlier.after:
+        after = earlier.after
+    return _Stretch(cells=cells, before=before, found=tuple(found), after=after)
+
+
+def _are_same(some: tuple[Cell, ...], others: tuple[Cell, ...]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _kale(cell: Cell, notebook: str, said: KaleCell) -> RoledCell:

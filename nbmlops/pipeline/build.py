@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataflow.localtime import time_zone_variables
@@ -15,14 +17,17 @@ from nbmlops.pipeline.files import with_file_edges
 from nbmlops.pipeline.linked import Linked, link_source, step_of
 from nbmlops.pipeline.model import Pipeline, Read, Report, Stage, Step
 from nbmlops.pipeline.paths import Paths
+from nbmlops.pipeline.unchanged import same_stages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from nbmlops.dataflow.linking import Link
     from nbmlops.pipeline.source import Source
 
 __all__ = ["Builder", "build"]
+
+_Taught = tuple[str, tuple[str, ...], tuple[str, ...], tuple[tuple[str, ...], ...], "str | None"]
 
 
 def build(
@@ -59,7 +64,8 @@ class Builder:
 
     def __init__(self) -> None:
         self._linked: Linked | None = None
-        self._known: dict[str, tuple[object, Stage]] = {}
+        self._known: dict[str, tuple[list[_Taught], Stage]] = {}
+        self._built: tuple[tuple[Linked, dict[str, Effects], dict[str, str], str], Pipeline] | None = None
 
     def build(
         self,
@@ -71,8 +77,12 @@ class Builder:
         """Build a pipeline, as `build` does."""
         parameters, effects, runs = parameters or {}, effects or {}, runs or {}
         linked = link_source(source, effects, self._linked)
+        given = (linked, dict(effects), dict(runs), _here())
+        if not parameters and self._built is not None and self._built[0] == given:
+            return self._built[1]
         if linked is not self._linked:
-            self._linked, self._known = linked, {}
+            self._known = dict(self._still_known(linked))
+            self._linked = linked
         reader = _Reader(linked, effects, runs)
         paths = Paths(linked, parameters)
         stages = {name: paths.add_to(self._stage(name, reader), effects.get(name, NO_EFFECTS)) for name in source.stages}
@@ -96,7 +106,22 @@ class Builder:
             parameters=parameters,
             conflicts=source.order.conflicts if source.order else (),
         )
-        return replace(pipeline, diagnostics=diagnose(checked))
+        built = replace(pipeline, diagnostics=diagnose(checked))
+        # patterns are looked up each time; and parameters that are equal may be of another type
+        lasting = not parameters and not any(stage.directive.files for stage in stages.values())
+        self._built = (given, built) if lasting else None
+        return built
+
+    def _still_known(self, linked: Linked) -> Iterator[tuple[str, tuple[list[_Taught], Stage]]]:
+        """Give the stages that the next linking tells as the last one did, with what is read later now."""
+        if self._linked is None:
+            return
+        aliasing = {name for taught, _ in self._known.values() for name, _, _, aliases, _ in taught if aliases}
+        for name in same_stages(self._linked, linked, aliasing):
+            if name in self._known:
+                taught, stage = self._known[name]
+                later = linked.later[linked.positions[name][-1]]
+                yield name, (taught, stage if stage.later == later else replace(stage, later=later))
 
     def _stage(self, name: str, reader: _Reader) -> Stage:
         """Return a stage without its files: it hangs on the links, and on what its own runs and those of its providers have taught."""
@@ -105,6 +130,13 @@ class Builder:
         if known is None or known[0] != taught:
             known = self._known[name] = (taught, reader.stage(name))
         return known[1]
+
+
+def _here() -> str:
+    """Return the working directory, from which messages tell how to write an absolute path."""
+    with suppress(OSError):
+        return str(Path.cwd())
+    return ""
 
 
 class _Reader:
@@ -116,11 +148,11 @@ class _Reader:
         self.effects = effects
         self.runs = runs
 
-    def taught_by(self, name: str) -> object:
+    def taught_by(self, name: str) -> list[_Taught]:
         """Return all that goes into `stage` besides the links."""
         stages = (name, *self.linked.providers[name])
         learnt = [self.effects.get(stage, NO_EFFECTS) for stage in stages]
-        return [(item.mutated, item.writes, item.aliases, self.runs.get(stage)) for stage, item in zip(stages, learnt, strict=True)]
+        return [(stage, item.mutated, item.writes, item.aliases, self.runs.get(stage)) for stage, item in zip(stages, learnt, strict=True)]
 
     def stage(self, name: str) -> Stage:
         """Read a stage, without the files that it uses."""

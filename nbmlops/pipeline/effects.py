@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataclass import dataclass
@@ -101,7 +101,7 @@ class Effects:
 
     def to_json(self) -> dict[str, Any]:
         """Return the effects as JSON data; empty fields are left out."""
-        return {name: value for name, value in asdict(self).items() if value}
+        return {item.name: value for item in fields(self) if (value := getattr(self, item.name))}
 
     def joined(self, known: Effects | None, outputs: Iterable[str]) -> Effects:
         """Add what was learnt before and is now foreseen, so that it is not seen again.

@@ -36,11 +36,17 @@ def link_source(source: Source, effects: Mapping[str, Effects], earlier: Linked 
     earlier : Linked or None
         Of an earlier state of the same notebook, or of any.
     """
-    units = [_unit(source, effects, position, piece) for position, piece in enumerate(source.pieces)]
+    units = [
+        kept if earlier is not None and (kept := earlier.unit_of(source, effects, position)) is not None else _unit(source, effects, position, piece)
+        for position, piece in enumerate(source.pieces)
+    ]
     linking = relink(units, earlier.linking if earlier is not None else None)
     if earlier is not None and earlier.source is source and earlier.linking.units == linking.units:
         return earlier
-    return Linked(source, linking)
+    linked = Linked(source, linking, effects)
+    if earlier is not None and linked.has_setup_of(earlier):
+        linked.setup = earlier.setup
+    return linked
 
 
 def _unit(source: Source, effects: Mapping[str, Effects], position: int, piece: Piece) -> Unit:
@@ -77,19 +83,36 @@ class Linked:
     source : Source
     linking : Linking
         Of its pieces.
+    effects : mapping of str to Effects
+        What was known of each stage when they were linked.
 
     Attributes
     ----------
     links : tuple of UnitLinks
         One for each piece.
+    setup_positions : list of int
+        The positions of the setup statements.
     """
 
-    def __init__(self, source: Source, linking: Linking) -> None:
+    def __init__(self, source: Source, linking: Linking, effects: Mapping[str, Effects]) -> None:
         self.source = source
         self.linking = linking
+        self._effects = dict(effects)
         self.links: tuple[UnitLinks, ...] = linking.links
-        self._setup_positions = [position for position, piece in enumerate(source.pieces) if piece.statement is not None]
-        self._setup_index = {position: index for index, position in enumerate(self._setup_positions)}
+        self.setup_positions = [position for position, piece in enumerate(source.pieces) if piece.statement is not None]
+        self._setup_index = {position: index for index, position in enumerate(self.setup_positions)}
+
+    def unit_of(self, source: Source, effects: Mapping[str, Effects], position: int) -> Unit | None:
+        """Return what was linked at a position if a later state of the notebook has the same there, else None."""
+        pieces = self.source.pieces
+        if position >= len(pieces) or pieces[position] is not source.pieces[position]:
+            return None
+        stage = pieces[position].stage
+        if stage is None:
+            return self.linking.units[position]
+        learnt, before, now = effects.get(stage, NO_EFFECTS), self.source.stages[stage], source.stages[stage]
+        same = before[0] is now[0] and before[-1] is now[-1] and self._effects.get(stage, NO_EFFECTS) is learnt
+        return self.linking.units[position] if same and ALL_NAMES not in learnt.reads else None
 
     @cached_property
     def positions(self) -> Mapping[str, tuple[int, ...]]:
@@ -179,7 +202,7 @@ class Linked:
     def _setup_below(self) -> Mapping[int, frozenset[int]]:
         """For the position of each setup statement, it and those that it uses, transitively: they stand above it."""
         found: dict[int, frozenset[int]] = {}
-        for position in self._setup_positions:
+        for position in self.setup_positions:
             used = [found[item.provider] for item in self.links[position].links if item.provider in self._setup_index]
             found[position] = frozenset({position}).union(*used)
         return found
@@ -190,9 +213,9 @@ class Linked:
         return {position: frozenset(item.name for used in below for item in self.links[used].links) for position, below in self._setup_below.items()}
 
     @cached_property
-    def _configuring(self) -> tuple[int, ...]:
+    def configuring(self) -> tuple[int, ...]:
         """The setup statements on which every later stage depends: they change what belongs to the process, or nobody uses what their call gives."""
-        return tuple(position for position in self._setup_positions if self._configures(position))
+        return tuple(position for position in self.setup_positions if self._configures(position))
 
     def _configures(self, position: int) -> bool:
         piece = self.source.pieces[position]
@@ -200,11 +223,19 @@ class Linked:
             return piece.statement is not None
         return piece.statement.calls and "setup" in self.source.cells[piece.cell].cell.tags and not self.readers.get(position)
 
+    def has_setup_of(self, earlier: Linked) -> bool:
+        """Tell whether the setup statements are the same objects in the same places, linked the same, and run for the same reasons."""
+        if self.source.order is not None or earlier.source.order is not None or self.setup_positions != earlier.setup_positions:
+            return False
+        pieces, before = self.source.pieces, earlier.source.pieces
+        same = all(pieces[place] is before[place] and self.links[place] is earlier.links[place] for place in self.setup_positions)
+        return same and self.configuring == earlier.configuring
+
     @cached_property
     def setup(self) -> tuple[SetupStatement, ...]:
         """Every setup statement."""
-        configuring = set(self._configuring)
-        return tuple(self._setup_statement(position, configures=position in configuring) for position in self._setup_positions)
+        configuring = set(self.configuring)
+        return tuple(self._setup_statement(position, configures=position in configuring) for position in self.setup_positions)
 
     def _setup_statement(self, position: int, *, configures: bool) -> SetupStatement:
         piece, links = self.source.pieces[position], self.links[position]
@@ -230,7 +261,7 @@ class Linked:
     def setup_steps(self) -> tuple[Step, ...]:
         """Every setup and parameters cell, in the order in which they run."""
         found: dict[int, Step] = {}
-        for position in self._setup_positions:
+        for position in self.setup_positions:
             roled = self.source.cells[self.source.pieces[position].cell]
             if roled.cell.index not in found:
                 found[roled.cell.index] = step_of(roled, early=self._is_early(roled.prelude))
@@ -257,14 +288,14 @@ class Linked:
         for position in positions:
             for item in self.links[position].links:
                 found.update(below.get(item.provider, ()) if item.provider is not None else ())
-        for position in (*itertools.takewhile(lambda position: position < last, self._configuring), *self._setup_above(positions)):
+        for position in (*itertools.takewhile(lambda position: position < last, self.configuring), *self._setup_above(positions)):
             found.update(below[position])
         return tuple(sorted(self._setup_index[position] for position in found))
 
     @cached_property
     def _opening(self) -> Mapping[int, Piece]:
         """The functions and classes of setup that name files, by their place among the setup statements."""
-        pieces = ((index, self.source.pieces[position]) for index, position in enumerate(self._setup_positions))
+        pieces = ((index, self.source.pieces[position]) for index, position in enumerate(self.setup_positions))
         defined = ((index, piece) for index, piece in pieces if piece.statement is not None and piece.statement.defines_code)
         return {index: piece for index, piece in defined if piece.flow.files_read or piece.flow.files_written}
 
@@ -287,7 +318,7 @@ class Linked:
         if not changed:
             return []
         last = positions[-1]
-        above = [position for position in self._setup_positions if position < last and changed & self._setup_below[position]]
+        above = [position for position in self.setup_positions if position < last and changed & self._setup_below[position]]
         return [position for position in above if any(self.is_read_later(name, last) for name in self.links[position].writes)]
 
 

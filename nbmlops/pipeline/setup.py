@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Statement",
+    "ToldOfCalls",
     "line_comments",
     "literal_assignments",
     "read_parameters",
     "statements",
+    "told_of_calls",
     "with_acts",
 ]
 
@@ -87,27 +89,46 @@ def statements(roled: RoledCell, *, postponed: bool = False, stars: Stars | None
         yield Statement(cell=roled.cell.index, tree=tree, flow=flow, literals=literal_assignments(tree.body[0]))
 
 
-def with_acts(found: Sequence[Statement], trees: Sequence[ast.Module]) -> tuple[Statement, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldOfCalls:
+    """What a whole document tells of the calls in its setup.
+
+    Parameters
+    ----------
+    imported : frozenset of str
+        The names that imports bind, wherever.
+    searched : bool
+        Whether a cell finds classes without their names.
+    """
+
+    imported: frozenset[str]
+    searched: bool
+
+
+def told_of_calls(trees: Sequence[ast.Module]) -> ToldOfCalls:
+    """Go through every cell's code."""
+    return ToldOfCalls(imported=frozenset[str]().union(*map(imported_names, trees)), searched=any(map(looks_for_subclasses, trees)))
+
+
+def with_acts(found: Sequence[Statement], told: ToldOfCalls) -> tuple[Statement, ...]:
     """Mark the statements that change what is not their own: patches, registrations by a decorator, blocks of calls.
 
     Parameters
     ----------
     found : sequence of Statement
         Every setup statement of a document.
-    trees : sequence of ast.Module
-        Every cell's code.
+    told : ToldOfCalls
+        Of all of its cells.
     """
-    imported = frozenset[str]().union(*map(imported_names, trees))
     nodes = [statement.tree.body[0] for statement in found]
-    acting = {way for node in nodes for way in acting_decorators(node, imported)}
-    searched = any(map(looks_for_subclasses, trees))
+    acting = {way for node in nodes for way in acting_decorators(node, told.imported)}
 
     def act(node: ast.stmt) -> bool:
-        if isinstance(node, ast.ClassDef) and searched and (node.bases or node.keywords):
+        if isinstance(node, ast.ClassDef) and told.searched and (node.bases or node.keywords):
             return True
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Delete)):
             return changes_what_a_call_gives(node)
-        return not isinstance(node, ast.Expr) and acts(node, imported, acting=acting)
+        return not isinstance(node, ast.Expr) and acts(node, told.imported, acting=acting)
 
     return tuple(replace(statement, acts=True) if act(node) else statement for statement, node in zip(found, nodes, strict=True))
 

@@ -141,15 +141,19 @@ class Distributions:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._table: dict[str, dict[str, str]] | None = None
+        self._known: tuple[list[str], dict[str, dict[str, str]]] | None = None
+
+    def look_again(self) -> None:
+        """Let the next question look whether something was installed since."""
+        self._table = None
 
     def versions(self, modules: Iterable[str]) -> dict[str, str]:
         """Return the version of each distribution that the modules belong to, by its name; the standard library has none."""
-        table = self._load()
         found: dict[str, str] = {}
-        for top in sorted({module.partition(".")[0] for module in modules}):
-            if top not in sys.stdlib_module_names:
-                for name in table["modules"].get(top, "").split():
-                    found[name] = table["versions"][name]
+        for top in sorted({module.partition(".")[0] for module in modules} - sys.stdlib_module_names):
+            table = self._load()
+            for name in table["modules"].get(top, "").split():
+                found[name] = table["versions"][name]
         return found
 
     def provides(self, module: str) -> bool:
@@ -168,6 +172,9 @@ class Distributions:
     def _load(self) -> dict[str, dict[str, str]]:
         if self._table is None:
             stamp = installed_stamp()
+            if self._known is not None and self._known[0] == stamp:
+                self._table = self._known[1]
+                return self._table
             try:
                 cached = json.loads(self._cache.read_text())
             except (OSError, ValueError):
@@ -177,6 +184,7 @@ class Distributions:
             else:
                 self._table = _read_distributions()
                 _keep(self._cache, {"stamp": stamp, "table": self._table})
+            self._known = (stamp, self._table)
         return self._table
 
 

@@ -5,27 +5,25 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import sysconfig
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES, SourceFileLoader
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbmlops.runner.environment import file_digest
 from nbmlops.runner.importing import ModuleSource, read_module
+from nbmlops.runner.ownsource import is_own_code, is_own_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from types import ModuleType
 
 __all__ = [
     "LocalModules",
-    "compile_own_code",
     "has_own_modules",
     "imported_from",
     "is_loaded_from",
     "is_local",
-    "is_own_code",
     "local_module_path",
     "source_digest",
 ]
@@ -39,38 +37,10 @@ def local_module_path(module: ModuleType | None) -> Path | None:
     return Path(name) if isinstance(name, str) and name.endswith(_ENDINGS) and is_own_code(name) else None
 
 
-def compile_own_code() -> None:
-    """Let this process import the user's own modules from their source, never from byte code.
-
-    Byte code counts as that of a source of the same size that was written in the same second: an edit within it would be imported as it was
-    before, under the key of what it is now.
-    """
-    plain = SourceFileLoader.path_stats
-    if getattr(plain, "of_libraries_only", False):
-        return
-
-    def path_stats(loader: SourceFileLoader, path: str) -> Mapping[str, Any]:
-        if is_own_code(path):
-            raise OSError(path)  # what the loader takes for: no byte code can be told to be of this source
-        return plain(loader, path)
-
-    path_stats.of_libraries_only = True  # type: ignore[attr-defined]
-    SourceFileLoader.path_stats = path_stats  # type: ignore[method-assign, assignment]
-
-
 def imported_from(names: Iterable[str]) -> set[Path]:
     """Return the files of those of the modules of these dotted names, and of their packages, that are the user's own and are imported here."""
     found = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 2)}
     return {path for name in found if (path := local_module_path(sys.modules.get(name)))}
-
-
-def is_own_code(path: str | Path) -> bool:
-    """Tell a file of code that the user may edit from one that came with Python or with a distribution."""
-    return _is_own(os.path.realpath(path))
-
-
-def _is_own(full: str) -> bool:
-    return not (full.startswith(_libraries()) or "site-packages" in full or "dist-packages" in full or full.endswith(">"))
 
 
 def is_local(path: Path, project_root: Path) -> bool:
@@ -100,19 +70,12 @@ def _is_own_module(file: str) -> bool:
     if os.path.islink(file) or not os.path.isabs(file):  # noqa: PTH114, PTH117 - a Path costs more than the look at the disk
         return is_own_code(file)
     folder, name = os.path.split(file)
-    return _is_own(f"{_real_folder(folder)}/{name}")
+    return is_own_file(f"{_real_folder(folder)}/{name}")
 
 
 @cache
 def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
-
-
-@cache
-def _libraries() -> tuple[str, ...]:
-    """Return the folders of installed code, and our own: a project that is nbmlops does not make stages depend on what runs them."""
-    folders = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")}
-    return tuple(os.path.realpath(folder) + os.sep for folder in (*folders, str(Path(__file__).resolve().parents[1])))
 
 
 _OURS = __name__.partition(".")[0]

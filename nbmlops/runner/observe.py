@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.runner.attribution import Attribution
 from nbmlops.runner.environment import EVERY_VARIABLE, SHELL_VARIABLES, file_digest, path_digest
 from nbmlops.runner.fileevents import FILE_EVENTS, note_event, watching_lookups
-from nbmlops.runner.localmodules import imported_from, is_own_code, local_module_path
+from nbmlops.runner.localmodules import imported_from, local_module_path
 from nbmlops.runner.lookups import noticing_lookups
+from nbmlops.runner.ownsource import is_own_code
 from nbmlops.runner.processes import Journal, program_name, program_words
 from nbmlops.runner.readers import wrap_loaded_readers, wrap_when_loaded
 from nbmlops.runner.sincefork import names_since

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from dataclasses import field
 from functools import cached_property
@@ -11,25 +10,24 @@ from typing import TYPE_CHECKING, Any, Literal
 from nbmlops.dataclass import dataclass
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.nearest import close_matches
-from nbmlops.notebook.directive import Directive
 from nbmlops.notebook.expressions import parse_expression
 from nbmlops.pipeline.build import Builder
 from nbmlops.pipeline.effects import NO_EFFECTS, Effects
-from nbmlops.pipeline.model import Pipeline, Read, Report, Stage, Step
 from nbmlops.pipeline.touching import earlier_changers
+from nbmlops.runner.reporting import REPORT, report_stage
 from nbmlops.runner.seeing import seen_later
 from nbmlops.runner.stagekey import Components, Surroundings, components, differences, identity, stage_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from nbmlops.pipeline.model import Pipeline, Read, Stage
     from nbmlops.pipeline.source import Source
     from nbmlops.store.records import Artifact, StageRecord
     from nbmlops.store.store import Store
 
 __all__ = ["REPORT", "Plan", "PlannedStage", "Planner", "Trial"]
 
-REPORT = "@report"
 State = Literal["fresh", "stale", "unknown", "skipped"]
 
 
@@ -118,7 +116,9 @@ class Planner:
         self.trial = trial
         self.store = store
         self.surroundings = surroundings
-        self._known: dict[str, tuple[StageRecord, ...]] = {}
+        codes = {name: code for name, (code, _) in source.codes.items()}
+        told = store.records_of_each(set(codes.values()))
+        self._known: dict[str, tuple[StageRecord, ...]] = {name: told[code] for name, code in codes.items()}
         self._skipped: frozenset[str] = frozenset()
         self._done: dict[str, PlannedStage] = {}
         self._waiting: dict[str, PlannedStage] = {}
@@ -203,45 +203,7 @@ class Planner:
 
     def report_stage(self) -> Stage | None:
         """Return the report cells, and every setup cell, as one unit that runs last."""
-        reports = self._offered_reports()
-        if not reports and not self.pipeline.setup_steps:
-            return None
-        steps = sorted(
-            (*self.pipeline.setup_steps, *(Step(kind="report", cell=item.cell, source=item.source, guards=item.guards) for item in reports)),
-            key=lambda step: step.place,
-        )
-        reads: dict[tuple[str, str], Read] = {}
-        for item in reports:
-            for read in item.reads:
-                reads.setdefault((read.provider, read.name), read)
-        prints = tuple(f"{item.code} {' '.join(item.guards)}".rstrip() for item in reports)
-        return Stage(
-            name=REPORT,
-            cells=tuple(step.cell for step in steps),
-            directive=Directive(name=REPORT),
-            code=hashlib.blake2b(repr(prints).encode(), digest_size=16).hexdigest(),
-            fingerprints=prints,
-            reads=tuple(reads.values()),
-            wants=(),
-            binds=(),
-            later=(),
-            setup=tuple(range(len(self.pipeline.setup))),
-            steps=tuple(steps),
-            modules=tuple(sorted({module for item in reports for module in item.modules})),
-        )
-
-    def _offered_reports(self) -> list[Report]:
-        """Return the report cells whose stages are part of the run: not those of a stage that is not asked for, or skipped."""
-        offered = self.wanted() - self._skipped
-        left_out: set[int] = set()
-        kept: list[Report] = []
-        for item in self.pipeline.reports:
-            providers = {read.provider for read in item.reads if read.kind == "stage"}
-            if providers <= offered and not left_out.intersection(item.follows):
-                kept.append(item)
-            else:
-                left_out.add(item.cell)
-        return kept
+        return report_stage(self.pipeline, self.wanted() - self._skipped)
 
     def wanted(self) -> frozenset[str]:
         """Return the stages that the trial asks for, with all they need, and those before them that may change in place what they read."""
@@ -339,14 +301,12 @@ class Planner:
     def _why(self, stage: Stage, parts: Components) -> tuple[str, ...]:
         """Compare with the nearest earlier record: the one that differs in the fewest places."""
         nearest: list[str] | None = None
-        for key in self.store.history(self.notebook, stage.name):
-            record = self.store.record_alone(key)  # it is only asked what it was made of
-            if record is not None:
-                lines = differences(dict(record.components), parts, self.pipeline.parameters)
-                if not lines and not record.reproducible and record.remarks:
-                    return (f"an earlier result does not count, {record.remarks[0]}",)
-                if lines and (nearest is None or len(lines) < len(nearest)):
-                    nearest = lines
+        for record in self.store.records_alone(self.store.history(self.notebook, stage.name)):  # they are only asked what they were made of
+            lines = differences(dict(record.components), parts, self.pipeline.parameters)
+            if not lines and not record.reproducible and record.remarks:
+                return (f"an earlier result does not count, {record.remarks[0]}",)
+            if lines and (nearest is None or len(lines) < len(nearest)):
+                nearest = lines
         return tuple(nearest) if nearest else ("first run",)
 
     def _condition(self, stage: Stage, planned: Mapping[str, PlannedStage]) -> PlannedStage | None:

@@ -12,7 +12,7 @@ from importlib.machinery import ExtensionFileLoader, SourceFileLoader
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.imports import around_imports
-from nbmlops.runner.localmodules import is_own_code
+from nbmlops.runner.ownsource import is_own_code
 from nbmlops.runner.processlooks import LOOKS, Look, State, kind_of, library_folders
 
 if TYPE_CHECKING:

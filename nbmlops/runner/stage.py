@@ -20,7 +20,6 @@ from nbmlops.runner.describing import describe, line_of
 from nbmlops.runner.environment import THREAD_VARIABLES
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of, refuse_links
 from nbmlops.runner.leftbehind import LeftBehind
-from nbmlops.runner.localmodules import compile_own_code
 from nbmlops.runner.logged import Logbook, Pruned, logging_to
 from nbmlops.runner.losses import losses
 from nbmlops.runner.memory import lift_memory_limit
@@ -28,6 +27,7 @@ from nbmlops.runner.namespace import Namespace
 from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.openfiles import files_written_to, flush_open_files
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
+from nbmlops.runner.ownsource import compile_own_code
 from nbmlops.runner.randomness import random_states
 from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.rehearsal import rehearse

@@ -15,7 +15,7 @@ from nbmlops.runner.redaction import MASK, looks_secret
 from nbmlops.store.replacing import make_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from nbmlops.pipeline.effects import Effects
@@ -39,13 +39,15 @@ class Surroundings:
     project_root : Path
     cache : Path
         A folder of ours for what is costly to find out again.
+    distributions : Distributions or None
+        Of a caller who makes surroundings again and again.
     """
 
-    def __init__(self, folder: Path, project_root: Path, cache: Path) -> None:
+    def __init__(self, folder: Path, project_root: Path, cache: Path, distributions: Distributions | None = None) -> None:
         self.folder = folder
         self.project_root = project_root
         self._cache = cache
-        self._distributions = Distributions(cache / "distributions.json")
+        self._distributions = distributions or Distributions(cache / "distributions.json")
         self._modules = LocalModules(folder, project_root, self._distributions.provides)
         self._files: dict[str, str | None] = {}
         self._stamped: dict[str, tuple[tuple[int, ...], str | None]] = {}
@@ -80,8 +82,10 @@ class Surroundings:
         """Return the digests of the sources of local modules, by path, and of what they import."""
         return self._modules.fingerprints((), paths)[0]
 
-    def modules(self, names: Iterable[str], paths: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    def modules(self, names: Collection[str], paths: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
         """Return the fingerprints of local modules and the versions of the others' distributions."""
+        if not names and not paths:
+            return {}, {}
         local, foreign = self._modules.fingerprints(names, paths)
         return local, self._distributions.versions(foreign)
 
@@ -196,7 +200,8 @@ def components(
     imports = (pipeline.setup[position] for position in pipeline.importing if position not in places)
     unused = [item for item in imports if item.place < stage.cells[-1]]
     modules = {*stage.modules, *effects.imports, *(module for statement in used for module in statement.modules)}
-    modules.update(surroundings.acting(module for statement in unused for module in statement.modules))
+    if unused:
+        modules.update(surroundings.acting(module for statement in unused for module in statement.modules))
     local, versions = surroundings.modules(modules, effects.modules)
     made = set(effects.files_made) - stage.files_from.keys()
     paths = {*stage.files_read, *effects.files_read, *effects.files_absent} - made

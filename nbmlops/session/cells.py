@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from nbmlops.notebook.document import Cell
 
-__all__ = ["Notebook", "SeenCell", "SeenCells"]
+__all__ = ["Notebook", "SeenCell", "SeenCells", "told_notebook"]
 
 _ID = pattern(r"[A-Za-z0-9_-]{1,64}")
 Stamp = tuple[int, int, int]
@@ -123,7 +125,6 @@ class SeenCells:
         cell = SeenCell(id=key, source=source, metadata=told, order=self._count, count=count, stamp=self._stamp())
         self._count += 1
         self._seen[key] = cell
-        self._made = None
         return cell
 
     def outside(self, source: str, cell_id: str | None, *, count: int | None = None) -> SeenCell:
@@ -176,7 +177,7 @@ class SeenCells:
 
     def _unfiled(self) -> Notebook:
         cells = [cell for cell in self._seen.values() if cell.id not in self._deleted]
-        document = _document([_cell(cell.id, cell.source, cell.metadata, place) for place, cell in enumerate(cells)], None, None)
+        document = self._document([_cell(cell.id, cell.source, cell.metadata, place) for place, cell in enumerate(cells)], None, None)
         gone = tuple(cell for cell in self._seen.values() if cell.id in self._deleted)
         return Notebook(document=replace(document, path=Path.cwd() / "kernel.ipynb"), seen=tuple(cells), gone=gone)
 
@@ -199,11 +200,20 @@ class SeenCells:
             rows.insert(place, (_cell(added.id, added.source, added.metadata, added.order), added, False))
         gone = tuple(cell for cell in self._seen.values() if cell.id not in places)
         return Notebook(
-            document=_document([row for row, _, _ in rows], self.path, file),
+            document=self._document([row for row, _, _ in rows], self.path, file),
             seen=tuple(seen for _, seen, _ in rows),
             edited=frozenset(index for index, (_, _, edited) in enumerate(rows) if edited),
             gone=gone,
         )
+
+    def _document(self, cells: list[dict[str, Any]], path: Path | None, file: Document | None) -> Document:
+        """Make the document; the file's own metadata on Kale's steps hold for it too. Cells that are what they were are the same objects."""
+        earlier = self._made[1].document if self._made is not None else None
+        before = earlier.raw["cells"] if earlier is not None else ()
+        cells = [old if old is not None and _is_same(cell, old) else cell for cell, old in zip_longest(cells, before[: len(cells)])]
+        about = file.raw.get("metadata", {}).get(METADATA) if file is not None else None
+        made = parse_document({"nbformat": 4, "nbformat_minor": 5, "metadata": {METADATA: about} if about else {}, "cells": cells}, path, earlier)
+        return replace(made, kale=file is not None and speaks_kale(file))
 
     def _is_gone(self, cell: SeenCell, stamp: Stamp | None) -> bool:
         """Tell whether a cell that is not in the file was deleted, or typed elsewhere: one that ran after the last save may be new."""
@@ -277,11 +287,12 @@ def _cell(cell_id: str, source: str, metadata: Mapping[str, Any], place: int, ki
     return made | ({"outputs": [], "execution_count": None} if kind == "code" else {})
 
 
-def _document(cells: list[dict[str, Any]], path: Path | None, file: Document | None) -> Document:
-    """Make the document; what the file's own metadata say of Kale's steps holds for it too."""
-    about = file.raw.get("metadata", {}).get(METADATA) if file is not None else None
-    made = parse_document({"nbformat": 4, "nbformat_minor": 5, "metadata": {METADATA: about} if about else {}, "cells": cells}, path)
-    return replace(made, kale=file is not None and speaks_kale(file))
+def _is_same(cell: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two cells are the same, with the very same metadata: equal ones may be of another type."""
+    told, known = cell["metadata"], other["metadata"]
+    if cell["id"] != other["id"] or cell["source"] != other["source"] or cell["cell_type"] != other["cell_type"] or told.keys() != known.keys():
+        return False
+    return all(told[key] is known[key] for key in told)
 
 
 def _magic_stage(source: str) -> str | None:
@@ -297,3 +308,13 @@ def _replaces(source: str) -> frozenset[str]:
         return frozenset()
     binds = frozenset(flow.binds)
     return binds if binds and not binds & set(flow.reads) and not flow.mutates else frozenset()
+
+
+def told_notebook() -> Path | None:
+    """Return the file of the kernel's notebook where the front end tells it."""
+    named = os.environ.get("JPY_SESSION_NAME", "")
+    if named.endswith((".ipynb", ".py")):
+        path = Path(named)
+        candidates = [path, Path.cwd() / path.name]
+        return next((candidate.resolve() for candidate in candidates if candidate.is_file()), None)
+    return None

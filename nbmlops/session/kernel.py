@@ -17,14 +17,15 @@ from nbmlops.notebook.document import read_document
 from nbmlops.notebook.roles import Role
 from nbmlops.pipeline.build import Builder, build
 from nbmlops.pipeline.effects import NO_EFFECTS
-from nbmlops.pipeline.source import Source, read_source
-from nbmlops.runner.gate import NOTHING_OUTSIDE, is_outward
+from nbmlops.pipeline.source import read_source
+from nbmlops.runner.environment import Distributions
 from nbmlops.runner.leftbehind import LeftBehind
 from nbmlops.runner.observe import Observation
 from nbmlops.runner.plan import Planner, Trial, only_stages
 from nbmlops.runner.randomness import random_states, save_random
 from nbmlops.runner.seeing import modules_of
-from nbmlops.session.cells import SeenCell, SeenCells
+from nbmlops.session.cells import SeenCell, SeenCells, told_notebook
+from nbmlops.session.gates import LiveGates
 from nbmlops.session.hidden import hidden_state
 from nbmlops.session.history import History
 from nbmlops.session.livestate import LiveState
@@ -35,6 +36,7 @@ from nbmlops.session.patches import CodeWatch
 from nbmlops.session.pool import WarmWorkers
 from nbmlops.session.process import ProcessState, snapshot
 from nbmlops.session.provenance import Origin, Provenance, is_code
+from nbmlops.session.reading import LiveReader
 from nbmlops.session.reads import ImportReads, ReadAbove, SetupReads
 from nbmlops.session.stagecell import CellOutcome, StageCell
 from nbmlops.session.staleness import KernelSurroundings
@@ -49,8 +51,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
-    from nbmlops.runner.gate import Outside
-    from nbmlops.session.promotions import Promotions
+    from nbmlops.pipeline.source import Source
     from nbmlops.store.records import Artifact
 
 __all__ = ["KernelSession"]
@@ -73,7 +74,7 @@ class KernelSession:
     def __init__(self, shell: InteractiveShell, earlier: Sequence[tuple[int, str]] = (), process: dict[str, str] | None = None) -> None:
         self.shell = shell
         self.run_id = uuid.uuid4().hex[:16]
-        self.cells = SeenCells(_notebook_path())
+        self.cells = SeenCells(told_notebook())
         self.provenance = Provenance()
         self.history = History()
         self.patches = CodeWatch()
@@ -82,13 +83,12 @@ class KernelSession:
         self.process = ProcessState(process if process is not None else snapshot())
         self._settings: Settings | None = None
         self._store: Store | None = None
-        self._promotions: Promotions | None = None
+        self.gates = LiveGates(self)
         self._loaded: LoadedModules | None = None
-        self._source: tuple[object, Source] | None = None
-        self._pipeline: Pipeline | None = None
-        self._builder, self._reader = Builder(), Builder()
+        self._reading, self._builder = LiveReader(), Builder()
         self._classes: dict[str, Any] = {}
         self._files: dict[str, tuple[tuple[int, ...], str | None]] = {}
+        self._distributions: Distributions | None = None
         self.code_names: set[str] = set()
         self._before: tuple[dict[str, str], Any] | None = None
         self.seeded: dict[str, Any] = {}
@@ -120,15 +120,6 @@ class KernelSession:
         return self._store
 
     @property
-    def promotions(self) -> Promotions:
-        """The registered models of the project; the process that answers for them is kept."""
-        if self._promotions is None:
-            from nbmlops.session.promotions import Promotions  # noqa: PLC0415 - only where somebody asks
-
-            self._promotions = Promotions(self.settings)
-        return self._promotions
-
-    @property
     def loaded(self) -> LoadedModules:
         """What modules this process runs."""
         if self._loaded is None:
@@ -146,40 +137,26 @@ class KernelSession:
         if not path.is_file():
             raise UsageError(f"there is no notebook {path}", code="NB101", fix="give the path of the .ipynb")
         self.cells.path = path.resolve()
-        self._settings = self._store = self._loaded = self._promotions = None
+        self._settings = self._store = self._loaded = self._distributions = None
+        self.gates = LiveGates(self)
 
     def source(self) -> Source:
         """Return the notebook as it stands, read."""
-        document = self.cells.notebook().document
-        content = tuple((cell.id, cell.source, cell.tags, repr(cell.options)) for cell in document.cells)
-        if self._source is None or self._source[0] != (document.path, content):
-            self._source, self._pipeline = ((document.path, content), read_source(document)), None
-        return self._source[1]
+        return self._reading.source(self.cells.notebook().document)
 
     def pipeline(self) -> Pipeline:
         """Return the notebook's pipeline, as reading alone tells it."""
-        source = self.source()
-        if self._pipeline is None:
-            self._pipeline = self._reader.build(source)
-        return self._pipeline
+        return self._reading.pipeline(self.cells.notebook().document)
 
     def planner(self) -> Planner:
         """Return a planner over the notebook as it stands."""
-        surroundings = KernelSurroundings(self.folder, self.settings.project_root, self.store.local_path("cache"), self._files)
+        cache = self.store.local_path("cache")
+        if self._distributions is None:
+            self._distributions = Distributions(cache / "distributions.json")
+        surroundings = KernelSurroundings(self.folder, self.settings.project_root, cache, self._files, self._distributions)
         return Planner(self.source(), Trial(seed=self.settings.seed), self.store, surroundings, self._builder)
 
     # -- all cells
-
-    def outside(self, pipeline: Pipeline) -> Outside:
-        """Return what the gates of a pipeline may ask beyond its own results; here no stage is repeated, but what batch has found counts."""
-        if not is_outward(pipeline):
-            return NOTHING_OUTSIDE
-        from nbmlops.session.champion import Champion  # noqa: PLC0415 - only where a gate asks
-        from nbmlops.session.outside import SessionOutside  # noqa: PLC0415
-        from nbmlops.session.reproducing import is_reproducible  # noqa: PLC0415
-
-        in_use = Champion(self.settings, pipeline, self.promotions)
-        return SessionOutside(lambda result: is_reproducible(self.store, result), in_use)
 
     def cell_begins(self, source: str = "", process: dict[str, str] | None = None) -> None:
         """Take note of the state of things before a cell; of the process's, where that is known from before the session began."""
@@ -514,13 +491,3 @@ def _is_code_of(stage: Stage, body: str) -> bool:
 def read_and_build(path: Path) -> Pipeline:
     """Return the pipeline that a file describes."""
     return build(read_source(read_document(path)))
-
-
-def _notebook_path() -> Path | None:
-    """Return the file of the kernel's notebook where the front end tells it."""
-    named = os.environ.get("JPY_SESSION_NAME", "")
-    if named.endswith((".ipynb", ".py")):
-        path = Path(named)
-        candidates = [path, Path.cwd() / path.name]
-        return next((candidate.resolve() for candidate in candidates if candidate.is_file()), None)
-    return None

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.runner.ownsource import compile_own_code, may_run_older_code
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import ModuleType
@@ -37,7 +39,8 @@ _installed_at: list[float] = []
 
 
 def watch_imports() -> None:
-    """Begin to note what is imported; doing it twice is doing it once."""
+    """Begin to note what is imported, and let the user's own modules be imported as their source is; doing it twice is doing it once."""
+    compile_own_code()
     if not _installed_at:
         _installed_at.append(time.time())
         _times.update(dict.fromkeys(_tops(), _process_started_s()))
@@ -211,7 +214,7 @@ def _is(full: str, wanted: str) -> bool:
 
     known = _loaded.get(full)
     if known is None:  # imported before the extension was loaded
-        return _mtime_s(full) <= _process_started_s()
+        return _mtime_s(full) <= _process_started_s() and not may_run_older_code(full)
     try:
         return fingerprint(ast.parse(known.source)) == wanted
     except (SyntaxError, ValueError):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,39 +11,30 @@ from nbmlops.errors import GateRefused, NbmlopsError, NotStorable
 from nbmlops.pipeline.effects import NO_EFFECTS
 from nbmlops.pipeline.leftbehind import DECIDING
 from nbmlops.runner.handover import keep_values, metrics_of
-from nbmlops.runner.logged import Logbook, logging_to
-from nbmlops.runner.observe import Observation, observing
-from nbmlops.runner.outputs import OutputRecorder
-from nbmlops.runner.randomness import random_states, restore_random, save_random
-from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.results import StageResult
-from nbmlops.runner.seeding import seed_random, seed_when_imported
 from nbmlops.runner.serve import judged, serve
-from nbmlops.runner.stage import derive_seed
 from nbmlops.runner.stagekey import identity, stage_key
 from nbmlops.runner.task import StageError
-from nbmlops.session.awaiting import own_loop
-from nbmlops.session.capture import recording, replay
+from nbmlops.session.attempt import Body
+from nbmlops.session.capture import replay
 from nbmlops.session.finding import Finding, merged, said, way_back
 from nbmlops.session.hidden import Examination
 from nbmlops.session.history import StageRun
 from nbmlops.session.keeping import keep, observed_effects
 from nbmlops.session.loading import load_values
 from nbmlops.session.provenance import Origin
-from nbmlops.session.reads import ImportReads
-from nbmlops.store.fingerprint import alias_sets, state_fingerprint, value_fingerprint
+from nbmlops.store.fingerprint import alias_sets, value_fingerprint
 from nbmlops.store.records import StageRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from IPython.core.interactiveshell import ExecutionResult
 
     from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Stage
     from nbmlops.pipeline.source import Piece
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.stagekey import Components
+    from nbmlops.session.attempt import Attempt
     from nbmlops.session.cells import SeenCell
     from nbmlops.session.keeping import Kept
     from nbmlops.session.kernel import KernelSession
@@ -76,21 +65,6 @@ class CellOutcome:
     warning: str = ""
     error: BaseException | None = None
     traceback: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Attempt:
-    """How the cell's body ran."""
-
-    error: BaseException | None
-    outputs: list[dict[str, Any]]
-    observation: Observation
-    logbook: Logbook
-    watched: list[str]
-    changed: list[str]
-    draws: tuple[str, ...]
-    seconds: float
-    started_s: float
 
 
 class StageCell:
@@ -195,7 +169,7 @@ class StageCell:
             requirements,
             store=self.session.store,
             surroundings=self.planner.surroundings,
-            outside=self.session.outside(self.planner.pipeline),
+            outside=self.session.gates.outside(self.planner.pipeline),
         )
         self._offer(result)
         return CellOutcome(result=result)
@@ -299,7 +273,16 @@ class StageCell:
             self.findings.append(Finding(code="NB602", message=f"{names} cannot be read from the store", again=frozenset(self._makers())))
         for name in self.examined.absent.withhold:
             self.namespace.pop(name, None)
-        attempt = self._attempt()
+        attempt = Body(
+            session=self.session,
+            planner=self.planner,
+            stage=self.stage,
+            cell=self.cell,
+            source=self.body,
+            tagged=self.tagged,
+            context=self.context,
+            left=self.left,
+        ).run()
         if attempt.error is not None:
             self._give_back(own=True)
             self._put_back(former, {*self.stage.binds, *attempt.changed})
@@ -307,51 +290,7 @@ class StageCell:
             return self._failed(attempt, attempt.error, reason)
         return self._keep(attempt, identities, reason, former)
 
-    def _attempt(self) -> _Attempt:
-        """Run the cell's body, and watch what it does."""
-        session, stage = self.session, self.stage
-        values = {item.name: self.namespace.get(item.name) for item in self.planner.pipeline.parameters.values()}
-        redactor = Redactor(secret_values(values, os.environ, stage.directive.secrets))
-        recorder = OutputRecorder(redactor, limit_bytes=session.settings.output_limit_bytes)
-        recorder.begin(self.cell)
-        observation = Observation(session.folder, session.settings.project_root, (str(session.store.local_path("")),), stage.files_written)
-        observation.attribution = ImportReads()
-        logbook = Logbook(stage.name, store=session.store, context=self.context, redactor=redactor)
-        names = {*stage.inputs, *(name for position in stage.setup for name in self.planner.pipeline.setup[position].names)}
-        watched = sorted(name for name in names if name in self.namespace)
-        before = {name: state_fingerprint(self.namespace[name], self.context) for name in watched}
-        held = save_random()
-        seed = self._seed()
-        drawn = random_states()
-        started_s, begun = time.time(), time.perf_counter()
-        with (
-            self.left.following(),
-            self.left.around(0, observation, [name for name in watched if before[name] is None and name not in stage.inputs]),
-            recording(session.shell, recorder, self.body),
-            observing(observation, self.namespace),
-            seed_when_imported(seed) as coming,
-            logging_to(logbook),
-        ):
-            coming.states = drawn
-            ran = self._run_body()
-        seconds = time.perf_counter() - begun
-        draws = tuple(sorted(name for name, state in random_states().items() if name in drawn and drawn[name] != state))
-        restore_random(held)
-        for report in logbook.reports.values():
-            session.store.objects.put([report])
-        return _Attempt(
-            error=ran.error_before_exec or ran.error_in_exec,
-            outputs=recorder.take(),
-            observation=observation,
-            logbook=logbook,
-            watched=watched,
-            changed=[name for name in watched if name in self.namespace and state_fingerprint(self.namespace[name], self.context) != before[name]],
-            draws=draws,
-            seconds=seconds,
-            started_s=started_s,
-        )
-
-    def _keep(self, attempt: _Attempt, identities: dict[str, str] | None, reason: str, former: Mapping[str, Any]) -> CellOutcome:
+    def _keep(self, attempt: Attempt, identities: dict[str, str] | None, reason: str, former: Mapping[str, Any]) -> CellOutcome:
         """Store what the stage has made, and its record."""
         session, stage = self.session, self.stage
         session.follow_reloads(attempt.observation)
@@ -394,7 +333,7 @@ class StageCell:
         result = judged(
             replace(StageResult.of_record(record, "ran", reason), key=record.key if whole else None),
             stage.directive.require,
-            self.session.outside(self.planner.pipeline),
+            self.session.gates.outside(self.planner.pipeline),
         )
         self._offer(result)
         return CellOutcome(result=result, remarks=(*self._brought(), *kept.lost), warning=self._warning())
@@ -487,29 +426,7 @@ class StageCell:
             session.provenance.half_made(name, origin)
         session.history.stages[self.stage.name] = StageRun(cell=self.seen, failed=True)
 
-    def _run_body(self) -> ExecutionResult:
-        """Run the cell's body so that tracebacks name the cell and the lines that the user sees."""
-        shell = self.session.shell
-        history = shell.history_manager.input_hist_raw if shell.history_manager else []
-        # IPython strips blank lines at the top: only a comment keeps the place of the magic line
-        first = "" if self.tagged or self.body.lstrip().startswith("%%") else "# %%mlstage\n"
-        count = shell.execution_count
-        shell.execution_count = max(1, len(history) - 1)
-        try:
-            with own_loop(shell):
-                ran: ExecutionResult = shell.run_cell(first + self.body, store_history=False, silent=False)
-        finally:
-            shell.execution_count = count
-        return ran
-
-    def _seed(self) -> int:
-        """Give the stage the random state that it has in batch: what setup seeded, else one derived from its code; return that seed."""
-        seed = derive_seed(self.planner.trial.seed if self.stage.directive.seed is None else self.stage.directive.seed, self.stage.code)
-        seed_random(seed)
-        restore_random(self.session.seeded)
-        return seed
-
-    def _failed(self, attempt: _Attempt, error: BaseException, reason: str) -> CellOutcome:
+    def _failed(self, attempt: Attempt, error: BaseException, reason: str) -> CellOutcome:
         shown = next((output for output in reversed(attempt.outputs) if output["output_type"] == "error"), None)
         traceback = tuple(shown["traceback"]) if shown else ()
         failure = StageError(type=type(error).__name__, message=str(error), cell=self.stage.cells[-1], traceback=traceback)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbmlops.pipeline.model import Pipeline, Stage
+    from nbmlops.runner.environment import Distributions
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.stagekey import Components
     from nbmlops.session.cells import Notebook
@@ -33,10 +34,20 @@ class KernelSurroundings(Surroundings):
         As of `Surroundings`.
     known : dict
         What earlier ones found, by path; kept by the caller.
+    distributions : Distributions
+        Kept by the caller too: they are told to look again.
     """
 
-    def __init__(self, folder: Path, project_root: Path, cache: Path, known: dict[str, tuple[tuple[int, ...], str | None]]) -> None:
-        super().__init__(folder, project_root, cache)
+    def __init__(
+        self,
+        folder: Path,
+        project_root: Path,
+        cache: Path,
+        known: dict[str, tuple[tuple[int, ...], str | None]],
+        distributions: Distributions,
+    ) -> None:
+        distributions.look_again()
+        super().__init__(folder, project_root, cache, distributions)
         self._stamped = known
 
 
@@ -56,6 +67,10 @@ class Staleness:
         self._history = history
         self._notebook = notebook
         self._found: dict[str, tuple[Finding, ...]] = {}
+        self._written_by: dict[str, int] = {}
+        for stage in planner.pipeline.stages.values():
+            for path in stage.files_written:
+                self._written_by[path] = max(self._written_by.get(path, -1), stage.cells[0])
 
     @property
     def pipeline(self) -> Pipeline:
@@ -95,6 +110,8 @@ class Staleness:
         return self._skips(stage) is not None or stage.name in self._history.idle
 
     def _skips(self, stage: Stage) -> str | None:
+        if stage.directive.condition is None:
+            return None
         with suppress(UsageError):  # it reads a metric: then the last time its cell ran counts
             return self._planner.skips(stage, {})
         return None
@@ -135,6 +152,8 @@ class Staleness:
 
     def _without_lost(self, stage: Stage, parts: Components) -> Components:
         """Leave out names that a cell was edited to define no more: the notebook then has an error, which `check` tells."""
+        if not stage.unprovided and "values" in parts and "setup" in parts:
+            return parts
         deleted = {name for cell in self._notebook.gone for name in names_bound(cell.source)}
         lost = set(stage.unprovided) - deleted
         kept = {part: {name: value for name, value in parts.get(part, {}).items() if name not in lost} for part in ("values", "setup")}
@@ -148,8 +167,7 @@ class Staleness:
             if artifact is None:
                 continue
             identities[name] = identity(artifact, self._planner.pipeline, before=stage.cells[-1], surroundings=self._planner.surroundings)
-        later = {path for other in self._planner.pipeline.stages.values() if other.cells[0] > stage.cells[0] for path in other.files_written}
-        mine = {*stage.files_written, *run.effects.files_written}
         before = run.parts.get("files", {})
-        known = {path: before[path] for path in before if path in later | mine}
+        written = {*stage.files_written, *run.effects.files_written}
+        known = {path: digest for path, digest in before.items() if path in written or self._written_by.get(path, -1) > stage.cells[0]}
         return self._planner.parts(stage, identities, run.effects, known)

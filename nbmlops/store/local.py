@@ -20,7 +20,7 @@ from nbmlops.store.locks import file_lock
 from nbmlops.store.objects import FileInfo, Planted, split_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["LocalBlobs"]
@@ -108,6 +108,22 @@ class LocalBlobs:
                 return _info(path, os.stat(name, dir_fd=folder, follow_symlinks=False))
         except (FileNotFoundError, Planted):
             return None
+
+    def stat_in(self, folder: str, names: Collection[str]) -> dict[str, FileInfo | None]:
+        """Return what lies under each of these names in a folder, as `stat` does, opening the folder once."""
+        parts, found = split_path(folder), dict[str, FileInfo | None]()
+        try:
+            with _explained(folder, "read"), self._folder(parts) as descriptor:
+                for name in names:
+                    try:
+                        status = os.stat(split_path(name)[-1], dir_fd=descriptor, follow_symlinks=False)
+                    except FileNotFoundError:
+                        found[name] = None
+                    else:
+                        found[name] = _info(f"{folder}/{name}", status)
+        except (FileNotFoundError, Planted):
+            return dict.fromkeys(names)
+        return found
 
     def list(self, folder: str) -> Iterator[FileInfo]:
         """Walk the folder; what vanishes meanwhile is left out."""

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from blake3 import blake3
@@ -14,12 +15,12 @@ from nbmlops.errors import StoreError, UsageError
 from nbmlops.store.leases import hold_lease
 from nbmlops.store.local import LocalBlobs
 from nbmlops.store.locks import file_lock
-from nbmlops.store.objects import Blobs, Objects, Planted, digest_of, quarantine_path, split_path
+from nbmlops.store.objects import Blobs, FileInfo, Objects, Planted, digest_of, quarantine_path, split_path
 from nbmlops.store.records import BadSeal, ForeignSeal, RunRecord, StageRecord, is_digest, is_name, seal, unseal
 from nbmlops.store.trust import judge_trust, local_root, store_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from nbmlops.settings import Settings
@@ -92,9 +93,20 @@ class Store:
 
     def record_alone(self, key: str) -> StageRecord | None:
         """Return the record of a stage key although objects that it names may be gone: for what it tells, not what it gives."""
-        if not is_name(key):
-            return None
-        stamp = self._stamp(record_path(key))
+        return self._record_alone(key, self._stamp(record_path(key))) if is_name(key) else None
+
+    def records_alone(self, keys: Sequence[str]) -> Iterator[StageRecord]:
+        """Yield the records of those of the keys that have one, as `record_alone` does; in a folder of this machine all are looked at together."""
+        stamps: dict[str, _Stamp | None] = {}
+        if self._local is not None:
+            found = self._local.stat_in("records", [f"{key}.json" for key in keys if is_name(key)])
+            stamps = {name.removesuffix(".json"): _stamp_of(info) for name, info in found.items()}
+        for key in keys:
+            record = self._record_alone(key, stamps[key]) if key in stamps else self.record_alone(key)
+            if record is not None:
+                yield record
+
+    def _record_alone(self, key: str, stamp: _Stamp | None) -> StageRecord | None:
         if stamp is not None and key in self._records and self._records[key][0] == stamp:
             return self._records[key][1]
         record = self._read(record_path(key), _RECORD, StageRecord.from_json)
@@ -129,7 +141,21 @@ class Store:
 
         They are kept in memory while nobody adds one: a kernel asks for those of every stage around each cell.
         """
-        stamp = self._stamp(index_path(_code_index(code)))
+        return self._records_of(code, self._stamp(_code_path(code)))
+
+    def records_of_each(self, codes: Collection[str]) -> dict[str, tuple[StageRecord, ...]]:
+        """Return what `records_of` does for each of several codes; in a folder of this machine all are looked at together."""
+        if self._local is None:
+            return {code: self.records_of(code) for code in codes}
+        files = {code: _code_path(code).rpartition("/") for code in codes}
+        if not files:
+            return {}
+        folder = next(iter(files.values()))[0]
+        infos = self._local.stat_in(folder, [name for _, _, name in files.values()])
+        stamps = {code: _stamp_of(infos[name]) for code, (_, _, name) in files.items()}
+        return {code: self._records_of(code, stamp) for code, stamp in stamps.items()}
+
+    def _records_of(self, code: str, stamp: _Stamp | None) -> tuple[StageRecord, ...]:
         if stamp is None or self._told.get(code, (None, ()))[0] != stamp:
             found = (self.record_alone(key) for key in self._keys(_code_index(code)))
             records = tuple(record for record in found if record is not None and record.code == code)
@@ -139,12 +165,7 @@ class Store:
         return self._told[code][1]
 
     def _stamp(self, path: str) -> _Stamp | None:
-        """Return what is another one when the file at a path is written again; None if there is none, or if it may be written again without."""
-        info = self.blobs.stat(path)
-        if info is None:
-            return None
-        tick_s = _TICK_S if not info.inode else _LOCAL_TICK_S if info.modified_s % 1 else _COARSE_TICK_S
-        return None if time.time() - info.modified_s < tick_s else (info.modified_s, info.size_bytes, info.inode)
+        return _stamp_of(self.blobs.stat(path))
 
     def keys_of(self, code: str) -> tuple[str, ...]:
         """Return the last keys of a stage's code, newest first, at most 8: they change with every record of it that anybody puts."""
@@ -344,6 +365,14 @@ class Store:
         self._write(index_path(name), _INDEX, {"name": name, "keys": keys}, durable=False)
 
 
+def _stamp_of(info: FileInfo | None) -> _Stamp | None:
+    """Return what is another one when a file is written again; None if there is none, or if it may be written again without."""
+    if info is None:
+        return None
+    tick_s = _TICK_S if not info.inode else _LOCAL_TICK_S if info.modified_s % 1 else _COARSE_TICK_S
+    return None if time.time() - info.modified_s < tick_s else (info.modified_s, info.size_bytes, info.inode)
+
+
 def record_path(key: str) -> str:
     """Return where the record of a stage key lies."""
     return f"records/{key}.json"
@@ -383,6 +412,11 @@ def index_path(name: str) -> str:
 
 def _code_index(code: str) -> str:
     return f"code:{code}"
+
+
+@lru_cache(maxsize=4096)  # a kernel asks for those of every stage around each cell
+def _code_path(code: str) -> str:
+    return index_path(_code_index(code))
 
 
 def _stage_index(notebook: str, stage: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import py_compile
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -387,6 +389,28 @@ def test_comment_in_a_module_changes_nothing(open_live: Opener) -> None:
     live.write("helpers.py", f"# adds one\n{HELPERS}")
     assert "not reproducible" not in live.run(2, "%%mlstage a\nx = helpers.f(2) + 0").text
     assert live.check() == ""
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_module_whose_byte_code_is_older_than_it_looks(project: Project, open_live: Opener, before: bool) -> None:  # noqa: FBT001
+    """Python takes byte code for that of any source of the same size and second: the key of the newer source never holds what the older gave.
+
+    Where the module was imported before nbmlops was there, it is told.
+    """
+    helper = project.folder / "helpers.py"
+    for value in (1, 2):
+        helper.write_text(f"value = {value}\n", encoding="utf-8")
+        os.utime(helper, (1_700_000_000, 1_700_000_000))
+        if value == 1:
+            py_compile.compile(str(helper), doraise=True)
+    live = open_live(("import helpers", "%%mlstage a\nx = helpers.value"), run=False)
+    if before:
+        assert live.value("__import__('helpers').value") == "1"  # the case is there at all
+    shown = live.run_all()[-1].text
+    assert live.value("x") == ("1" if before else "2")
+    if before:
+        assert_warns(shown, "NB407", "helpers.py was changed after this kernel imported it", "restart the kernel")
+    assert in_batch(live, "a") == ("ran" if before else "reused")
 
 
 def test_module_imported_by_the_stage_itself(open_live: Opener) -> None:

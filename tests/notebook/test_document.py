@@ -143,3 +143,26 @@ def test_reading_needs_only_the_standard_library(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_document_that_goes_on_from_an_earlier_one_is_as_if_read_anew() -> None:
+    """The cells of the earlier one are taken where they stand as they stood; ids that had to be repaired are told again."""
+
+    def cell(name: str, source: str) -> dict[str, Any]:
+        return {"cell_type": "code", "id": name, "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+
+    first = parse_document({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell("a", "x"), cell("b", "y"), cell("c", "z")]})
+    old = first.raw["cells"]
+    for cells in (
+        old,
+        [old[0], cell("b", "other"), old[2]],
+        [*old, old[0]],
+        [old[1], old[0], old[2]],
+        [cell("c", "n"), *old[1:]],
+        [cell("bad id", "n"), *old],
+    ):
+        raw = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
+        going_on, anew = parse_document(raw, None, first), parse_document(copy.deepcopy(raw))
+        assert going_on == anew
+        assert parse_document({**raw, "cells": going_on.raw["cells"]}, None, going_on).cells == going_on.cells
+    assert first == parse_document({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell("a", "x"), cell("b", "y"), cell("c", "z")]})

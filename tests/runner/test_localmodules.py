@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbmlops.runner.localmodules import LocalModules, is_own_code, local_module_path
+from nbmlops.runner.localmodules import LocalModules, local_module_path
+from nbmlops.runner.ownsource import is_own_code
 
 if TYPE_CHECKING:
     from pathlib import Path

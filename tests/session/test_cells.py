@@ -122,3 +122,15 @@ def test_a_file_that_is_being_saved_is_no_error(tmp_path: Path) -> None:
     cells = SeenCells(path)
     cells.add("a = 1", cell_id="one")
     assert sources(cells) == ["a = 1"]
+
+
+def test_cells_that_did_not_change_are_the_same_objects() -> None:
+    """What was found out of one holds on; of a cell whose options are equal and of another type it does not."""
+    cells = SeenCells()
+    for name, told in (("one", {}), ("two", {"nbmlops": {"seed": 1}})):
+        cells.add("a = 1", {"tags": ["stage:a"], **told}, name)
+    before = cells.document()
+    cells.add("a = 1", {"tags": ["stage:a"], "nbmlops": {"seed": True}}, "two")
+    now = cells.document()
+    assert now.cells[0] is before.cells[0]
+    assert repr(now.cells[1].options) == "{'seed': True}"
