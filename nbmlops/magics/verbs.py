@@ -152,7 +152,7 @@ class StageMagics(VerbMagics):
         from nbmlops.views.text import status_text  # noqa: PLC0415
 
         options = self.parse("mlstatus", line, add_status, notebook=True)
-        plan = self.open(options).status(given_parameters(options)) if self.has_file(options) else self.hooks.session.planner().plan(report=False)
+        plan = self.open(options).status(given_parameters(options)) if self.has_file(options) else self.hooks.session.status()
         self.print(status_text(plan))
 
     @line_magic

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nbmlops.runner.results import StageResult
     from nbmlops.store.records import Artifact
 
-__all__ = ["NOTHING_OUTSIDE", "NoChampion", "Outside", "is_outward", "judge", "refuses", "rows_of"]
+__all__ = ["NOTHING_OUTSIDE", "NoChampion", "Outside", "asks_outside", "is_outward", "judge", "refuses", "rows_of"]
 
 _COUNTED = pattern(r"([\d,]+)(?: x .*| items?| [a-z]\S*)?")
 _SINGLE = frozenset({"NoneType", "bool", "bytes", "complex", "float", "int", "str"})
@@ -84,10 +84,11 @@ def is_outward(pipeline: Pipeline) -> bool:
     """Tell whether a gate of the pipeline asks for what its own results do not tell."""
     # a cheap look first: most pipelines have no such gate, and parsing costs more than running some of them
     texts = [text for stage in pipeline.stages.values() for text in stage.directive.require if "champion" in text or "reproducible" in text]
-    return any(map(_asks, texts))
+    return any(map(asks_outside, texts))
 
 
-def _asks(text: str) -> bool:
+def asks_outside(text: str) -> bool:
+    """Tell whether a requirement asks for what its stage's own results do not tell."""
     try:
         expression = parse_expression(text)
     except NbmlopsError:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REPORT", "Plan", "PlannedStage", "Planner", "Trial"]
 
-State = Literal["fresh", "stale", "unknown", "skipped"]
+State = Literal["fresh", "stale", "unknown", "skipped", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,8 @@ class PlannedStage:
     Parameters
     ----------
     stage : Stage
-    state : {"fresh", "stale", "unknown", "skipped"}
-        `unknown` where it hangs on a stage that is stale.
+    state : {"fresh", "stale", "unknown", "skipped", "refused"}
+        `unknown` where it hangs on a stage that is stale; `refused` only where `runner.serve.with_refusals` has looked.
     key : str or None
         None where an input is not known yet.
     parts : dict

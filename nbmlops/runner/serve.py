@@ -7,17 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmlops.errors import StoreError
-from nbmlops.runner.gate import NOTHING_OUTSIDE, judge, refuses
+from nbmlops.runner.gate import NOTHING_OUTSIDE, asks_outside, judge, refuses
 from nbmlops.runner.results import StageResult
 from nbmlops.store.replacing import replace_file
 
 if TYPE_CHECKING:
     from nbmlops.runner.gate import Outside
+    from nbmlops.runner.plan import Plan, PlannedStage
     from nbmlops.runner.stagekey import Surroundings
     from nbmlops.store.records import StageRecord
     from nbmlops.store.store import Store
 
-__all__ = ["judged", "remove_files", "restore_files", "serve"]
+__all__ = ["judged", "remove_files", "restore_files", "serve", "with_refusals"]
 
 
 def serve(
@@ -59,6 +60,28 @@ def judged(result: StageResult, requirements: tuple[str, ...], outside: Outside 
     if refusal is None and unmet is None:
         return replace(result, gates=gates)
     return replace(result, gates=gates, status="refused", reason=f"{refusal} does not hold" if refusal else f"--require {unmet} does not hold")
+
+
+def with_refusals(plan: Plan) -> Plan:
+    """Return a plan in which a stage that its gates refuse by its record alone is ``refused``, and what hangs on it ``unknown``.
+
+    What a gate asks of the registry, or of a repetition, a run alone finds out.
+    """
+    stages: dict[str, PlannedStage] = {}
+    barred: set[str] = set()
+    for name, item in plan.stages.items():
+        stages[name] = item
+        above = next((other for other in item.stage.upstream if other in barred), None)
+        if above is not None and item.state != "skipped":
+            stages[name] = replace(item, state="unknown", record=None, reasons=(f"hangs on stage {above}, which is {stages[above].state}",))
+        elif item.state == "fresh" and item.record is not None:
+            required = tuple(text for text in item.stage.directive.require if not asks_outside(text))
+            result = judged(StageResult.of_record(item.record, "reused", ""), required)
+            if result.status == "refused":
+                stages[name] = replace(item, state="refused", reasons=(result.reason,))
+        if stages[name] is not item:
+            barred.add(name)
+    return replace(plan, stages=stages)
 
 
 def restore_files(record: StageRecord, store: Store, surroundings: Surroundings, *, only: str | None = None) -> None:

@@ -16,7 +16,7 @@ from nbmlops.pipeline.source import Source, read_source
 from nbmlops.runner.gate import NOTHING_OUTSIDE, is_outward
 from nbmlops.runner.plan import REPORT, Plan, PlannedStage, Planner, Trial, notebook_name, only_stages
 from nbmlops.runner.results import RunResult, StageResult, run_status
-from nbmlops.runner.serve import judged, serve
+from nbmlops.runner.serve import judged, serve, with_refusals
 from nbmlops.runner.stagekey import Surroundings
 from nbmlops.session.parameters import all_parameters, check_parameters
 from nbmlops.session.registering import REGISTRY, may_register, registered, unregistered
@@ -121,7 +121,7 @@ class Session:
         """
         planner = self.planner(parameters)
         self.refuse_errors(planner.pipeline)
-        return planner.plan(report=False)
+        return with_refusals(planner.plan(report=False))
 
     def why(self, stage: str, parameters: Mapping[str, Any] | None = None) -> tuple[str, ...]:
         """Return what decides about a stage, one line per difference from its nearest earlier record; and how it last failed."""

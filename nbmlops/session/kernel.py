@@ -24,6 +24,7 @@ from nbmlops.runner.observe import Observation
 from nbmlops.runner.plan import Planner, Trial, only_stages
 from nbmlops.runner.randomness import random_states, save_random
 from nbmlops.runner.seeing import modules_of
+from nbmlops.runner.serve import with_refusals
 from nbmlops.session.cells import SeenCell, SeenCells, told_notebook
 from nbmlops.session.gates import LiveGates
 from nbmlops.session.hidden import hidden_state
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     from nbmlops.pipeline.model import Diagnostic, Pipeline, Stage
     from nbmlops.pipeline.source import Source
+    from nbmlops.runner.plan import Plan
     from nbmlops.store.records import Artifact
 
 __all__ = ["KernelSession"]
@@ -369,9 +371,13 @@ class KernelSession:
             return read_and_build(self.cells.path)
         return self.planner().pipeline
 
+    def status(self) -> Plan:
+        """Return what a run of this kernel's cells would do."""
+        return with_refusals(self.planner().plan(report=False))
+
     def why(self, stage: str) -> tuple[str, ...]:
         """Return what decides about a stage of this kernel."""
-        plan = self.planner().plan(report=False)
+        plan = self.status()
         only_stages(plan.pipeline, [stage])
         return plan.stages[stage].reasons or ("fresh",)
 

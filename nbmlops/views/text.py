@@ -54,7 +54,7 @@ def status_text(plan: Plan, width: int | None = None) -> str:
     if plan.all_fresh:
         summary = "nothing to run: every stage is fresh" + (f" ({states['skipped']} skipped)" if states["skipped"] else "")
     else:
-        summary = ", ".join(f"{states[state]} {state}" for state in ("fresh", "stale", "unknown", "skipped") if states[state])
+        summary = ", ".join(f"{states[state]} {state}" for state in ("fresh", "stale", "unknown", "skipped", "refused") if states[state])
     return "\n".join([*fitted_table(Table(header=("stage", "state", "reason"), rows=rows, state=1, wraps=frozenset({2})), width), "", summary])
 
 

@@ -59,6 +59,11 @@ def gated(project: Project, least: float) -> list[Cell | str]:
     ]
 
 
+def said_by_status(project: Project) -> list[str]:
+    """Return the state of each stage as ``status`` tells it."""
+    return [item["state"] for item in project.call("status", "nb.ipynb", "--json").data["stages"]]
+
+
 def test_a_refused_gate_stops_what_depends_on_it_until_it_is_loosened(project: Project) -> None:
     """Refused again without running again; a looser gate goes on from what was computed, a stricter one refuses what went through."""
     for least, code, statuses in (
@@ -82,6 +87,8 @@ def test_a_refused_gate_stops_what_depends_on_it_until_it_is_loosened(project: P
             assert "auc >= 0.9 (0.5) does not hold" in done.err
             told = [text_of(item) for item in shown(done.data["output"]) if item["output_type"] == "error"]
             assert told == ["GateRefused: auc >= 0.9 does not hold: it is 0.5"]
+        assert said_by_status(project) == (["refused", "unknown", "fresh"] if code else ["fresh"] * 3)
+    assert project.call("why", "nb.ipynb", "train").out.startswith("--require auc >= 0.9 does not hold\n")
     assert [times(project, name) for name in ("train", "deploy", "apart")] == [1, 1, 1]
 
 
