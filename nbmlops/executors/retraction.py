@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from nbmlops.runner.undo import undo
+from nbmlops.runner.watching.undo import undo
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,17 +28,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nbmlops.executors.supervisors import MESSAGE_BYTES, Attempt, Supervisors
+from nbmlops.runner.leaving.processstate import ProcessState
 from nbmlops.runner.localmodules import has_own_modules
 from nbmlops.runner.namespace import Namespace
-from nbmlops.runner.observe import Observation
 from nbmlops.runner.outputs import OutputRecorder
-from nbmlops.runner.processstate import ProcessState
 from nbmlops.runner.randomness import loaded_numpy_random
 from nbmlops.runner.redaction import Redactor
 from nbmlops.runner.shell import StageShell, make_shell
 from nbmlops.runner.sincefork import mark_loaded
 from nbmlops.runner.stage import execute
 from nbmlops.runner.supervisor import adopt_orphans, end_with_parent
+from nbmlops.runner.watching.observation import Observation
 from nbmlops.store.serializers import SERIALIZERS
 
 __all__ = ["NOT_BEFORE_FORK", "main"]

@@ -12,7 +12,7 @@ from nbmlops.session.process import snapshot
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-    from nbmlops.runner.observe import Observation
+    from nbmlops.runner.watching.observation import Observation
     from nbmlops.session.kernel import KernelSession
 
 __all__ = ["Hooks"]
@@ -124,7 +124,7 @@ class Hooks:
 
     def _watch(self, session: KernelSession, source: str) -> None:
         """Note what the cell reads, for the case that it is setup."""
-        from nbmlops.runner.observe import observing  # noqa: PLC0415 - the session is there, so this is too
+        from nbmlops.runner.watching.observe import observing  # noqa: PLC0415 - the session is there, so this is too
 
         self._watching.close()
         tags = tuple((_parent(self.shell).get("metadata") or {}).get("tags") or ())

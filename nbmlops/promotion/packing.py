@@ -30,8 +30,8 @@ from nbmlops.promotion.base import ModelRequest
 from nbmlops.promotion.flavors import Packed, flavor_of, write_folder
 from nbmlops.promotion.forked import Died, in_child
 from nbmlops.runner.logged import open_logbook
-from nbmlops.runner.observe import unobserved
 from nbmlops.runner.randomness import restore_random, save_random
+from nbmlops.runner.watching.observe import unobserved
 from nbmlops.store.serializers import encode
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NotStorable
 from nbmlops.runner.environment import FOLDER
-from nbmlops.runner.threads import busy_threads
+from nbmlops.runner.leaving.threads import busy_threads
 from nbmlops.store.fingerprint import state_fingerprint
 from nbmlops.store.records import Artifact
 from nbmlops.store.serializers import Context, encode

@@ -19,13 +19,13 @@ from nbmlops.pipeline.files import shows
 from nbmlops.runner.describing import describe, line_of
 from nbmlops.runner.environment import THREAD_VARIABLES
 from nbmlops.runner.handover import keep_files, keep_values, metrics_of, refuse_links
-from nbmlops.runner.leftbehind import LeftBehind
+from nbmlops.runner.leaving.leftbehind import LeftBehind
+from nbmlops.runner.leaving.openfiles import files_written_to, flush_open_files
+from nbmlops.runner.leaving.threads import busy_threads
 from nbmlops.runner.logged import Logbook, Pruned, logging_to
 from nbmlops.runner.losses import losses
 from nbmlops.runner.memory import lift_memory_limit
 from nbmlops.runner.namespace import Namespace
-from nbmlops.runner.observe import Observation, observing
-from nbmlops.runner.openfiles import files_written_to, flush_open_files
 from nbmlops.runner.outputs import OutputRecorder, captured_descriptors
 from nbmlops.runner.ownsource import compile_own_code
 from nbmlops.runner.randomness import random_states
@@ -35,7 +35,8 @@ from nbmlops.runner.seeding import seed_random, seed_when_imported, untouched_si
 from nbmlops.runner.sharing import holders, noting_holders, refuse_changed, sharing
 from nbmlops.runner.shell import StageShell, make_shell, run_cell
 from nbmlops.runner.task import StageError, StageOutcome, StageTask
-from nbmlops.runner.threads import busy_threads
+from nbmlops.runner.watching.observation import Observation
+from nbmlops.runner.watching.observe import observing
 from nbmlops.settings import load_settings
 from nbmlops.store.fingerprint import state_fingerprint
 from nbmlops.store.loading import load_artifact

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.logged import Logbook, logging_to
-from nbmlops.runner.observe import Observation, observing
 from nbmlops.runner.outputs import OutputRecorder
 from nbmlops.runner.randomness import random_states, restore_random, save_random
 from nbmlops.runner.redaction import Redactor, secret_values
 from nbmlops.runner.seeding import seed_random, seed_when_imported
 from nbmlops.runner.stage import derive_seed
+from nbmlops.runner.watching.observation import Observation
+from nbmlops.runner.watching.observe import observing
 from nbmlops.session.awaiting import own_loop
 from nbmlops.session.capture import recording
 from nbmlops.session.reads import ImportReads
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult
 
     from nbmlops.pipeline.model import Stage
-    from nbmlops.runner.leftbehind import LeftBehind
+    from nbmlops.runner.leaving.leftbehind import LeftBehind
     from nbmlops.runner.plan import Planner
     from nbmlops.session.kernel import KernelSession
     from nbmlops.store.serializers import Context

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import NotStorable
 from nbmlops.pipeline.effects import Effects
 from nbmlops.runner.handover import keep_values
-from nbmlops.runner.openfiles import flush_open_files
+from nbmlops.runner.leaving.openfiles import flush_open_files
 from nbmlops.runner.sharing import holders, noting_holders
 from nbmlops.store.fingerprint import alias_sets
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nbmlops.pipeline.model import Stage
-    from nbmlops.runner.leftbehind import LeftBehind
-    from nbmlops.runner.observe import Observation
+    from nbmlops.runner.leaving.leftbehind import LeftBehind
+    from nbmlops.runner.watching.observation import Observation
     from nbmlops.session.kernel import KernelSession
     from nbmlops.session.reads import ReadAbove
     from nbmlops.store.records import Artifact

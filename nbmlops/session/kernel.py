@@ -19,12 +19,12 @@ from nbmlops.pipeline.build import Builder, build
 from nbmlops.pipeline.effects import NO_EFFECTS
 from nbmlops.pipeline.source import read_source
 from nbmlops.runner.environment import Distributions
-from nbmlops.runner.leftbehind import LeftBehind
-from nbmlops.runner.observe import Observation
+from nbmlops.runner.leaving.leftbehind import LeftBehind
 from nbmlops.runner.plan import Planner, Trial, only_stages
 from nbmlops.runner.randomness import random_states, save_random
 from nbmlops.runner.seeing import modules_of
 from nbmlops.runner.serve import with_refusals
+from nbmlops.runner.watching.observation import Observation
 from nbmlops.session.cells import SeenCell, SeenCells, told_notebook
 from nbmlops.session.gates import LiveGates
 from nbmlops.session.hidden import hidden_state

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from nbmlops.pipeline.effects import Effects
     from nbmlops.pipeline.model import Stage
-    from nbmlops.runner.leftbehind import LeftBehind
-    from nbmlops.runner.observe import Observation
+    from nbmlops.runner.leaving.leftbehind import LeftBehind
     from nbmlops.runner.plan import Planner
+    from nbmlops.runner.watching.observation import Observation
 
 __all__ = ["LiveState"]
 

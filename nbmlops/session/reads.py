@@ -7,14 +7,14 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.runner.attribution import Attribution
 from nbmlops.runner.localmodules import local_module_path
+from nbmlops.runner.watching.attribution import Attribution
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
     from types import FrameType
 
-    from nbmlops.runner.observe import Observation
+    from nbmlops.runner.watching.observation import Observation
 
 __all__ = ["ImportReads", "ReadAbove", "SetupReads"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbmlops.runner.leftbehind import LeftBehind
-from nbmlops.runner.observe import Observation
+from nbmlops.runner.leaving.leftbehind import LeftBehind
+from nbmlops.runner.watching.observation import Observation
 from nbmlops.store.serializers import Context
 
 if TYPE_CHECKING:

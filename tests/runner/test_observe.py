@@ -18,7 +18,8 @@ from tests.runner.bench import Bench, cell
 WATCHED = """
 import json, os, sys
 from pathlib import Path
-from nbmlops.runner.observe import Observation, observing
+from nbmlops.runner.watching.observation import Observation
+from nbmlops.runner.watching.observe import observing
 folder = Path.cwd()
 namespace = {}
 observation = Observation(folder, folder, (str(folder / ".nbmlops"),))
@@ -67,7 +68,7 @@ FILES = [
         [],
         [],
     ),
-    ("work of our own", "from nbmlops.runner.observe import unobserved\nwith unobserved():\n    open('in.txt')", [], []),
+    ("work of our own", "from nbmlops.runner.watching.observe import unobserved\nwith unobserved():\n    open('in.txt')", [], []),
     ("a database", "import sqlite3\nsqlite3.connect('db.sqlite').close()", ["db.sqlite"], ["db.sqlite"]),
     ("another folder", "import os\nos.mkdir('sub')\nos.chdir('sub')\nopen('../in.txt')", ["in.txt"], ["sub/"]),
 ]

@@ -11,7 +11,7 @@ import pytest
 
 from nbmlops.errors import StoreError
 from nbmlops.runner.environment import file_digest
-from nbmlops.runner.openfiles import flush_open_files
+from nbmlops.runner.leaving.openfiles import flush_open_files
 
 if TYPE_CHECKING:
     from tests.runner.bench import Bench

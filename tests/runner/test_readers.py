@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from nbmlops.runner.readers import wrap_when_loaded
+from nbmlops.runner.watching.readers import wrap_when_loaded
 
 LIBRARIES = {
     ("dbm.gnu", ""): ["d"],

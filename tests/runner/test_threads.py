@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbmlops.runner.threads import busy_threads
+from nbmlops.runner.leaving.threads import busy_threads
 
 if TYPE_CHECKING:
     from tests.runner.bench import Bench

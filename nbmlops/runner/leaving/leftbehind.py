@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.notebook.code import parse_code
 from nbmlops.runner.caches import cached, keeps_state, times_called
-from nbmlops.runner.modulestate import ModuleStates
-from nbmlops.runner.processstate import ProcessState
-from nbmlops.runner.standing import standing
+from nbmlops.runner.leaving.modulestate import ModuleStates
+from nbmlops.runner.leaving.processstate import ProcessState
+from nbmlops.runner.leaving.standing import standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from nbmlops.runner.observe import Observation
+    from nbmlops.runner.watching.observation import Observation
     from nbmlops.store.serializers import Context
 
 __all__ = ["LeftBehind"]

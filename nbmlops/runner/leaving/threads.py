@@ -17,7 +17,7 @@ __all__ = ["busy_threads"]
 _CELLS = ("<cell", "<ipython-input")
 _KERNEL = "ipykernel_"
 _LIBRARIES = frozenset({"site-packages", "dist-packages"})
-_OWN = str(Path(__file__).parents[1])
+_OWN = str(Path(__file__).parents[2])
 
 
 def busy_threads(local_roots: Iterable[Path]) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from importlib.machinery import ExtensionFileLoader, SourceFileLoader
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.imports import around_imports
+from nbmlops.runner.leaving.processlooks import LOOKS, Look, State, kind_of, library_folders
 from nbmlops.runner.ownsource import is_own_code
-from nbmlops.runner.processlooks import LOOKS, Look, State, kind_of, library_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.runner.readers import READERS
+from nbmlops.runner.watching.readers import READERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
