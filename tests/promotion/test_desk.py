@@ -439,7 +439,7 @@ def test_a_renaming_is_named_and_counts_as_broken(office: Office) -> None:
     assert desk.promote(MODEL, 2, "champion", "better").position == 2
 
 
-@pytest.mark.parametrize("how", ["edited", "copied", "mixed", "cut"])
+@pytest.mark.parametrize("how", ["edited", "copied", *(pytest.param(how, marks=pytest.mark.thorough) for how in ("mixed", "cut"))])
 def test_what_is_no_renaming_is_told_as_before(office: Office, how: str) -> None:
     """An entry that was edited under the other name, tags of a model that is still there, entries of two models, and an end that is gone."""
     desk = office.desk()

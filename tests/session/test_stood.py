@@ -14,6 +14,7 @@ from nbmlops.session.stood import Standings, Stood, models_shown
 from nbmlops.settings import Settings
 from nbmlops.views.stood import stood_html, stood_text
 from tests.acceptance.project import Cell, cell, notebook_json
+from tests.servers import free_port
 from tests.views.models import hostile_model
 from tests.views.xss import PAYLOADS
 
@@ -60,6 +61,19 @@ def test_a_registry_that_does_not_answer_is_waited_for_no_longer(tmp_path: Path,
         if thread.name == "nbmlops-standings":
             thread.join(60)
             assert not thread.is_alive()
+
+
+@pytest.mark.thorough
+def test_a_registry_that_is_down_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the password of its address."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    standings = Standings(Settings(project_root=tmp_path, store=str(tmp_path / "store")), read("%mlpromote m"))
+    standings.ask()
+    told = standings.outputs(120)[0][0]["text"]
+    assert told.startswith("! how m stands is not shown: the registry cannot be used now")
+    assert "secret" not in told
+    assert told.count("\n") == 1
 
 
 def test_no_database_is_made_to_look(tmp_path: Path) -> None:
