@@ -6,6 +6,8 @@ import ast
 import functools
 from typing import TYPE_CHECKING
 
+from nbmlops.dataflow.nodes import nodes_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
@@ -114,7 +116,7 @@ def looks_for_subclasses(tree: ast.AST) -> bool:
         (isinstance(part, ast.Attribute) and part.attr in _NOTING)
         or (isinstance(part, ast.FunctionDef) and part.name in _NOTING)
         or (isinstance(part, ast.keyword) and part.arg == "metaclass" and _last_name(part.value) != "ABCMeta")
-        for part in ast.walk(tree)
+        for part in nodes_of(tree)
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 
+from nbmlops.dataflow.nodes import nodes_of
+
 __all__ = ["time_zone_variables"]
 
 _LOCAL = frozenset({"astimezone", "ctime", "fromtimestamp", "localtime", "mktime", "now", "timestamp", "today", "tzlocal", "tzname"})
@@ -14,6 +16,6 @@ _LOCAL = frozenset({"astimezone", "ctime", "fromtimestamp", "localtime", "mktime
 def time_zone_variables(tree: ast.AST) -> frozenset[str]:
     """Return ``{"TZ"}`` for code that names a function which gives local time, else nothing."""
     found = any(
-        (isinstance(part, ast.Attribute) and part.attr in _LOCAL) or (isinstance(part, ast.Name) and part.id in _LOCAL) for part in ast.walk(tree)
+        (isinstance(part, ast.Attribute) and part.attr in _LOCAL) or (isinstance(part, ast.Name) and part.id in _LOCAL) for part in nodes_of(tree)
     )
     return frozenset({"TZ"}) if found else frozenset()

@@ -8,6 +8,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from nbmlops.dataflow import acting, normalise
+from nbmlops.dataflow.nodes import nodes_of
 from nbmlops.dataflow.scopes import analyse
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def looks_for_subclasses(tree: ast.Module) -> bool:
 @functools.lru_cache(maxsize=_KEPT)
 def imported_names(tree: ast.Module) -> frozenset[str]:
     """Return the names that imports bind, wherever in a cell."""
-    imports = (part for part in ast.walk(tree) if isinstance(part, (ast.Import, ast.ImportFrom)))
+    imports = (part for part in nodes_of(tree) if isinstance(part, (ast.Import, ast.ImportFrom)))
     return frozenset(alias.asname or alias.name.partition(".")[0] for node in imports for alias in node.names)
 
 
