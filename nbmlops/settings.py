@@ -152,11 +152,13 @@ def load_settings(start: Path, **options: Any) -> Settings:  # noqa: ANN401 - ty
 def _project_table(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    import tomllib  # noqa: PLC0415 - most notebooks stand in no project with settings
-
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file).get("tool", {}).get("nbmlops", {})
+        text = path.read_text(encoding="utf-8")
+        if not text.strip():  # it only marks the project's root
+            return {}
+        import tomllib  # noqa: PLC0415 - most notebooks stand in no project with settings
+
+        table = tomllib.loads(text).get("tool", {}).get("nbmlops", {})
     except (OSError, ValueError) as error:  # what is no TOML, or no UTF-8
         raise UsageError(f"{path.name} cannot be read: {error}", code="NB005", fix="mend the file") from error
     return dict(table)

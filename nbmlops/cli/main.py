@@ -7,7 +7,6 @@ import gc
 import importlib
 import json
 import os
-import shlex
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -158,6 +157,8 @@ def _tell(error: NbmlopsError, words: list[str]) -> int:
     print(f"{error.code}: {error}", file=sys.stderr)
     others = sum(item["severity"] == "error" for item in getattr(error, "diagnostics", [])) - 1
     if others > 0:
+        import shlex  # noqa: PLC0415 - few commands name what to run next
+
         print(f"{others} more {'error' if others == 1 else 'errors'}: nbmlops check {shlex.quote(str(error.notebook))}", file=sys.stderr)
     return error.exit_code
 

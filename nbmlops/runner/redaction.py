@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from nbmlops.pattern import pattern
 
@@ -144,6 +141,10 @@ def _digests_in(value: Any, *, named: bool = False) -> Iterator[str]:  # noqa: A
 
 def _forms(value: str) -> Iterator[str]:
     """Yield a secret as programs write it: in Python's and JSON's quotes, in HTML, in a URL, in base64; and the lines of one that has several."""
+    import base64  # noqa: PLC0415 - most runs have no secrets
+    import html  # noqa: PLC0415
+    from urllib.parse import quote, quote_plus  # noqa: PLC0415
+
     yield value
     raw = value.encode("utf-8", "surrogatepass")
     yield from (repr(value)[1:-1], ascii(value)[1:-1], repr(raw)[2:-1], json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])

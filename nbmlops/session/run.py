@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UpstreamMissing
@@ -153,6 +152,8 @@ def last_failure(runs: Iterable[RunRecord], stage: str) -> str:
     run, item = next(found, (None, {}))
     if run is None or item["status"] not in PAST:
         return ""
+    from textwrap import shorten  # noqa: PLC0415 - most runs are asked of no failure
+
     error = item.get("error") or {}
     refused = [gate["name"] for gate in item.get("gates", ()) if not gate.get("passed")]
     cause = f"{error['type']}: {error['message']}" if error else ", ".join(refused)

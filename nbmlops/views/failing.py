@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from nbmlops.runner.results import DONE
@@ -56,7 +55,7 @@ def help_commands(result: RunResult, given: Sequence[str] = (), *, in_kernel: bo
     failed = next((stage for stage in result.stages.values() if stage.status in _FAILED), None)
     if failed is None:
         return []
-    name = shlex.quote(cut(failed.name, 64))
+    name = _quoted(failed.name, 64)
     why = ("%mlwhy",) if in_kernel else ("nbmlops", "why", _word(result.notebook))
     found = "its inputs and what it made" if failed.status == "refused" else "its inputs and its traceback"
     return [
@@ -66,7 +65,13 @@ def help_commands(result: RunResult, given: Sequence[str] = (), *, in_kernel: bo
 
 
 def _word(word: str) -> str:
-    return shlex.quote(cut(word, _WORD))
+    return _quoted(word, _WORD)
+
+
+def _quoted(word: str, most: int) -> str:
+    import shlex  # noqa: PLC0415 - few runs fail
+
+    return shlex.quote(cut(word, most))
 
 
 def _parts(result: RunResult) -> Iterator[tuple[str, StageResult]]:
