@@ -36,7 +36,7 @@ UPSTREAM = {"a": "", "b": "a", "c": "a", "d": "abc", "e": "abcd", "f": "abcde"}
 # the same values, by stages that between them pass every point: runs of it are many
 SHORT = (
     cell("p = 1", "parameters"),
-    "%%mlstage a\na = p",
+    "%%mlstage a\nimport packaging  # so that the installed distributions are asked for\na = p",
     "%%mlstage d\nd = 3 * a + 1\nprint('d is', d)\nopen('d.txt', 'w').write(str(d))",
     "%%mlstage e --metrics m\nm = {'value': d * 3 + int(open('d.txt').read())}\nf = [m, a]",
     "print(f)",
