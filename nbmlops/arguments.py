@@ -14,8 +14,10 @@ from nbmlops.errors import UsageError
 from nbmlops.nearest import close_matches
 
 if TYPE_CHECKING:
+    from nbmlops.executors.progress import Watcher
     from nbmlops.session.batch import Session
     from nbmlops.session.promotions import Promotions
+    from nbmlops.session.run import Run
     from nbmlops.session.sweep import SweepOptions
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "open_promotions",
     "open_session",
     "print_json",
+    "run_session",
     "store_url",
     "strict_json",
     "sweep_options",
@@ -210,6 +213,22 @@ def sweep_options(options: argparse.Namespace) -> SweepOptions:
         storage=options.storage,
         seed=options.seed,
         track=not options.no_track,
+    )
+
+
+def run_session(session: Session, options: argparse.Namespace, watcher: Watcher | None) -> Run:
+    """Run a session's notebook as the options of `run` ask."""
+    return session.run(
+        given_parameters(options),
+        output=options.output,
+        stages=options.stage,
+        force=options.force,
+        force_stage=options.force_stage,
+        workers=options.workers,
+        executor=options.executor,
+        track=not options.no_track,
+        fail_fast=options.fail_fast,
+        watcher=watcher,
     )
 
 

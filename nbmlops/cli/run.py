@@ -6,18 +6,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from nbmlops.arguments import add_run as add_arguments
-from nbmlops.arguments import given_parameters, given_words, open_session, print_json
+from nbmlops.arguments import given_words, open_session, print_json, run_session
 from nbmlops.errors import UsageError
-from nbmlops.session.run import Interrupted, Run
+from nbmlops.session.run import Interrupted
 from nbmlops.views.fitting import width_of
 from nbmlops.views.progress import progress_on
 from nbmlops.views.text import failure_text, run_text
 
 if TYPE_CHECKING:
     import argparse
-
-    from nbmlops.executors.progress import Watcher
-    from nbmlops.session.batch import Session
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
@@ -31,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     session = open_session(options)
     progress = None if options.quiet else progress_on(sys.stderr, session.usual_seconds, options.workers or session.settings.worker_count)
     try:
-        found = _run(session, options, progress)
+        found = run_session(session, options, progress)
     except Interrupted as stop:
         found = stop.run
     finally:
@@ -44,18 +41,3 @@ def run(options: argparse.Namespace) -> int:
     if text:
         print(text, file=sys.stderr)
     return found.result.exit_code
-
-
-def _run(session: Session, options: argparse.Namespace, watcher: Watcher | None) -> Run:
-    return session.run(
-        given_parameters(options),
-        output=options.output,
-        stages=options.stage,
-        force=options.force,
-        force_stage=options.force_stage,
-        workers=options.workers,
-        executor=options.executor,
-        track=not options.no_track,
-        fail_fast=options.fail_fast,
-        watcher=watcher,
-    )

@@ -61,7 +61,7 @@ class StageMagics(VerbMagics):
 
         Example: ``%mlrun -p learning_rate 0.2``
         """
-        from nbmlops.arguments import add_run, given_parameters, given_words  # noqa: PLC0415
+        from nbmlops.arguments import add_run, given_words, run_session  # noqa: PLC0415
         from nbmlops.session.run import Interrupted  # noqa: PLC0415
         from nbmlops.views.html import run_html  # noqa: PLC0415
         from nbmlops.views.text import run_text  # noqa: PLC0415
@@ -71,18 +71,7 @@ class StageMagics(VerbMagics):
         progress = self._progress(session, options)
         stopped: BaseException | None = None
         try:
-            found = session.run(
-                given_parameters(options),
-                output=options.output,
-                stages=options.stage,
-                force=options.force,
-                force_stage=options.force_stage,
-                workers=options.workers,
-                executor=options.executor,
-                track=not options.no_track,
-                fail_fast=options.fail_fast,
-                watcher=progress,
-            )
+            found = run_session(session, options, progress)
         except Interrupted as stop:
             found, stopped = stop.run, stop
         except BaseException:

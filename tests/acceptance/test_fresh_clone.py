@@ -38,4 +38,4 @@ def test_a_clone_with_an_environment_of_its_own_gives_the_same(tmp_path: Path) -
     (here / ".venv").symlink_to(ROOT / ".venv")
     found = results(clone)
     assert found == results(here)
-    assert all(found.values())
+    assert found["train"]["model"]  # not nothing in both
