@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.views.progress import Standing
+from nbmlops.views.progress import Clock, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,30 +35,20 @@ class CellProgress:
         self._standing = Standing(usual_s, workers)
         self._transient = {"display_id": uuid.uuid4().hex}
         self._drawn_s: float | None = None
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
-        self._clock = threading.Thread(target=self._tick, daemon=True)
+        self._clock = Clock(self._draw, _REDRAW_S)
 
     def __call__(self, moment: Moment) -> None:
         """Tell what has happened."""
-        with self._lock:
+        with self._clock.lock:
             self._standing.take(moment)
             if self._drawn_s is None or time.monotonic() - self._drawn_s > _SOONEST_S:
                 self._draw()
-        if not self._clock.is_alive() and not self._closed.is_set():
-            self._clock.start()
+        self._clock.begin()
 
     def end(self, data: dict[str, str]) -> None:
         """Show the result instead."""
-        self._closed.set()
-        if self._clock.is_alive():
-            self._clock.join()
+        self._clock.end()
         self._show(data)
-
-    def _tick(self) -> None:
-        while not self._closed.wait(_REDRAW_S):
-            with self._lock:
-                self._draw()
 
     def _draw(self) -> None:
         self._show({"text/plain": self._standing.line()})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nbmlops.executors.progress import Moment
     from nbmlops.runner.results import StageResult
 
-__all__ = ["Lines", "Live", "Standing", "progress_on"]
+__all__ = ["Clock", "Lines", "Live", "Standing", "progress_on"]
 
 _NAME = 48
 _REDRAW_S = 0.5
@@ -139,6 +139,41 @@ class Standing:
         return self._usual[name]
 
 
+class Clock:
+    """Draws again and again, from a thread of its own, until it is ended; who draws besides holds `lock`.
+
+    Parameters
+    ----------
+    draw : callable
+    every_s : float
+    """
+
+    def __init__(self, draw: Callable[[], None], every_s: float) -> None:
+        import threading  # noqa: PLC0415 - logs do without
+
+        self.lock = threading.Lock()
+        self._draw = draw
+        self._every_s = every_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def begin(self) -> None:
+        """Draw from now on, if that has not begun yet."""
+        if not self._thread.is_alive() and not self._ended.is_set():
+            self._thread.start()
+
+    def end(self) -> None:
+        """Draw no more once this returns."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._every_s):
+            with self.lock:
+                self._draw()
+
+
 class Live:
     """One line that says how the run stands, drawn anew twice a second, below a line for each stage that has ended.
 
@@ -154,35 +189,23 @@ class Live:
         self._stream = stream
         self._standing = Standing(usual_s, workers)
         self._drawn = False
-        import threading  # noqa: PLC0415 - logs do without
-
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
-        self._clock = threading.Thread(target=self._tick, daemon=True)
+        self._clock = Clock(self._draw, _REDRAW_S)
 
     def __call__(self, moment: Moment) -> None:
         """Tell what has happened."""
-        with self._lock:
+        with self._clock.lock:
             self._standing.take(moment)
             if moment.result is not None and moment.result.status not in _WITHOUT_LINE:
                 self._stream.write(f"{_CLEAR}  {_ended(moment.result)}\n")
             self._draw()
-        if not self._clock.is_alive() and not self._closed.is_set():
-            self._clock.start()
+        self._clock.begin()
 
     def close(self) -> None:
         """Take the line away."""
-        self._closed.set()
-        if self._clock.is_alive():
-            self._clock.join()
+        self._clock.end()
         if self._drawn:
             self._stream.write(_CLEAR)
             self._stream.flush()
-
-    def _tick(self) -> None:
-        while not self._closed.wait(_REDRAW_S):
-            with self._lock:
-                self._draw()
 
     def _draw(self) -> None:
         self._stream.write(f"{_CLEAR}  {cut(self._standing.line(), columns_of(self._stream) - 3)}")
