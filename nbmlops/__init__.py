@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
     from nbmlops.session.batch import Session
-    from nbmlops.session.comparison import Comparison
+    from nbmlops.session.comparing.comparison import Comparison
     from nbmlops.session.run import Run
     from nbmlops.session.sweep import Sweep
     from nbmlops.sweeps.state import SweepState
@@ -88,7 +88,7 @@ def compare(*runs: Run | str, **options: Any) -> Comparison:  # noqa: ANN401 - f
     """
     from pathlib import Path  # noqa: PLC0415 - `import nbmlops` stays light
 
-    from nbmlops.session.compare import compare_runs  # noqa: PLC0415
+    from nbmlops.session.comparing.compare import compare_runs  # noqa: PLC0415
     from nbmlops.settings import load_settings  # noqa: PLC0415
     from nbmlops.store.store import Store  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.arguments import add_compare as add_arguments
 from nbmlops.arguments import print_json, store_url
-from nbmlops.session.compare import compare_runs
+from nbmlops.session.comparing.compare import compare_runs
 from nbmlops.settings import load_settings
 from nbmlops.store.store import Store
 from nbmlops.views.comparison import comparison_text

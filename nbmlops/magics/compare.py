@@ -30,7 +30,7 @@ class CompareMagics(VerbMagics):
         from dataclasses import replace  # noqa: PLC0415 - loading the extension stays light
 
         from nbmlops.arguments import add_compare, store_url  # noqa: PLC0415
-        from nbmlops.session.compare import compare_runs  # noqa: PLC0415
+        from nbmlops.session.comparing.compare import compare_runs  # noqa: PLC0415
         from nbmlops.store.store import Store  # noqa: PLC0415
         from nbmlops.views.comparison import comparison_html, comparison_text  # noqa: PLC0415
 

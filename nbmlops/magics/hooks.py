@@ -6,14 +6,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.randomness import random_states
-from nbmlops.session.loaded import note_packages, watch_imports
-from nbmlops.session.process import snapshot
+from nbmlops.session.live.loaded import note_packages, watch_imports
+from nbmlops.session.live.process import snapshot
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
     from nbmlops.runner.watching.observation import Observation
-    from nbmlops.session.kernel import KernelSession
+    from nbmlops.session.live.kernel import KernelSession
 
 __all__ = ["Hooks"]
 
@@ -49,7 +49,7 @@ class Hooks:
     def session(self) -> KernelSession:
         """The session of this kernel, made when it is first needed."""
         if self._session is None:
-            from nbmlops.session.kernel import KernelSession  # noqa: PLC0415 - loading the extension stays light
+            from nbmlops.session.live.kernel import KernelSession  # noqa: PLC0415 - loading the extension stays light
 
             self._session = KernelSession(self.shell, self._earlier, self._process)
             for source, metadata, cell_id, count in self._pending:

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.model import Diagnostic, Pipeline
     from nbmlops.runner.gate import Outside
     from nbmlops.session.champion import Champion
-    from nbmlops.session.comparison import Comparison
+    from nbmlops.session.comparing.comparison import Comparison
     from nbmlops.session.pool import WarmWorkers
     from nbmlops.session.sweep import Sweep, SweepOptions
-    from nbmlops.session.verdict import VerifyResult
+    from nbmlops.session.verifying.verdict import VerifyResult
     from nbmlops.store.records import RunRecord
 
 __all__ = ["Session", "open_notebook"]
@@ -280,7 +280,7 @@ class Session:
         UsageError
             If there are fewer than two, one cannot be meant, or two mean the same run.
         """
-        from nbmlops.session.compare import compare_runs  # noqa: PLC0415 - only where something is compared
+        from nbmlops.session.comparing.compare import compare_runs  # noqa: PLC0415 - only where something is compared
 
         return compare_runs(self.store, self.settings.project_root, [run.id if isinstance(run, Run) else run for run in runs])
 
@@ -306,7 +306,7 @@ class Session:
         UsageError
             If it has no stages, or an option cannot be meant.
         """
-        from nbmlops.session.verify import verify  # noqa: PLC0415 - only where something runs
+        from nbmlops.session.verifying.verify import verify  # noqa: PLC0415 - only where something runs
 
         return verify(self, parameters or {}, stages, progress)
 

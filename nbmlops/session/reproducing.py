@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.results import StageResult
     from nbmlops.session.batch import Session
-    from nbmlops.session.verdict import StageVerdict
+    from nbmlops.session.verifying.verdict import StageVerdict
     from nbmlops.store.store import Store
 
 __all__ = ["is_reproducible", "reproduces"]

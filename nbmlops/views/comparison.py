@@ -7,7 +7,7 @@ import math
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.session.comparison import ABSENT
+from nbmlops.session.comparing.comparison import ABSENT
 from nbmlops.views.amounts import exact_value, human_bytes, human_seconds, human_value
 from nbmlops.views.escape import cut, escape, escape_code, listed, verbatim
 from nbmlops.views.html import card, html_list, html_table
@@ -17,7 +17,7 @@ from nbmlops.views.tables import Table, reason_of, text_table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nbmlops.session.comparison import ArtifactSide, Comparison, Section, StageRow, StageSide
+    from nbmlops.session.comparing.comparison import ArtifactSide, Comparison, Section, StageRow, StageSide
 
 __all__ = ["comparison_html", "comparison_text"]
 

@@ -10,7 +10,7 @@ from nbmlops.views.html import card, html_list, html_table
 from nbmlops.views.tables import Table, text_table
 
 if TYPE_CHECKING:
-    from nbmlops.session.verdict import StageVerdict, VerifyResult
+    from nbmlops.session.verifying.verdict import StageVerdict, VerifyResult
 
 __all__ = ["verify_html", "verify_text"]
 

@@ -46,8 +46,8 @@ _IMPORTS = {
     "kernel": (
         "ipykernel.kernelapp ipykernel.ipkernel ipykernel.zmqshell ipykernel.debugger IPython.core.completerlib IPython.core.debugger"
         " IPython.core.oinspect IPython.extensions.storemagic IPython.core.magics.extension psutil tornado.platform.asyncio"
-        " nbmlops.magics.compare nbmlops.magics.completion nbmlops.magics.hooks nbmlops.magics.sweep nbmlops.magics.verbs nbmlops.session.kernel"
-        " nbmlops.session.stagecell nbmlops.session.hidden nbmlops.session.batch nbmlops.executors.local nbmlops.runner.stage tomllib"
+        " nbmlops.magics.compare nbmlops.magics.completion nbmlops.magics.hooks nbmlops.magics.sweep nbmlops.magics.verbs nbmlops.session.live.kernel"
+        " nbmlops.session.live.stagecell nbmlops.session.live.hidden nbmlops.session.batch nbmlops.executors.local nbmlops.runner.stage tomllib"
         " nbmlops.store.serializers.tables nbmlops.store.serializers.pickles nbmlops.store.serializers.plain nbmlops.store.serializers.arrays"
         " nbmlops.store.serializers.shared nbmlops.store.store nbmlops.views.html nbmlops.views.svg nbmlops.views.stageline nbmlops.views.text"
     ),

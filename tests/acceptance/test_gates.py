@@ -14,7 +14,7 @@ import pytest
 from nbmlops.errors import GateRefused
 from nbmlops.runner.results import StageResult
 from nbmlops.session.reproducing import _judged, is_reproducible
-from nbmlops.session.verdict import StageVerdict
+from nbmlops.session.verifying.verdict import StageVerdict
 from nbmlops.settings import Settings
 from nbmlops.store.gc import collect
 from nbmlops.store.store import Store

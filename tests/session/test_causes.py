@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nbmlops.session.causes import Difference, causes_of
-from nbmlops.session.conditions import FACTORS, Conditions, other_conditions, usual_conditions
+from nbmlops.session.verifying.causes import Difference, causes_of
+from nbmlops.session.verifying.conditions import FACTORS, Conditions, other_conditions, usual_conditions
 
 X, Y = Difference("artifact", "x"), Difference("artifact", "y")
 

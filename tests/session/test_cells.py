@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from nbmlops.session.cells import SeenCells
+from nbmlops.session.live.cells import SeenCells
 
 if TYPE_CHECKING:
     from pathlib import Path

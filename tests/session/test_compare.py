@@ -11,8 +11,8 @@ import pytest
 
 import nbmlops
 from nbmlops.errors import UsageError
-from nbmlops.session.compare import compare_runs
-from nbmlops.session.comparison import ABSENT, Comparison
+from nbmlops.session.comparing.compare import compare_runs
+from nbmlops.session.comparing.comparison import ABSENT, Comparison
 from nbmlops.session.pool import WarmWorkers
 from nbmlops.session.sweep import SweepOptions
 from nbmlops.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbmlops.session.conditions import FACTORS, other_conditions, usual_conditions
+from nbmlops.session.verifying.conditions import FACTORS, other_conditions, usual_conditions
 
 
 def test_every_factor_has_another_value() -> None:

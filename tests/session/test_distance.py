@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbmlops.session.distance import apart
+from nbmlops.session.verifying.distance import apart
 from nbmlops.settings import Settings
 from nbmlops.store.records import Artifact
 from nbmlops.store.serializers import Context, encode

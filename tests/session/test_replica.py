@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbmlops.errors import UsageError
-from nbmlops.session import replica as module
-from nbmlops.session.replica import Replica
+from nbmlops.session.verifying import replica as module
+from nbmlops.session.verifying.replica import Replica
 
 if TYPE_CHECKING:
     from pathlib import Path

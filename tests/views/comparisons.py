@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbmlops.session.comparison import ABSENT, ArtifactSide, CodeDiff, Compared, Comparison, Section, StageRow, StageSide
+from nbmlops.session.comparing.comparison import ABSENT, ArtifactSide, CodeDiff, Compared, Comparison, Section, StageRow, StageSide
 from nbmlops.store.records import RunRecord
 
 __all__ = ["comparison"]

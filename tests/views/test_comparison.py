@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from nbmlops.session.comparison import ABSENT, CodeDiff, Comparison, Section, StageRow, StageSide
+from nbmlops.session.comparing.comparison import ABSENT, CodeDiff, Comparison, Section, StageRow, StageSide
 from nbmlops.views.comparison import comparison_html, comparison_text
 from tests.views.comparisons import comparison
 

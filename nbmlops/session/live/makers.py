@@ -6,7 +6,7 @@ import ast
 import hashlib
 from typing import TYPE_CHECKING
 
-from nbmlops.session.provenance import is_code
+from nbmlops.session.live.provenance import is_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.model import Pipeline, SetupStatement
     from nbmlops.pipeline.setup import Statement
     from nbmlops.pipeline.source import Source
-    from nbmlops.session.making import SetupChanges
+    from nbmlops.session.live.making import SetupChanges
 
 __all__ = ["Makers", "act_of"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nbmlops.session.finding import Finding
-from nbmlops.session.history import names_bound
+from nbmlops.session.live.finding import Finding
+from nbmlops.session.live.history import names_bound
 from nbmlops.store.fingerprint import alias_sets
 
 if TYPE_CHECKING:
     from nbmlops.pipeline.model import Stage
-    from nbmlops.session.cells import Notebook
-    from nbmlops.session.kernel import KernelSession
-    from nbmlops.session.provenance import Origin
-    from nbmlops.session.staleness import Staleness
+    from nbmlops.session.live.cells import Notebook
+    from nbmlops.session.live.kernel import KernelSession
+    from nbmlops.session.live.provenance import Origin
+    from nbmlops.session.live.staleness import Staleness
     from nbmlops.store.records import Artifact
 
 __all__ = ["Inputs", "check_inputs"]

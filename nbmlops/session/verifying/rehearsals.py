@@ -15,7 +15,7 @@ from nbmlops.executors.local import LocalExecutor
 from nbmlops.executors.tasks import attempts_folder
 from nbmlops.runner.environment import file_digest
 from nbmlops.runner.rehearsal import Rehearsal
-from nbmlops.session.replica import Replica
+from nbmlops.session.verifying.replica import Replica
 from nbmlops.store.locks import file_lock
 from nbmlops.store.store import Store
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nbmlops.runner.task import StageOutcome, StageTask
-    from nbmlops.session.conditions import Conditions
+    from nbmlops.session.verifying.conditions import Conditions
     from nbmlops.settings import Settings
     from nbmlops.store.records import StageRecord
 

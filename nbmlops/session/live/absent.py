@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.dataflow.hidden import is_history
-from nbmlops.session.finding import Finding
-from nbmlops.session.history import names_bound
+from nbmlops.session.live.finding import Finding
+from nbmlops.session.live.history import names_bound
 
 if TYPE_CHECKING:
     from nbmlops.pipeline.model import Stage
     from nbmlops.runner.plan import Planner
-    from nbmlops.session.cells import Notebook
-    from nbmlops.session.kernel import KernelSession
-    from nbmlops.session.provenance import Origin
+    from nbmlops.session.live.cells import Notebook
+    from nbmlops.session.live.kernel import KernelSession
+    from nbmlops.session.live.provenance import Origin
 
 __all__ = ["Absent", "check_absent"]
 

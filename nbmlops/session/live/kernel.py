@@ -25,22 +25,22 @@ from nbmlops.runner.randomness import random_states, save_random
 from nbmlops.runner.seeing import modules_of
 from nbmlops.runner.serve import with_refusals
 from nbmlops.runner.watching.observation import Observation
-from nbmlops.session.cells import SeenCell, SeenCells, told_notebook
-from nbmlops.session.gates import LiveGates
-from nbmlops.session.hidden import hidden_state
-from nbmlops.session.history import History
-from nbmlops.session.livestate import LiveState
-from nbmlops.session.loaded import LoadedModules
-from nbmlops.session.loading import equals_with_caches, load_run
-from nbmlops.session.making import SetupChanges, note_setup
-from nbmlops.session.patches import CodeWatch
+from nbmlops.session.live.cells import SeenCell, SeenCells, told_notebook
+from nbmlops.session.live.gates import LiveGates
+from nbmlops.session.live.hidden import hidden_state
+from nbmlops.session.live.history import History
+from nbmlops.session.live.livestate import LiveState
+from nbmlops.session.live.loaded import LoadedModules
+from nbmlops.session.live.loading import equals_with_caches, load_run
+from nbmlops.session.live.making import SetupChanges, note_setup
+from nbmlops.session.live.patches import CodeWatch
+from nbmlops.session.live.process import ProcessState, snapshot
+from nbmlops.session.live.provenance import Origin, Provenance, is_code
+from nbmlops.session.live.reading import LiveReader
+from nbmlops.session.live.reads import ImportReads, ReadAbove, SetupReads
+from nbmlops.session.live.stagecell import CellOutcome, StageCell
+from nbmlops.session.live.staleness import KernelSurroundings
 from nbmlops.session.pool import WarmWorkers
-from nbmlops.session.process import ProcessState, snapshot
-from nbmlops.session.provenance import Origin, Provenance, is_code
-from nbmlops.session.reading import LiveReader
-from nbmlops.session.reads import ImportReads, ReadAbove, SetupReads
-from nbmlops.session.stagecell import CellOutcome, StageCell
-from nbmlops.session.staleness import KernelSurroundings
 from nbmlops.settings import Settings, load_settings
 from nbmlops.store.fingerprint import state_fingerprint, value_fingerprint
 from nbmlops.store.serializers import Context

@@ -14,13 +14,13 @@ from nbmlops.executors.tasks import make_task
 from nbmlops.runner.gate import NoChampion
 from nbmlops.runner.plan import Plan, Planner, only_stages
 from nbmlops.runner.stagekey import Surroundings
-from nbmlops.session.causes import places_of
-from nbmlops.session.conditions import Conditions, can_set_clock, other_conditions, usual_conditions
 from nbmlops.session.execution import preloads
-from nbmlops.session.rehearsals import Rehearsals, scratch_folder
-from nbmlops.session.repeats import Repeats, error_of
-from nbmlops.session.replica import copy_file
-from nbmlops.session.verdict import StageVerdict, VerifyResult
+from nbmlops.session.verifying.causes import places_of
+from nbmlops.session.verifying.conditions import Conditions, can_set_clock, other_conditions, usual_conditions
+from nbmlops.session.verifying.rehearsals import Rehearsals, scratch_folder
+from nbmlops.session.verifying.repeats import Repeats, error_of
+from nbmlops.session.verifying.replica import copy_file
+from nbmlops.session.verifying.verdict import StageVerdict, VerifyResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.runner.redaction import MASK, looks_secret
 from nbmlops.runner.stagekey import type_exact
-from nbmlops.session.copies import is_as_before
-from nbmlops.session.finding import Finding
-from nbmlops.session.makers import Makers
-from nbmlops.session.provenance import is_code
+from nbmlops.session.live.copies import is_as_before
+from nbmlops.session.live.finding import Finding
+from nbmlops.session.live.makers import Makers
+from nbmlops.session.live.provenance import is_code
 from nbmlops.store.fingerprint import alias_sets
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.model import SetupStatement, Stage
     from nbmlops.pipeline.setup import Statement
     from nbmlops.runner.plan import Planner
-    from nbmlops.session.cells import Notebook
-    from nbmlops.session.kernel import KernelSession
-    from nbmlops.session.provenance import Origin
+    from nbmlops.session.live.cells import Notebook
+    from nbmlops.session.live.kernel import KernelSession
+    from nbmlops.session.live.provenance import Origin
 
 __all__ = ["SetupCheck"]
 

@@ -12,7 +12,7 @@ from nbmlops.notebook.code import to_python
 from nbmlops.notebook.document import parse_document
 from nbmlops.pipeline.build import build
 from nbmlops.pipeline.source import read_source
-from nbmlops.session.comparison import CodeDiff, Section
+from nbmlops.session.comparing.comparison import CodeDiff, Section
 
 if TYPE_CHECKING:
     import ast

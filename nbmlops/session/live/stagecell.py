@@ -15,14 +15,14 @@ from nbmlops.runner.results import StageResult
 from nbmlops.runner.serve import judged, serve
 from nbmlops.runner.stagekey import identity, stage_key
 from nbmlops.runner.task import StageError
-from nbmlops.session.attempt import Body
-from nbmlops.session.capture import replay
-from nbmlops.session.finding import Finding, merged, said, way_back
-from nbmlops.session.hidden import Examination
-from nbmlops.session.history import StageRun
-from nbmlops.session.keeping import keep, observed_effects
-from nbmlops.session.loading import load_values
-from nbmlops.session.provenance import Origin
+from nbmlops.session.live.attempt import Body
+from nbmlops.session.live.capture import replay
+from nbmlops.session.live.finding import Finding, merged, said, way_back
+from nbmlops.session.live.hidden import Examination
+from nbmlops.session.live.history import StageRun
+from nbmlops.session.live.keeping import keep, observed_effects
+from nbmlops.session.live.loading import load_values
+from nbmlops.session.live.provenance import Origin
 from nbmlops.store.fingerprint import alias_sets, value_fingerprint
 from nbmlops.store.records import StageRecord
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.source import Piece
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.stagekey import Components
-    from nbmlops.session.attempt import Attempt
-    from nbmlops.session.cells import SeenCell
-    from nbmlops.session.keeping import Kept
-    from nbmlops.session.kernel import KernelSession
+    from nbmlops.session.live.attempt import Attempt
+    from nbmlops.session.live.cells import SeenCell
+    from nbmlops.session.live.keeping import Kept
+    from nbmlops.session.live.kernel import KernelSession
     from nbmlops.store.records import Artifact
 
 __all__ = ["CellOutcome", "StageCell"]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.model import Stage
     from nbmlops.runner.leaving.leftbehind import LeftBehind
     from nbmlops.runner.watching.observation import Observation
-    from nbmlops.session.kernel import KernelSession
-    from nbmlops.session.reads import ReadAbove
+    from nbmlops.session.live.kernel import KernelSession
+    from nbmlops.session.live.reads import ReadAbove
     from nbmlops.store.records import Artifact
     from nbmlops.store.serializers import Context
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nbmlops.errors import UsageError
 from nbmlops.runner.redaction import MASK
 from nbmlops.runner.stagekey import differences, type_exact
-from nbmlops.session.codediff import RunCode, compare_code
-from nbmlops.session.comparison import ABSENT, Absent, ArtifactSide, Compared, Comparison, Section, StageRow, StageSide, labels_of
-from nbmlops.session.runfinder import RunFinder
+from nbmlops.session.comparing.codediff import RunCode, compare_code
+from nbmlops.session.comparing.comparison import ABSENT, Absent, ArtifactSide, Compared, Comparison, Section, StageRow, StageSide, labels_of
+from nbmlops.session.comparing.runfinder import RunFinder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

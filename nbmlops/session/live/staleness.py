@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from nbmlops.errors import UsageError
 from nbmlops.runner.stagekey import Surroundings, differences, identity
-from nbmlops.session.finding import Finding
-from nbmlops.session.history import names_bound
+from nbmlops.session.live.finding import Finding
+from nbmlops.session.live.history import names_bound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from nbmlops.runner.environment import Distributions
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.stagekey import Components
-    from nbmlops.session.cells import Notebook
-    from nbmlops.session.history import History, StageRun
+    from nbmlops.session.live.cells import Notebook
+    from nbmlops.session.live.history import History, StageRun
 
 __all__ = ["KernelSurroundings", "Staleness"]
 

@@ -11,7 +11,7 @@ from nbmlops.pipeline.model import Diagnostic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nbmlops.session.cells import Notebook
+    from nbmlops.session.live.cells import Notebook
 
 __all__ = ["Finding", "listed", "merged", "said", "way_back"]
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nbmlops.runner.stagekey import Components
-    from nbmlops.session.cells import SeenCell
-    from nbmlops.session.finding import Finding
+    from nbmlops.session.live.cells import SeenCell
+    from nbmlops.session.live.finding import Finding
     from nbmlops.store.records import Artifact
 
 __all__ = ["History", "StageRun", "names_bound"]

@@ -15,9 +15,9 @@ from nbmlops.runner.seeding import seed_random, seed_when_imported
 from nbmlops.runner.stage import derive_seed
 from nbmlops.runner.watching.observation import Observation
 from nbmlops.runner.watching.observe import observing
-from nbmlops.session.awaiting import own_loop
-from nbmlops.session.capture import recording
-from nbmlops.session.reads import ImportReads
+from nbmlops.session.live.awaiting import own_loop
+from nbmlops.session.live.capture import recording
+from nbmlops.session.live.reads import ImportReads
 from nbmlops.store.fingerprint import state_fingerprint
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.model import Stage
     from nbmlops.runner.leaving.leftbehind import LeftBehind
     from nbmlops.runner.plan import Planner
-    from nbmlops.session.kernel import KernelSession
+    from nbmlops.session.live.kernel import KernelSession
     from nbmlops.store.serializers import Context
 
 __all__ = ["Attempt", "Body"]

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.runner.results import DONE, PAST
-from nbmlops.session.history import StageRun
+from nbmlops.session.live.history import StageRun
 from nbmlops.store.fingerprint import value_fingerprint
 from nbmlops.store.loading import load_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nbmlops.session.kernel import KernelSession
-    from nbmlops.session.provenance import Origin
+    from nbmlops.session.live.kernel import KernelSession
+    from nbmlops.session.live.provenance import Origin
     from nbmlops.store.records import Artifact
     from nbmlops.store.serializers import Context
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbmlops.session.conditions import FACTORS, Conditions, can_set_clock
+from nbmlops.session.verifying.conditions import FACTORS, Conditions, can_set_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

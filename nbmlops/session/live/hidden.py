@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from nbmlops.pipeline.effects import NO_EFFECTS
 from nbmlops.pipeline.touching import earlier_changers
-from nbmlops.session.absent import Absent, check_absent
-from nbmlops.session.finding import Finding, listed, merged
-from nbmlops.session.inputs import Inputs, check_inputs
-from nbmlops.session.process import ATTRIBUTE, GONE
-from nbmlops.session.setup import SetupCheck
-from nbmlops.session.staleness import Staleness
+from nbmlops.session.live.absent import Absent, check_absent
+from nbmlops.session.live.finding import Finding, listed, merged
+from nbmlops.session.live.inputs import Inputs, check_inputs
+from nbmlops.session.live.process import ATTRIBUTE, GONE
+from nbmlops.session.live.setup import SetupCheck
+from nbmlops.session.live.staleness import Staleness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.model import Diagnostic, Stage
     from nbmlops.runner.plan import Planner
     from nbmlops.runner.stagekey import Components
-    from nbmlops.session.kernel import KernelSession
+    from nbmlops.session.live.kernel import KernelSession
 
 __all__ = ["Examination", "hidden_state"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nbmlops.runner.environment import file_digest
-from nbmlops.session.causes import BY_ITSELF, Difference, causes_of
-from nbmlops.session.conditions import FACTORS, Conditions
-from nbmlops.session.distance import apart
-from nbmlops.session.verdict import StageVerdict
+from nbmlops.session.verifying.causes import BY_ITSELF, Difference, causes_of
+from nbmlops.session.verifying.conditions import FACTORS, Conditions
+from nbmlops.session.verifying.distance import apart
+from nbmlops.session.verifying.verdict import StageVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nbmlops.pipeline.model import Stage
     from nbmlops.runner.task import StageError, StageTask
-    from nbmlops.session.rehearsals import Rehearsals, Rehearsed
+    from nbmlops.session.verifying.rehearsals import Rehearsals, Rehearsed
     from nbmlops.store.records import Artifact, StageRecord
 
 __all__ = ["Repeats", "error_of"]

@@ -6,15 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmlops.runner.stagekey import type_exact
-from nbmlops.session.makers import Makers, act_of
-from nbmlops.session.provenance import Origin
+from nbmlops.session.live.makers import Makers, act_of
+from nbmlops.session.live.provenance import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nbmlops.notebook.roles import RoledCell
-    from nbmlops.session.cells import SeenCell
-    from nbmlops.session.kernel import KernelSession
+    from nbmlops.session.live.cells import SeenCell
+    from nbmlops.session.live.kernel import KernelSession
 
 __all__ = ["SetupChanges", "note_setup"]
 

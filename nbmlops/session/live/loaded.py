@@ -84,7 +84,7 @@ def _note(name: str) -> None:
 @cache
 def _installed() -> tuple[str, ...]:
     folders = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")}
-    return tuple(folder + os.sep for folder in (*folders, str(Path(__file__).resolve().parents[1])))
+    return tuple(folder + os.sep for folder in (*folders, str(Path(__file__).resolve().parents[2])))
 
 
 @cache
@@ -135,7 +135,7 @@ class LoadedModules:
 
     def older_copies(self, paths: Iterable[str]) -> list[tuple[str, str, str]]:
         """Return what local modules, by path, have taken from others that were reloaded since: path, the name, the other module."""
-        from nbmlops.session.copies import is_as_before, taken_names  # noqa: PLC0415 - loading the extension stays light
+        from nbmlops.session.live.copies import is_as_before, taken_names  # noqa: PLC0415 - loading the extension stays light
 
         wanted = {os.path.realpath(self._folder / path): path for path in paths}
         again = {full for full, order in _executions.items() if len(order) > 1}

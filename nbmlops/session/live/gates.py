@@ -9,7 +9,7 @@ from nbmlops.runner.gate import NOTHING_OUTSIDE, is_outward
 if TYPE_CHECKING:
     from nbmlops.pipeline.model import Pipeline
     from nbmlops.runner.gate import Outside
-    from nbmlops.session.kernel import KernelSession
+    from nbmlops.session.live.kernel import KernelSession
     from nbmlops.session.promotions import Promotions
 
 __all__ = ["LiveGates"]
