@@ -88,29 +88,38 @@ def _end(code: int) -> None:
 
 def _answer(words: list[str]) -> int:
     """Run a command and turn what goes wrong into one line and an exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not for `nohup`
-        signal.signal(signal.SIGHUP, _interrupt)
     try:
+        signal.signal(signal.SIGTERM, _interrupt)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not for `nohup`
+            signal.signal(signal.SIGHUP, _interrupt)
         code = _dispatch(words)
         sys.stdout.flush()
-    except NbmlopsError as error:
-        return _tell(error, words)
-    except FileNotFoundError:
-        if _has_folder():
-            raise
-        gone = UsageError("the folder that this command was started in is gone", code="NB674", fix="change to one that is there")
-        return _tell(gone, words)
     except KeyboardInterrupt:
-        if "--json" in words:
-            print(
-                json.dumps(
-                    {"error": {"code": "NB010", "message": "interrupted", "cell": None, "fix": "run the same command again"}, "diagnostics": []}
-                )
-            )
-        print("interrupted: finished stages are kept; the same command continues", file=sys.stderr)
-        return _INTERRUPTED
+        return _interrupted(words)
+    except Exception as error:
+        if _came_of_interrupt(error):
+            return _interrupted(words)
+        if isinstance(error, FileNotFoundError) and not _has_folder():
+            error = UsageError("the folder that this command was started in is gone", code="NB674", fix="change to one that is there")
+        if not isinstance(error, NbmlopsError):
+            raise
+        return _tell(error, words)
     return code
+
+
+def _interrupted(words: list[str]) -> int:
+    if "--json" in words:
+        error = {"code": "NB010", "message": "interrupted", "cell": None, "fix": "run the same command again"}
+        print(json.dumps({"error": error, "diagnostics": []}))
+    print("interrupted: finished stages are kept; the same command continues", file=sys.stderr)
+    return _INTERRUPTED
+
+
+def _came_of_interrupt(error: BaseException | None) -> bool:
+    """Tell whether an interrupt was made another error on its way: the making of a class wraps it, a clean-up that was half done hides it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _has_folder() -> bool:

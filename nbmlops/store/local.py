@@ -232,9 +232,8 @@ class LocalBlobs:
         descriptor = os.open(self.root, _FOLDER)
         try:
             for part in parts:
-                child = _open_child(descriptor, part, create=create, synced=self._synced)
-                os.close(descriptor)
-                descriptor = child
+                above, descriptor = descriptor, _open_child(descriptor, part, create=create, synced=self._synced)
+                os.close(above)  # only now: an interrupt before would have it closed twice
             yield descriptor
         finally:
             os.close(descriptor)

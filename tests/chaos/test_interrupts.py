@@ -48,5 +48,6 @@ def test_interrupted_at_random_moments(wreck: Wreck, number: signal.Signals, *, 
                 assert not ended.out, "it had begun, and did not say how it ended"
                 assert told_s - begun < usual_s / 2, "no run takes so long to hear of it"
             else:
+                assert ended.out, (ended.code, ended.err)
                 assert (ended.code, ended.data.get("status", "cancelled"), "Traceback" in ended.err) == (130, "cancelled", False), ended.err
     wreck.complete()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,3 +85,21 @@ def test_an_interrupt_in_code_from_a_text_is_exit_130(tmp_path: Path, beside: st
     )
     done = subprocess.run([sys.executable, "-m", "stop"], cwd=tmp_path, check=False, capture_output=True, text=True)
     assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (130, "NB010"), done.stderr
+
+
+@pytest.mark.parametrize(
+    "raising",
+    ["try:\n    raise KeyboardInterrupt\nfinally:\n    os.close(-1)", "class Made:\n    item = Named()"],
+    ids=["a clean-up that fails", "the making of a class"],
+)
+def test_an_interrupt_that_became_another_error_is_one(raising: str) -> None:
+    """Exit code 130, and one JSON object, whatever hid the interrupt on its way."""
+    code = (
+        "import os, sys\nimport nbmlops.cli.main as main\n"
+        "class Named:\n    def __set_name__(self, owner, name):\n        raise KeyboardInterrupt\n"
+        f"def dispatch(words):\n{textwrap.indent(raising, '    ')}\n"
+        "main._dispatch = dispatch\nsys.argv = ['nbmlops', 'run', '--json']\nmain.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
+    assert json.loads(done.stdout)["error"]["code"] == "NB010"
