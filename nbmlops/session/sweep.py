@@ -320,14 +320,16 @@ class Sweep:
         return frozenset(item.metric for item in self.options.objectives if item.metric not in foreseen.all)
 
     def _was_told(self, run_id: str) -> bool:
-        """Tell whether the trackers were told of a trial's end; where there are none, nothing is missing."""
+        """Tell whether the trackers were told how a trial ended; where there are none, nothing is missing."""
         settings = self.session.settings
         if not self.options.track or not settings.trackers:
             return True
+        from nbmlops.executors.events import RunFinished  # noqa: PLC0415
         from nbmlops.tracking.outbox import Outbox  # noqa: PLC0415 - the core runs without trackers
 
         journal = Outbox(self.session.store.local_path("outbox"), settings.trackers).journal(run_id)
-        return journal.finished or not journal.events
+        # an end that others told, since the trial's process had died, has no summary: it is told as broken off
+        return not journal.events or any(isinstance(event, RunFinished) and event.summary for event in journal.events)
 
     def _refuse_changed(self) -> None:
         """Refuse to go on with trials of another version of the notebook or its data: their values do not compare."""

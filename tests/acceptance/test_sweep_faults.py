@@ -225,6 +225,20 @@ def test_wandb_files_hold_one_group(shown: tuple[Sweeping, dict[str, Any], dict[
         assert trial["state"] == "FAIL" or score(trial["parameters"]) in mine[0].values()
 
 
+def test_an_end_that_was_noted_and_not_told_is_no_end(sweeping: Sweeping) -> None:
+    """Killed between the two, and told as broken off by `track sync`: its parameters are tried again, and what MLflow shows as finished is."""
+    env = tracked(sweeping)
+    words = ("--trials", 2, *WORDS, "--workers", 1)
+    killed = sweeping.project.call("sweep", "nb.ipynb", *words, env={**env, "NBMLOPS_FAILPOINT": "outbox.write:4:kill"})
+    assert killed.code == -signal.SIGKILL, killed.err
+    assert sweeping.project.call("track", "sync", env=env).code == 0
+    data = sweeping.sweep(*words, env=env)
+    assert [(item["number"], item["state"]) for item in data["trials"]] == [(1, "COMPLETE"), (2, "COMPLETE")]
+    assert sweeping.project.call("track", "sync", env=env).code == 0
+    shown = {item.data.tags["nbmlops.trial"]: item.info.status for item in runs(sweeping)[1]}
+    assert shown == {"0": "KILLED", "1": "FINISHED", "2": "FINISHED"}
+
+
 @pytest.mark.thorough
 def test_mlflow_after_a_kill(sweeping: Sweeping) -> None:
     """Killed while it is tracked: after `track sync` no run is RUNNING; after the same command there are one parent and N children, finished."""
