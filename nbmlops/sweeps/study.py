@@ -178,8 +178,13 @@ class SweepStudy:
             counted = sum(1 for trial in trials if trial.state != Ended.WAITING and not trial.user_attrs.get("interrupted"))
             if counted >= wanted or (not waiting and self._is_exhausted()):
                 return None
-            trial = self.study.ask({name: item.distribution() for name, item in self.space.items()})
-            trial.set_user_attr(_OWN, self._sign())
+            running = {trial.number for trial in trials if trial.state == Ended.RUNNING}
+            try:
+                trial = self.study.ask({name: item.distribution() for name, item in self.space.items()})
+                trial.set_user_attr(_OWN, self._sign())
+            except BaseException:
+                self._give_back(running)
+                raise
         self._signs[trial.number] = time.monotonic()
         parameters = {name: item.value(trial.params[name]) for name, item in self.space.items()}
         if self._more is not None:
@@ -191,6 +196,13 @@ class SweepStudy:
                 why = f"{type(error).__name__}: {error}"
                 raise UsageError(f"the callable of the space gives no parameters: {why}", code="NB020", fix="return them by name") from error
         return Asked(trial, parameters)
+
+    def _give_back(self, running: set[int]) -> None:
+        """Interrupt what was asked for just now and bears no sign of ours yet; in a storage of several machines it may be another's."""
+        for trial in self._all() if self._is_here() else ():
+            if trial.state == Ended.RUNNING and trial.number not in running and _OWN not in trial.user_attrs:
+                self._end_for_another(trial)
+        self._retry()
 
     def _is_exhausted(self) -> bool:
         sampler = self.study.sampler

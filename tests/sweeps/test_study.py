@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from nbmlops.errors import MissingDependency, UsageError
@@ -77,6 +78,25 @@ def test_a_trial_that_was_asked_for_and_not_begun_is_tried_again(tmp_path: Path)
         again = study.ask(9)
         assert again is not None
         assert again.parameters == ours.parameters
+
+
+@pytest.mark.parametrize("step", ["_suggest", "set_user_attr"])
+def test_an_interrupt_while_a_trial_is_asked_for_leaves_none_running(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it bears the sign of who runs it, nobody else would end it; what another process runs stays."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with study_in(tmp_path) as other, study_in(tmp_path) as study:
+        theirs = other.ask(9)
+        assert theirs is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(optuna.trial.Trial, step, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                study.ask(9)
+        assert [(trial.number, trial.state) for trial in study.trials()] == [(theirs.number, "RUNNING")]
+        run_trials(study, 4)
+        assert len(study.trials()) == 4
 
 
 CHILD = """
