@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["BUILTINS", "Link", "Linking", "Unit", "UnitLinks", "link", "relink"]
 
 _STRIDE = 16
+_KEPT = "kept version"
 
 BUILTINS = (
     frozenset(vars(builtins))
@@ -43,6 +44,8 @@ class Unit:
         ``--in``: instead of what was inferred; names of `shared` units are taken all the same.
     writes_override : tuple of str or None
         ``--out``: instead of what was inferred; `extra_writes` are added all the same.
+    wanted : tuple of str
+        Names that are asked for when it has run, though nothing may read them: its ``--metrics``.
     reports : bool
         Whether its bindings reach other such units only.
     shared : bool
@@ -55,6 +58,7 @@ class Unit:
     extra_writes: tuple[str, ...] = ()
     reads_override: tuple[str, ...] | None = None
     writes_override: tuple[str, ...] | None = None
+    wanted: tuple[str, ...] = ()
     reports: bool = False
     shared: bool = False
 
@@ -134,12 +138,15 @@ class Linking:
     units : tuple of Unit
     links : tuple of UnitLinks
         One for each unit.
+    each : tuple of UnitLinks
+        The same by what stands above each unit alone: with the versions that it would keep for readers that it does not have.
     states : tuple of _Document
         The versions before every `_STRIDE`-th unit, and behind the last.
     """
 
     units: tuple[Unit, ...]
     links: tuple[UnitLinks, ...]
+    each: tuple[UnitLinks, ...]
     states: tuple[_Document, ...]
 
 
@@ -183,15 +190,41 @@ def relink(units: Sequence[Unit], earlier: Linking | None) -> Linking:
         if earlier is not None and same:
             states[-1] = earlier.states[number]  # the very object, which the next look finds at once
             kept += earlier.units[start : start + same]
-            links += earlier.links[start : start + same]
+            links += earlier.each[start : start + same]
             document = earlier.states[number + 1]
         if same < len(stretch):
             kept += stretch[same:]
             document = document.copy()
-            known = earlier.links[start + same : start + len(stretch)] if earlier is not None else ()
+            known = earlier.each[start + same : start + len(stretch)] if earlier is not None else ()
             made = [document.add(start + place, unit) for place, unit in enumerate(stretch) if place >= same]
             links += [old if old == new else new for old, new in itertools.zip_longest(known, made) if new is not None]
-    return Linking(units=tuple(kept), links=tuple(links), states=(*states, document))
+    needed = _needed(kept, links)
+    if earlier is not None:
+        needed = [old if old == new else new for old, new in itertools.zip_longest(earlier.links[: len(needed)], needed) if new is not None]
+    return Linking(units=tuple(kept), links=tuple(needed), each=tuple(links), states=(*states, document))
+
+
+def _needed(units: Sequence[Unit], links: Sequence[UnitLinks]) -> list[UnitLinks]:
+    """Leave out the versions that a unit keeps for nobody.
+
+    A loop that may not turn keeps the older value of its variable. Without a reader of that, two stages that count by the same `i` have nothing
+    to do with each other.
+    """
+    found = list(links)
+    read: set[tuple[str, int | None]] = set()
+    for position in range(len(units) - 1, -1, -1):
+        unit, made = units[position], links[position]
+        spared = {item.name for item in made.links if item.how == _KEPT and (item.name, position) not in read and _keeps_for_others(unit, item.name)}
+        if spared:
+            found[position] = made = replace(made, links=tuple(item for item in made.links if item.how != _KEPT or item.name not in spared))
+        read.update((item.name, item.provider) for item in made.links)
+    return found
+
+
+def _keeps_for_others(unit: Unit, name: str) -> bool:
+    """Tell whether a unit takes the older version of a name only for those who read the name below it."""
+    handed_on = {*(unit.writes_override or ()), *unit.extra_writes, *unit.wanted}
+    return not unit.shared and name in unit.flow.binds and name not in handed_on and name not in unit.flow.perhaps_deleted
 
 
 def _known_part(earlier: Linking, number: int, stretch: tuple[Unit, ...], document: _Document) -> int:
@@ -322,11 +355,11 @@ class _Linker:
                 self._read(name, 0, "learnt", soft=True)
         for name, binding in flow.binds.items():
             if binding.kind == "maybe" and name not in flow.reads:
-                self._take(name, binding.line, "kept version", soft=True)
+                self._take(name, binding.line, _KEPT, soft=True)
         # a later reader must not get the older value of a name that is gone: whoever may have deleted it hands on what is left
         self.survivors = {name for name in flow.perhaps_deleted if self._is_provided(name)}
         for name in sorted(self.survivors - flow.reads.keys()):
-            self._take(name, 0, "kept version", soft=True)
+            self._take(name, 0, _KEPT, soft=True)
 
     def _is_provided(self, name: str) -> bool:
         version = self.table.get(name)

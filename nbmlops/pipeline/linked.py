@@ -65,6 +65,7 @@ def _unit(source: Source, effects: Mapping[str, Effects], position: int, piece: 
         extra_writes=tuple(sorted(handed_on)) if last else (),
         reads_override=directive.ins if first else None,
         writes_override=directive.outs,
+        wanted=directive.metrics,
     )
 
 

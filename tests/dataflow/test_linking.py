@@ -16,7 +16,7 @@ CASES = [
     (["x = 1", "print(x)"], "x:0"),
     (["x = 1", "x = 2", "print(x)"], "x:1"),
     (["x = 1", "if c(): x = 2", "print(x)"], "x:1"),
-    (["x = 1", "if 0: x = 2"], "~x:0"),
+    (["x = 1", "if 0: x = 2"], ""),
     (["x = {}", "x['a'] = 1", "print(x)"], "x:1"),
     (["x = 0", "x += 1", "y = x"], "x:1"),
     (["x = 1", "del x", "print(x)"], "x:?"),
@@ -89,8 +89,18 @@ def test_links(cells: list[str], links: str) -> None:
 
 def test_how_says_why() -> None:
     """A link tells by what it came about."""
-    cells = ["K = 1\nx = {}\nw = 0", "def f(): return K", "x['a'] = f()\nif x: w = 1"]
+    cells = ["K = 1\nx = {}\nw = 0", "def f(): return K", "x['a'] = f()\nif x: w = 1", "print(w)"]
     assert {item.name: item.how for item in _links(*cells)[2].links} == {"K": "free name of f", "f": "name", "x": "mutated here", "w": "kept version"}
+
+
+def test_an_older_version_is_kept_for_readers_only() -> None:
+    """Two cells that count by the same name have nothing to do with each other, unless somebody asks for what is left of it."""
+    cells = ["for i in range(n): a = i", "for i in range(n): b = i", "for i in range(n): c = i"]
+    assert [_shown(unit) for unit in _links("n = 1", *cells)[1:]] == [{"n:0"}] * 3
+    assert [_shown(unit) for unit in _links("n = 1", *cells, "print(i)")[1:]] == [{"n:0"}, {"n:0", "~i:1"}, {"n:0", "~i:2"}, {"i:3"}]
+    assert [_shown(unit) for unit in _links("n = 1", *cells[:2], "def f(): return i", "f()")[1:]] == [{"n:0"}, {"n:0", "~i:1"}, set(), {"f:3", "i:2"}]
+    for more in ({"wanted": ("i",)}, {"writes_override": ("i", "b")}, {"extra_writes": ("i",)}, {"shared": True}):
+        assert "~i:1" in _shown(_links("n = 1", cells[0], Unit(key="2", flow=_flow(cells[1]), **more))[2])
 
 
 def test_writes_and_mutates() -> None:
