@@ -33,3 +33,12 @@ def bench(tmp_path: Path, cache: Path, server: LocalExecutor, monkeypatch: pytes
     """Give an empty project."""
     monkeypatch.delenv("NBMLOPS_STORE_KEY", raising=False)
     return Bench(tmp_path / "project", cache, server)
+
+
+@pytest.fixture
+def own(tmp_path: Path, bench: Bench) -> Iterator[LocalExecutor]:
+    """Give the project an executor of its own, which a test may break."""
+    made = LocalExecutor(tmp_path / "attempts", workers=2)
+    bench.executor = made
+    yield made
+    made.close()

@@ -16,19 +16,9 @@ from nbmlops.runner.task import StageOutcome
 from tests.runner.bench import Bench, alive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 FOREVER = "%%mlstage a\nimport subprocess, time\nsubprocess.Popen(['setsid', '--fork', 'sleep', '303'])\ntime.sleep(303)"
-
-
-@pytest.fixture
-def own(tmp_path: Path, bench: Bench) -> Iterator[LocalExecutor]:
-    """Give the project an executor of its own, which a test may break."""
-    made = LocalExecutor(tmp_path / "attempts", workers=2)
-    bench.executor = made
-    yield made
-    made.close()
 
 
 def started(bench: Bench, text: str) -> None:

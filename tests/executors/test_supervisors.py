@@ -10,22 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbmlops.executors.local import LocalExecutor
 from tests.runner.bench import Bench, alive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from nbmlops.executors.local import LocalExecutor
 
 PARENT = "%%mlstage a\nimport os\nprint(os.getppid())"
-
-
-@pytest.fixture
-def own(tmp_path: Path, bench: Bench) -> Iterator[LocalExecutor]:
-    """Give the project an executor of its own."""
-    made = LocalExecutor(tmp_path / "attempts", workers=2)
-    bench.executor = made
-    yield made
-    made.close()
 
 
 def parent(bench: Bench) -> int:
