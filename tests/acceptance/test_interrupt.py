@@ -40,10 +40,10 @@ def assert_continues(project: Project) -> None:
     assert done.stage("evaluate")["metrics"] == {"value": 4}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("whole_group", [False, True], ids=["process", "group"])
 def test_interrupted(project: Project, sleeping: subprocess.Popen[str], number: signal.Signals, *, whole_group: bool) -> None:
-    """SIGINT or SIGTERM: exit 130, one JSON object, workers dead within 5 s, finished stages kept."""
+    """SIGINT, SIGTERM, or a terminal that is closed: exit 130, one JSON object, workers dead within 5 s, finished stages kept."""
     (os.killpg if whole_group else os.kill)(sleeping.pid, number)
     done = project.finish(sleeping, timeout_s=20)
     assert (done.code, "Traceback" in done.err) == (130, False), done.err

@@ -65,6 +65,8 @@ def test_get_tables_and_arrays(project: Project) -> None:
     for name, form in (("frame", "csv"), ("frame", "parquet"), ("frame", "json"), ("array", "npy")):
         done = project.call("store", "get", run_id, "a", name, "-o", f"out.{form}", "--as", form)
         assert done.code == 0, done.err
+    assert project.call("store", "get", run_id, "a", "array", "-o", "plain", "--as", "npy").code == 0
+    assert (project.folder / "plain").read_bytes() == (project.folder / "out.npy").read_bytes()
     assert (project.folder / "out.csv").read_text().splitlines()[-1].endswith("2,y")
     assert (project.folder / "out.parquet").read_bytes()[:4] == b"PAR1"
 
