@@ -56,10 +56,11 @@ sweep-demo: $(INSTALLED)
 promotion-demo: $(INSTALLED)
 	@$(BIN)/python notebooks/promotion_story.py build/promotion
 
+# Three for two cores: many tests wait for a disk, a server or a browser.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
-# What `make test` does with 100 kills and the first passage of each failpoint; about an hour on two cores.
+# What `make test` does with 100 kills and the first passage of each failpoint; about a quarter of an hour on two idle cores.
 chaos: $(INSTALLED)
 	NBMLOPS_TEST_CHAOS=1 $(BIN)/python -m pytest -v -n 2 --dist worksteal -o faulthandler_timeout=1800
 
