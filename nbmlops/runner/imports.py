@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-__all__ = ["around_imports"]
+__all__ = ["around_imports", "standing_first"]
+
+
+@contextmanager
+def standing_first(finder: MetaPathFinder) -> Iterator[None]:
+    """Let a finder be asked for each module before all others."""
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        if finder in sys.meta_path:
+            sys.meta_path.remove(finder)
 
 
 @contextmanager
@@ -26,12 +37,8 @@ def around_imports(executing: Callable[[ModuleSpec], AbstractContextManager[None
         Takes the spec of a module that is about to run, and gives the context to run it in; None for one that is of no interest.
     """
     finder = _Finder(executing)
-    sys.meta_path.insert(0, finder)
-    try:
+    with standing_first(finder):
         yield
-    finally:
-        if finder in sys.meta_path:
-            sys.meta_path.remove(finder)
 
 
 class _Finder(MetaPathFinder):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.runner.imports import standing_first
 from nbmlops.runner.watching.readers import READERS
 
 if TYPE_CHECKING:
@@ -33,12 +34,8 @@ def noticing_lookups(own: Callable[[FrameType], bool], note: Callable[[str], Non
         Gets the spec of each module of `READERS` before it is executed.
     """
     finder = _Finder(own, note, loading)
-    sys.meta_path.insert(0, finder)
-    try:
+    with standing_first(finder):
         yield
-    finally:
-        if finder in sys.meta_path:
-            sys.meta_path.remove(finder)
 
 
 class _Finder(MetaPathFinder):
